@@ -1,0 +1,74 @@
+"""Progress that can be read everywhere: a bar where someone watches, plain lines where a log is kept."""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def watched() -> bool:
+    """Whether a bar would be seen: a terminal, or a notebook opened in a front-end.
+
+    A kernel that papermill starts has no front-end, and bars in its output never move (papermill#617); a Jupyter
+    server tells its kernels their notebook's name. ``DELREC_KIT_PROGRESS=lines`` or ``=bar`` decides by hand.
+    """
+    choice = os.environ.get("DELREC_KIT_PROGRESS")
+    if choice in ("bar", "lines"):
+        return choice == "bar"
+    if "ipykernel" in sys.modules:
+        return "JPY_SESSION_NAME" in os.environ or "google.colab" in sys.modules
+    return sys.stderr.isatty()
+
+
+class progress(Generic[Item]):  # noqa: N801  (reads as a verb, like tqdm)
+    """Iterate over ``iterable`` and report as ``what``: ``for x in progress(xs, "scoring"): …``.
+
+    ``total`` is the number of steps where ``len(iterable)`` is unknown. ``note(text)`` shows a word on the present
+    state (a loss, a metric) in the bar or in the next line. Lines come at most every five seconds, and a last one
+    only if an earlier one came, so that quick loops stay silent.
+    """
+
+    def __init__(self, iterable: Iterable[Item], what: str, total: int | None = None) -> None:
+        self.iterable = iterable
+        self.what = what
+        self.total = len(iterable) if total is None and hasattr(iterable, "__len__") else total
+        self._note = ""
+        self._bar: tqdm | None = None
+
+    def note(self, text: str) -> None:
+        self._note = text
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+
+    def __iter__(self) -> Iterator[Item]:
+        return self._with_bar() if watched() else self._with_lines()
+
+    def _with_bar(self) -> Iterator[Item]:
+        with tqdm(self.iterable, desc=self.what, total=self.total, mininterval=0.5, file=sys.stderr) as self._bar:
+            yield from self._bar
+        self._bar = None
+
+    def _with_lines(self) -> Iterator[Item]:
+        started = last = time.monotonic()
+        done, lines = 0, 0
+        for item in self.iterable:
+            yield item
+            done += 1
+            now = time.monotonic()
+            if now - last >= SECONDS_BETWEEN_LINES:
+                self._line(done, now - started)
+                last, lines = now, lines + 1
+        if lines:
+            self._line(done, time.monotonic() - started, ended=True)
+
+    def _line(self, done: int, seconds: float, ended: bool = False) -> None:
+        share = f"{done}/{self.total}" if self.total else f"{done}"
+        left = f", {seconds / done * (self.total - done):.0f} s left" if self.total and not ended else ""
+        note = f"; {self._note}" if self._note else ""
+        print(f"{self.what}: {share} in {seconds:.0f} s{left}{note}", flush=True)

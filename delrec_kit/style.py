@@ -1,0 +1,71 @@
+"""One look for every figure: colours that colour-blind readers can tell apart, and a marker or hatch beside each."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from cycler import cycler
+from matplotlib.figure import Figure
+
+PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]  # Okabe & Ito
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1))]
+HATCHES = ["", "//", "..", "xx", "\\\\", "oo", "++"]
+METHOD_LABELS = {
+    "popularity": "popularity",
+    "markov": "Markov",
+    "teacher": "teacher",
+    "llm_zero_shot": "LLM, zero-shot",
+    "llm_finetuned": "LLM, fine-tuned",
+    "delrec": "DELRec",
+    "oracle": "oracle",
+}
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for the kit's figures; call once, before plotting."""
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (7.0, 4.0),
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "savefig.dpi": 150,
+            "font.size": 10,
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#dddddd",
+            "grid.linewidth": 0.6,
+            "legend.frameon": False,
+            "image.cmap": "cividis",
+            "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=DASHES) + cycler(marker=MARKERS),
+        }
+    )
+
+
+def label(method: str) -> str:
+    """How a method of the comparison is written in figures; unknown names stay as they are."""
+    return METHOD_LABELS.get(method, method)
+
+
+def look(method: str) -> dict[str, str]:
+    """The colour and marker that a method of the comparison has in every figure."""
+    known = list(METHOD_LABELS)
+    place = known.index(method) if method in known else sum(map(ord, method))
+    return {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+
+
+def save_figure(figure: Figure, table: pd.DataFrame, folder: str | Path, name: str) -> Path:
+    """Write ``name.png`` (150 dpi) and ``name.csv`` (the plotted numbers) into ``folder``; returns the picture's path.
+
+    An index that carries names is written as columns; a plain running index is not.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = folder / f"{name}.png"
+    figure.savefig(picture, dpi=150)
+    table.to_csv(folder / f"{name}.csv", index=any(level is not None for level in table.index.names))
+    return picture
