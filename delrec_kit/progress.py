@@ -26,7 +26,7 @@ def watched() -> bool:
     return sys.stderr.isatty()
 
 
-class progress(Generic[Item]):  # noqa: N801  (reads as a verb, like tqdm)
+class progress(Generic[Item]):
     """Iterate over ``iterable`` and report as ``what``: ``for x in progress(xs, "scoring"): …``.
 
     ``total`` is the number of steps where ``len(iterable)`` is unknown. ``note(text)`` shows a word on the present

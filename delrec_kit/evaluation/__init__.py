@@ -1,0 +1,35 @@
+"""Scores to ranks, metrics, paired statistics and comparison tables. Knows no model: scores come as arrays."""
+
+from delrec_kit.evaluation.comparison import PAIRS, compare, load_comparison, write_comparison
+from delrec_kit.evaluation.metrics import METRICS, means, per_user
+from delrec_kit.evaluation.plots import plot_comparison, plot_differences
+from delrec_kit.evaluation.ranks import expected_ranks, full_ranks, membership
+from delrec_kit.evaluation.tables import (
+    comparison_table,
+    difference_table,
+    report_table,
+    report_text,
+    to_markdown,
+    write_report,
+)
+
+__all__ = [
+    "METRICS",
+    "PAIRS",
+    "compare",
+    "comparison_table",
+    "difference_table",
+    "expected_ranks",
+    "full_ranks",
+    "load_comparison",
+    "means",
+    "membership",
+    "per_user",
+    "plot_comparison",
+    "plot_differences",
+    "report_table",
+    "report_text",
+    "to_markdown",
+    "write_comparison",
+    "write_report",
+]

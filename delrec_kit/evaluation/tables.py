@@ -1,0 +1,130 @@
+"""Comparisons as tables: of one run, and of many runs over seeds."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from delrec_kit.errors import KitError
+from delrec_kit.evaluation.comparison import load_comparison
+from delrec_kit.evaluation.metrics import METRICS
+from delrec_kit.runs import read_json
+
+
+def comparison_table(comparison: Mapping[str, Any], *, numeric: bool = False) -> pd.DataFrame:
+    """Methods by metrics.
+
+    As text each cell is ``0.512 [0.480, 0.544]`` (95 % interval over users); with ``numeric`` the columns are pairs
+    (metric, value | low | high).
+    """
+    methods = comparison["methods"]
+    if numeric:
+        rows = {
+            name: {(metric, part): cell[part] for metric, cell in cells.items() for part in ("value", "low", "high")}
+            for name, cells in methods.items()
+        }
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.columns = pd.MultiIndex.from_tuples(table.columns, names=["metric", ""])
+    else:
+        rows = {name: {metric: _cell(cell) for metric, cell in cells.items()} for name, cells in methods.items()}
+        table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.rename_axis("method")
+
+
+def difference_table(comparison: Mapping[str, Any], metrics: Sequence[str] = ("HR@1", "NDCG@10")) -> pd.DataFrame:
+    """Paired differences a − b with interval, p and ``p_adjusted``.
+
+    The adjustment is Benjamini and Hochberg's, over the rows shown. ``sure`` says that p_adjusted is below 0.05.
+    """
+    table = pd.DataFrame(comparison["differences"], columns=["a", "b", "metric", "value", "low", "high", "p"])
+    table = table[table["metric"].isin(metrics)].reset_index(drop=True)
+    table["p_adjusted"] = stats.false_discovery_control(table["p"]) if len(table) else table["p"]
+    return table.assign(sure=table["p_adjusted"] < 0.05)
+
+
+def report_table(folders: Iterable[str | Path]) -> pd.DataFrame:
+    """Mean and standard deviation over seeds, from the comparisons of many run directories.
+
+    Runs that differ in the seed alone make one group. The ``settings`` column names what tells a group from the
+    others, such as ``teacher.name=caser`` (empty for a single group).
+
+    Returns:
+        settings, method, metric, mean, sd (sample standard deviation; empty for one run), runs.
+
+    Raises:
+        KitError: no folders, a run without a comparison, or runs of one group that repeat a seed.
+    """
+    runs = [(Path(f).name, _settings(Path(f)), load_comparison(Path(f) / "evaluation")) for f in folders]
+    if not runs:
+        raise KitError("name at least one run directory to report on")
+    labels = _labels([settings for _, settings, _ in runs])
+    _refuse_repeats([(label, comparison["seed"], name) for label, (name, _, comparison) in zip(labels, runs)])
+    long = pd.DataFrame(
+        [
+            (label, method, metric, cell["value"])
+            for label, (_, _, comparison) in zip(labels, runs)
+            for method, cells in comparison["methods"].items()
+            for metric, cell in cells.items()
+        ],
+        columns=["settings", "method", "metric", "value"],
+    )
+    groups = long.groupby(["settings", "method", "metric"], sort=False)["value"]
+    return groups.agg(mean="mean", sd="std", runs="count").reset_index()
+
+
+def report_text(table: pd.DataFrame) -> pd.DataFrame:
+    """``report_table`` to read: one row a method, cells such as ``0.512 ± 0.010`` (no ± for a single run)."""
+    spread = table["sd"].map(lambda sd: "" if pd.isna(sd) else f" ± {sd:.3f}")
+    cells = table.assign(text=table["mean"].map("{:.3f}".format) + spread)
+    methods = cells[["settings", "method", "runs"]].drop_duplicates()
+    wide = cells.pivot(index=["settings", "method", "runs"], columns="metric", values="text")
+    wide = wide.reindex(pd.MultiIndex.from_frame(methods))[[c for c in METRICS if c in wide]].reset_index()
+    wide.columns.name = None
+    return wide.drop(columns="settings") if (wide["settings"] == "").all() else wide
+
+
+def write_report(table: pd.DataFrame, csv: str | Path | None = None, markdown: str | Path | None = None) -> None:
+    """Write a ``report_table``: numbers as CSV, the readable form as a Markdown table."""
+    if csv is not None:
+        table.to_csv(csv, index=False)
+    if markdown is not None:
+        Path(markdown).write_text(to_markdown(report_text(table)), encoding="utf-8")
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A Markdown table of the columns (not of the index)."""
+    rows = [list(map(str, table.columns)), ["---"] * table.shape[1], *table.astype(str).values.tolist()]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+
+
+def _cell(cell: Mapping[str, float]) -> str:
+    return f"{cell['value']:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]"
+
+
+def _settings(run: Path) -> dict[str, str]:
+    if not (run / "config.json").is_file():
+        raise KitError(f"no run in {run}: config.json is missing; make one with 'python -m delrec_kit run'")
+    config = {key: value for key, value in read_json(run / "config.json").items() if key != "seed"}
+    flat = pd.json_normalize(config).iloc[0].to_dict()
+    return {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in flat.items()}
+
+
+def _labels(settings: Sequence[dict[str, str]]) -> list[str]:
+    keys = list(dict.fromkeys(key for one in settings for key in one))
+    differing = [key for key in keys if len({one.get(key) for one in settings}) > 1]
+    if "profile" in differing and len(differing) > 1:  # the profile's name says nothing beyond what it set
+        rest = [key for key in differing if key != "profile"]
+        same = len({tuple(one.get(k) for k in rest) for one in settings})
+        differing = rest if same == len({tuple(one.get(k) for k in differing) for one in settings}) else differing
+    return [", ".join(f"{key}={one.get(key)}" for key in differing) for one in settings]
+
+
+def _refuse_repeats(runs: Sequence[tuple[str, int, str]]) -> None:
+    seen: dict[tuple[str, int], str] = {}
+    for label, seed, name in runs:
+        if (label, seed) in seen:
+            raise KitError(f"runs {seen[label, seed]} and {name} have the same settings and seed {seed}; drop one")
+        seen[label, seed] = name

@@ -1,0 +1,57 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from delrec_kit.config import resolve
+from delrec_kit.errors import KitError
+from delrec_kit.evaluation import compare, report_table, report_text, to_markdown, write_comparison, write_report
+from delrec_kit.runs import RunDirectory
+
+
+def made_run(folder, ranks, seed, *overrides):
+    run = RunDirectory.create(folder, resolve("smoke", list(overrides), seed=seed))
+    ranks = {"teacher": np.array(ranks, dtype=float)}
+    compared = compare(ranks, protocol="candidates", m=15, seed=seed, resamples=20)
+    write_comparison(run.folder("evaluation"), compared, ranks, [str(u) for u in range(len(ranks["teacher"]))])
+    return run.path
+
+
+def test_mean_and_deviation_over_seeds(tmp_path):
+    runs = [made_run(tmp_path / str(s), ranks, s) for s, ranks in enumerate([[1, 9], [1, 1], [9, 9]])]
+    table = report_table(runs).set_index(["method", "metric"])
+    row = table.loc[("teacher", "HR@1")]
+    assert (row["mean"], row["sd"], row["runs"]) == (0.5, 0.5, 3)
+    text = report_text(report_table(runs))
+    assert text.loc[0, "HR@1"] == "0.500 ± 0.500" and "settings" not in text
+
+
+def test_runs_with_other_settings_stand_apart_and_say_why(tmp_path):
+    runs = [
+        made_run(tmp_path / "a", [1, 1], 0),
+        made_run(tmp_path / "b", [1, 9], 1),
+        made_run(tmp_path / "c", [9, 9], 0, "teacher.name=caser"),
+    ]
+    table = report_table(runs)
+    hits = table[table["metric"] == "HR@1"].set_index("settings")["mean"].to_dict()
+    assert hits == {"teacher.name=sasrec": 0.75, "teacher.name=caser": 0.0}
+    assert report_text(table)["HR@1"].tolist() == ["0.750 ± 0.354", "0.000"]
+
+
+def test_csv_and_markdown(tmp_path):
+    table = report_table([made_run(tmp_path / "a", [1, 9], 0)])
+    write_report(table, tmp_path / "r.csv", tmp_path / "r.md")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "r.csv", keep_default_na=False)[["mean"]], table[["mean"]])
+    lines = (tmp_path / "r.md").read_text().splitlines()
+    assert lines[0].startswith("| method | runs | HR@1 |") and "| teacher | 1 | 0.500 |" in lines[2]
+    assert to_markdown(pd.DataFrame({"a|b": [1]})) == "| a\\|b |\n| --- |\n| 1 |\n"
+
+
+def test_mistakes_are_one_clear_line(tmp_path):
+    with pytest.raises(KitError, match="at least one"):
+        report_table([])
+    with pytest.raises(KitError, match="config.json"):
+        report_table([tmp_path / "none"])
+    with pytest.raises(KitError, match="notebook 05"):
+        report_table([RunDirectory.create(tmp_path / "empty", resolve("smoke")).path])
+    with pytest.raises(KitError, match="seed 0"):
+        report_table([made_run(tmp_path / "a", [1, 1], 0), made_run(tmp_path / "b", [1, 1], 0)])
