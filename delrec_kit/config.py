@@ -1,0 +1,209 @@
+"""Settings: one frozen pydantic model a stage, named profiles, and overrides such as ``distill.k=20``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from delrec_kit.errors import KitError, nearest
+
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class StageConfig(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(StageConfig):
+    """01: which interactions, and how they become training sequences, targets and candidate sets."""
+
+    dataset: Literal["demo", "ml-100k", "custom"] = "demo"
+    data_dir: str | None = Field(None, description="folder with the raw files; None downloads ml-100k")
+    candidates: Annotated[int, Field(ge=2)] = Field(15, description="m: size of the candidate set, answer included")
+    core: CountOrNone = Field(0, description="k-core: drop users and items with fewer interactions; 0 keeps all")
+    min_interactions: Annotated[int, Field(ge=3)] = Field(3, description="leave-one-out drops users with fewer")
+    world_users: Count = Field(1000, description="demo only: users in the made world")
+    world_items: Count = Field(360, description="demo only: films in the made world")
+
+
+class TeacherConfig(StageConfig):
+    """02: the conventional sequential recommender whose behaviour is distilled."""
+
+    name: Literal["sasrec", "gru4rec", "caser"] = "sasrec"
+    length: Count = Field(50, description="L: last interactions that the teacher reads")
+    width: Count = 64
+    layers: Count = 2
+    heads: Count = 1
+    dropout: Share = 0.3
+    learning_rate: Rate = 1e-3
+    batch: Count = 128
+    epochs: Count = 200
+    patience: Count = Field(10, description="epochs without a better validation NDCG@10 before stopping")
+    folds: Annotated[int, Field(ge=2)] = Field(2, description="cross-fitting by user: lists come from unseen users")
+    prefixes: Count = Field(4, description="prefixes of each training sequence that the teacher labels for stage 1")
+    top: Count = Field(20, description="length of the cached top lists; h may be at most this")
+
+
+class LlmConfig(StageConfig):
+    """The language model, and how its prompt is written."""
+
+    name: str = Field("tiny", description="'tiny', a hub id such as google/flan-t5-xl, or a folder")
+    revision: str | None = None
+    quantization: Literal["nf4", "none"] = "nf4"
+    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    history: Count = Field(10, description="n: last titles of the history that the prompt lists")
+    length_normalised: bool = Field(False, description="score a title by its mean, not its summed, log-likelihood")
+
+
+class TrainConfig(StageConfig):
+    """What stages 1 and 2 share."""
+
+    examples: Count = Field(2000, description="training examples to draw, at most")
+    epochs: Count = 2
+    batch: Count = 20
+    learning_rate: Rate = 5e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    warmup: Share = 0.1
+    clip: Rate = 2.0
+    optimizer: Literal["adamw", "paged_lion_8bit"] = "adamw"
+    validations: Count = Field(8, description="validations (and checkpoints) spread over the training")
+    valid_users: Count = Field(256, description="validation users scored each time")
+    patience: Count = Field(3, description="validations without improvement before stopping")
+
+
+class DistillConfig(TrainConfig):
+    """03, stage 1: only the soft prompt P learns."""
+
+    k: Count = Field(10, description="soft tokens")
+    h: Count = Field(5, description="teacher items in an RPS candidate set")
+    a: Annotated[int, Field(ge=3)] = Field(4, description="items of the worked example in temporal analysis")
+    rps: Literal["hard", "listwise"] = "listwise"
+    show_rest: bool = Field(False, description="RPS prompts list R_2 … R_h after the soft prompt")
+    temperature: Rate = Field(1.0, description="of the teacher's softmax in listwise RPS")
+    weighting: Literal["dynamic", "fixed"] = "dynamic"
+    weight_ta: Annotated[float, Field(ge=0)] = 1.0
+    weight_rps: Annotated[float, Field(ge=0)] = 1.0
+
+
+class FinetuneConfig(TrainConfig):
+    """04, stage 2: P stays, the LLM learns by AdaLoRA."""
+
+    learning_rate: Rate = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-6
+    init_r: Count = 12
+    target_r: Count = 8
+    alpha: Rate = 32.0
+    dropout: Share = 0.05
+
+
+class EvaluationConfig(StageConfig):
+    """05: test-set scoring, intervals and pictures."""
+
+    batch: Count = 32
+    resamples: Count = Field(2000, description="bootstrap and randomisation resamples")
+    attention_users: Count = Field(64, description="test users whose attention is averaged")
+
+
+class KitConfig(StageConfig):
+    """Everything a run depends on. ``config.json`` in the run directory is this, resolved."""
+
+    profile: str = "demo"
+    seed: int = 0
+    data: DataConfig = DataConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    llm: LlmConfig = LlmConfig()
+    distill: DistillConfig = DistillConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+PROFILES: dict[str, dict[str, dict[str, Any]]] = {
+    "smoke": {
+        "data": {"world_users": 120},
+        "teacher": {"width": 16, "layers": 1, "epochs": 4, "prefixes": 1},
+        "distill": {"examples": 40, "epochs": 1, "k": 4, "validations": 2, "valid_users": 16},
+        "finetune": {"examples": 40, "epochs": 1, "validations": 2, "valid_users": 16},
+        "evaluation": {"resamples": 200, "attention_users": 8},
+    },
+    "demo": {},
+    "cpu": {
+        "data": {"dataset": "ml-100k"},
+    },
+    "colab-t4": {
+        "data": {"dataset": "ml-100k"},
+        "llm": {"name": "google/flan-t5-xl"},
+        "distill": {"k": 100, "batch": 8, "optimizer": "paged_lion_8bit", "learning_rate": 5e-3},
+        "finetune": {"batch": 8, "optimizer": "paged_lion_8bit", "learning_rate": 1e-4},
+    },
+    "paper": {
+        "data": {"dataset": "ml-100k"},
+        "teacher": {"width": 100, "dropout": 0.5, "batch": 128},
+        "llm": {"name": "google/flan-t5-xl"},
+        "distill": {"k": 100, "h": 10, "a": 6, "rps": "hard", "show_rest": True, "batch": 20,
+                    "optimizer": "paged_lion_8bit", "learning_rate": 5e-3, "examples": 20000},
+        "finetune": {"batch": 20, "optimizer": "paged_lion_8bit", "learning_rate": 1e-4, "examples": 20000},
+    },
+}  # fmt: skip
+
+
+def resolve(profile: str = "demo", overrides: Sequence[str] = (), **top: Any) -> KitConfig:
+    """The settings of ``profile`` with ``stage.field=value`` overrides on top.
+
+    ``top`` holds ready values by dotted name or top-level field, ``None`` meaning "not given":
+    ``resolve("cpu", ["distill.k=20"], seed=3, **{"data.dataset": "ml-100k"})``.
+    Raises KitError for an unknown profile, stage, field or a value that does not fit.
+    """
+    if profile not in PROFILES:
+        raise KitError(f"unknown profile '{profile}'{nearest(profile, PROFILES)}")
+    values: dict[str, Any] = {"profile": profile, **{stage: dict(v) for stage, v in PROFILES[profile].items()}}
+    for text in overrides:
+        key, sign, raw = text.partition("=")
+        if not sign:
+            raise KitError(f"--set takes stage.field=value, not '{text}'")
+        _place(values, key.strip(), yaml.safe_load(raw))
+    for key, value in top.items():
+        if value is not None:
+            _place(values, key, value)
+    return validated(values)
+
+
+def validated(values: Mapping[str, Any]) -> KitConfig:
+    """A KitConfig from plain values; the first misfit becomes a KitError that names the key."""
+    try:
+        return KitConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise KitError(f"setting {'.'.join(map(str, first['loc']))}={first['input']!r}: {first['msg']}") from None
+
+
+def _place(values: dict[str, Any], key: str, value: Any) -> None:
+    stage, _, field = key.partition(".")
+    known = settable_keys()
+    if key not in known:
+        raise KitError(f"unknown setting '{key}'{nearest(key, known) if len(known) < 9 else _close(key, known)}")
+    if field:
+        values.setdefault(stage, {})[field] = value
+    else:
+        values[key] = value
+
+
+def _close(key: str, known: Sequence[str]) -> str:
+    hint = nearest(key, known)
+    return hint.partition(" (known:")[0] or f"; known stages: {', '.join(_stages())}"
+
+
+def _stages() -> dict[str, type[StageConfig]]:
+    return {
+        name: info.annotation
+        for name, info in KitConfig.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, StageConfig)
+    }
+
+
+def settable_keys() -> list[str]:
+    """Every key that ``--set`` takes."""
+    return ["seed", *(f"{stage}.{field}" for stage, model in _stages().items() for field in model.model_fields)]

@@ -1,0 +1,62 @@
+"""Where the language model looks: attention mass by prompt segment."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from delrec_kit.llm import LanguageModel, PackedTitles, Prompt, PromptWriter, SoftPrompt
+from delrec_kit.progress import progress
+
+
+def attention_mass(
+    llm: LanguageModel,
+    writer: PromptWriter,
+    prompts: Sequence[Prompt],
+    candidates: np.ndarray,
+    soft: SoftPrompt | None,
+    batch: int = 16,
+) -> pd.DataFrame:
+    """Mean attention that reaches each segment of the prompt, for each kind, layer and head.
+
+    "cross" is looked at from the title tokens that are being scored, "encoder" from all prompt tokens. Columns: kind,
+    layer, head, segment, mass (sums to 1 over segments), tokens (mean length of the segment), lift: mass per token
+    over the mean mass per token of the prompt, so that 1 is what even attention would give.
+    """
+    names = list(dict.fromkeys(s.name for prompt in prompts for s in prompt.segments))
+    sums: dict[str, torch.Tensor] = {}
+    tokens = np.zeros(len(names))
+    starts = range(0, len(prompts), batch)
+    for start in progress(starts, "attention"):
+        chosen = prompts[start : start + batch]
+        titles = PackedTitles.build(writer.table, candidates[start : start + batch], llm.start).to(llm.device)
+        asked = writer.batch(chosen).to(llm.device)
+        member = torch.from_numpy(_membership(chosen, names, asked.ids.shape[1])).to(llm.device)
+        tokens += member.sum(dim=(0, 1)).cpu().numpy()
+        vectors = None if soft is None else soft.vectors
+        queries = {"encoder": asked.mask.bool(), "cross": titles.labels >= 0}
+        for kind, weights in llm.attentions(asked, titles, vectors).items():
+            asks = queries[kind].float()
+            asks = asks / asks.sum(1, keepdim=True)
+            mass = torch.einsum("nbhqk,bq,bks->nhs", weights, asks, member)
+            sums[kind] = sums.get(kind, 0) + mass.cpu()
+    tokens /= len(prompts)
+    return pd.concat([_table(kind, total / len(prompts), names, tokens) for kind, total in sums.items()])
+
+
+def _membership(prompts: Sequence[Prompt], names: list[str], length: int) -> np.ndarray:
+    """(B, L, segments) 1 where a token belongs to a segment."""
+    member = np.zeros((len(prompts), length, len(names)), dtype=np.float32)
+    for row, prompt in enumerate(prompts):
+        for segment in prompt.segments:
+            member[row, segment.start : segment.stop, names.index(segment.name)] = 1
+    return member
+
+
+def _table(kind: str, mass: torch.Tensor, names: list[str], tokens: np.ndarray) -> pd.DataFrame:
+    layers, heads, _ = mass.shape
+    index = pd.MultiIndex.from_product([range(layers), range(heads), names], names=["layer", "head", "segment"])
+    table = pd.DataFrame({"mass": mass.numpy().ravel()}, index=index).reset_index()
+    length = table["segment"].map(dict(zip(names, tokens, strict=True)))
+    return table.assign(kind=kind, tokens=length, lift=table["mass"] / length * tokens.sum())

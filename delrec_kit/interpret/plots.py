@@ -1,0 +1,82 @@
+"""Pictures of what the prompts learned; each function gives the figure and the plotted numbers."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from delrec_kit.interpret.agreement import MEASURES
+from delrec_kit.style import HATCHES, PALETTE
+
+KINDS = {"encoder": "encoder: the prompt reads itself", "cross": "decoder: titles read the prompt"}
+VARIANTS = {
+    "llm_zero_shot": "no P",
+    "llm_untrained_prompt": "untrained P",
+    "llm_distilled_prompt": "distilled P",
+    "llm_finetuned": "no P, fine-tuned",
+    "delrec": "P and fine-tuned (DELRec)",
+}
+
+
+def plot_attention(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Attention lift by segment (columns) and layer (rows), mean over heads, for each kind of attention."""
+    kinds = [kind for kind in KINDS if kind in set(table["kind"])]
+    lift = table.groupby(["kind", "layer", "segment"], sort=False)["lift"].mean()
+    figure, axes = plt.subplots(1, len(kinds), figsize=(4.6 * len(kinds), 3.4), squeeze=False)
+    for axis, kind in zip(axes[0], kinds, strict=True):
+        grid = lift[kind].unstack("segment", sort=False)
+        sns.heatmap(grid, annot=True, fmt=".1f", cmap="cividis", vmin=0, ax=axis, cbar_kws={"label": "lift"})
+        axis.set(title=KINDS[kind], xlabel="prompt segment", ylabel="layer")
+        axis.tick_params(axis="x", rotation=30)
+    soft = table[(table["segment"] == "soft") & (table["kind"] == kinds[-1])]
+    finding = "Attention by prompt segment"
+    if len(soft):
+        times = soft["lift"].mean()
+        finding = f"A soft token gets {times:.1f} times the attention of an average prompt token ({kinds[-1]})"
+    figure.suptitle(finding, x=0.01, ha="left", fontsize=11)
+    return figure, lift.reset_index()
+
+
+def plot_heads(table: pd.DataFrame, segment: str = "soft") -> tuple[Figure, pd.DataFrame]:
+    """Share of attention that each head gives to one segment, layer by head."""
+    kinds = [kind for kind in KINDS if kind in set(table["kind"])]
+    chosen = table[table["segment"] == segment]
+    figure, axes = plt.subplots(1, len(kinds), figsize=(4.6 * len(kinds), 3.0), squeeze=False)
+    for axis, kind in zip(axes[0], kinds, strict=True):
+        grid = chosen[chosen["kind"] == kind].pivot(index="layer", columns="head", values="mass")
+        sns.heatmap(grid, annot=True, fmt=".2f", cmap="cividis", vmin=0, ax=axis, cbar_kws={"label": "share"})
+        axis.set(title=KINDS[kind], xlabel="head", ylabel="layer")
+    strongest = chosen.loc[chosen["mass"].idxmax()]
+    figure.suptitle(
+        f"Share of attention on the {segment} segment: most in {strongest['kind']} layer {strongest['layer']}, "
+        f"head {strongest['head']} ({strongest['mass']:.0%})",
+        x=0.01,
+        ha="left",
+        fontsize=11,
+    )
+    return figure, chosen
+
+
+def plot_agreement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Agreement with the teacher of the LLM without P, with an untrained and with the distilled P, with intervals."""
+    variants = list(dict.fromkeys(table["variant"]))
+    figure, axes = plt.subplots(1, len(MEASURES), figsize=(11, 3.4), sharey=True)
+    for axis, (measure, name) in zip(axes, MEASURES.items(), strict=True):
+        rows = table[table["measure"] == measure].set_index("variant").loc[variants]
+        reach = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
+        axis.barh(range(len(rows)), rows["value"], xerr=reach, capsize=3, color="white", edgecolor="black")
+        for bar, color, hatch in zip(axis.patches, PALETTE, HATCHES, strict=False):
+            bar.set(facecolor=color, hatch=hatch, alpha=0.75)
+        axis.set(xlabel=name)
+        axis.set_yticks(range(len(rows)), [VARIANTS.get(v, v) for v in variants])
+        axis.invert_yaxis() if axis is axes[0] else None
+    top1 = table[table["measure"] == "top1"].set_index("variant")["value"]
+    without, with_p = top1.get("llm_zero_shot"), top1.get("llm_distilled_prompt")
+    figure.suptitle(
+        f"Same first choice as the teacher: {without:.0%} without P, {with_p:.0%} with the distilled P",
+        x=0.01,
+        ha="left",
+        fontsize=11,
+    )
+    return figure, table

@@ -1,0 +1,22 @@
+"""Language models: loading (4-bit), one interface whatever the family, prompts, the soft prompt, title scoring."""
+
+from delrec_kit.llm.loading import load_llm, memory_footprint
+from delrec_kit.llm.model import LanguageModel
+from delrec_kit.llm.prompts import Prompt, PromptBatch, PromptWriter, Segment
+from delrec_kit.llm.scoring import score_candidates
+from delrec_kit.llm.soft_prompt import SoftPrompt
+from delrec_kit.llm.titles import PackedTitles, TitleTable
+
+__all__ = [
+    "LanguageModel",
+    "PackedTitles",
+    "Prompt",
+    "PromptBatch",
+    "PromptWriter",
+    "Segment",
+    "SoftPrompt",
+    "TitleTable",
+    "load_llm",
+    "memory_footprint",
+    "score_candidates",
+]

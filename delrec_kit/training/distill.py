@@ -1,0 +1,89 @@
+"""Stage 1 (DELRec section 4.2): distil the teacher's pattern into P. Only P learns."""
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+
+from delrec_kit.config import DistillConfig
+from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt
+from delrec_kit.training.examples import Examples
+from delrec_kit.training.task import CandidateRanker, collate
+from delrec_kit.training.trainer import KitTrainer, Measure, run_training
+from delrec_kit.training.weights import TaskWeights
+
+TASKS = ("ta", "rps")
+
+
+class TaskPairs(Dataset):
+    """Example i of each task together; the shorter set starts over."""
+
+    def __init__(self, tasks: dict[str, Examples]):
+        self.tasks = tasks
+
+    def __len__(self) -> int:
+        return max(map(len, self.tasks.values()))
+
+    def __getitem__(self, index: int) -> dict:
+        return {name: examples[index % len(examples)] for name, examples in self.tasks.items()}
+
+
+class DistillTrainer(KitTrainer):
+    """Each task has a backward of its own, so that its gradient norm on P is known at no extra cost."""
+
+    def __init__(self, *args, task_weights: TaskWeights, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.task_weights = task_weights
+
+    def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        vectors = self.model.soft.vectors
+        losses, gradients = [], []
+        for batch in inputs.values():
+            loss = model(**batch)
+            (gradient,) = torch.autograd.grad(loss, vectors)
+            losses.append(loss.detach())
+            gradients.append(self.accelerator.reduce(gradient, "mean"))
+        losses, gradients = torch.stack(losses), torch.stack(gradients)
+        weights = self.task_weights.update(losses, gradients.flatten(1).norm(dim=1))
+        total = (weights[:, None, None] * gradients).sum(0)
+        vectors.grad = total if vectors.grad is None else vectors.grad + total
+        return (weights * losses).sum()
+
+
+def distill(
+    llm: LanguageModel,
+    writer: PromptWriter,
+    soft: SoftPrompt,
+    tasks: dict[str, Examples],
+    validate: Measure,
+    config: DistillConfig,
+    seed: int,
+    checkpoints: Path,
+    length_normalised: bool = False,
+) -> pd.DataFrame:
+    """Train ``soft`` (in place) on ``tasks`` (any of "ta" and "rps"); returns the learning curve."""
+    model = CandidateRanker(llm, soft.requires_grad_(True), length_normalised)
+    assert list(model.trainable()) == ["soft.vectors"]
+    base = [{"ta": config.weight_ta, "rps": config.weight_rps}[name] for name in tasks]
+    weights = TaskWeights(base, config.weighting == "dynamic", llm.device)
+    return run_training(
+        DistillTrainer,
+        model,
+        TaskPairs(tasks),
+        partial(collate_pairs, writer, llm.start),
+        validate,
+        config,
+        seed,
+        checkpoints,
+        "stage 1",
+        resumables=[weights],
+        task_weights=weights,
+    )
+
+
+def collate_pairs(writer: PromptWriter, start: int, rows: list[dict]) -> dict:
+    return {name: collate(writer, start, [row[name] for row in rows]) for name in rows[0]}

@@ -1,0 +1,135 @@
+"""Training examples of the three tasks, made from training sequences and the teacher's lists only.
+
+No function here is given a validation or a test case, so no such target can reach a training example.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from torch.utils.data import Dataset
+
+from delrec_kit.config import DistillConfig
+from delrec_kit.data import Ragged, draw_distractors
+from delrec_kit.errors import KitError
+from delrec_kit.llm import Prompt, PromptWriter
+
+
+@dataclass(frozen=True)
+class Examples(Dataset):
+    """prompts: n prompts; candidates (n, m); targets (n, m): a distribution over the candidates."""
+
+    prompts: list[Prompt]
+    candidates: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def __getitem__(self, index: int) -> tuple[Prompt, np.ndarray, np.ndarray]:
+        return self.prompts[index], self.candidates[index], self.targets[index]
+
+
+@dataclass(frozen=True)
+class ExampleWriter:
+    """Draws and writes examples. writer: the prompts' writer; train: training sequences by user; m: candidates;
+    history: titles that a prompt lists at most; n_items: N."""
+
+    writer: PromptWriter
+    train: Ragged
+    m: int
+    history: int
+
+    def next_item(self, count: int, k: int, seed: int) -> Examples:
+        """Stage 2 (DELRec section 4.3): history, candidates, and the item that truly came next."""
+        rng = np.random.default_rng(seed)
+        users, stops = self._draw(count, 2, rng)
+        answers = np.array([self.train[u][n - 1] for u, n in zip(users, stops, strict=True)])
+        candidates, targets = self._with_distractors(users, answers, rng)
+        prompts = [
+            final_prompt(self.writer, self.train[u][: n - 1], row, self.history, k)
+            for u, n, row in zip(users, stops, candidates, strict=True)
+        ]
+        return Examples(prompts, candidates, targets)
+
+    def temporal_analysis(self, count: int, config: DistillConfig, seed: int) -> Examples:
+        """TA (DELRec section 4.2.1): a worked example from the start of the user's own history, then a gap to fill.
+
+        The example shows items 1 … a with item a-1 as the gap; the question shows what follows up to n-2, a gap and
+        item n. The answer is item n-1.
+        """
+        rng = np.random.default_rng(seed)
+        a = config.a
+        users, stops = self._draw(count, a + 3, rng)
+        sequences = [self.train[u][:n] for u, n in zip(users, stops, strict=True)]
+        candidates, targets = self._with_distractors(users, np.array([s[-2] for s in sequences]), rng)
+        prompts = []
+        for s, row in zip(sequences, candidates, strict=True):
+            slots = {
+                "example": s[: a - 2],
+                "example_answer": s[a - 2 : a - 1],
+                "example_last": s[a - 1 : a],
+                "history": s[a:-2][-self.history :],
+                "last": s[-1:],
+                "candidates": row,
+            }
+            prompts.append(self.writer.write("ta", slots, config.k))
+        return Examples(prompts, candidates, targets)
+
+    def pattern_simulating(self, lists: pd.DataFrame, count: int, config: DistillConfig, seed: int) -> Examples:
+        """RPS (DELRec section 4.2.2): answer as the teacher would, which has not seen the user it speaks of.
+
+        ``lists`` is the teacher's distillation table; C = R_1 … R_h and random items in random order. Hard targets
+        are R_1, the paper's; listwise ones are softmax(f(C) / T).
+        """
+        rng = np.random.default_rng(seed)
+        h = min(config.h, self.m - 1)
+        chosen = lists.iloc[np.sort(rng.choice(len(lists), size=min(count, len(lists)), replace=False))]
+        tops = np.stack(chosen["top_items"])[:, : config.h]
+        items = np.concatenate([tops[:, :h], np.stack(chosen["other_items"])[:, : self.m - h]], axis=1)
+        scores = np.concatenate(
+            [np.stack(chosen["top_scores"])[:, :h], np.stack(chosen["other_scores"])[:, : self.m - h]], axis=1
+        )
+        if items.shape[1] < self.m:
+            raise KitError(f"the teacher's lists allow {items.shape[1]} candidates, not data.candidates={self.m}")
+        order = rng.permuted(np.tile(np.arange(self.m), (len(chosen), 1)), axis=1)
+        items, scores = np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1)
+        targets = teacher_targets(scores, config)
+        prompts = []
+        for user, length, top, row in zip(chosen["user"], chosen["length"], tops, items, strict=True):
+            slots = {"history": self.train[user][:length][-self.history :], "candidates": row}
+            if config.show_rest:
+                slots["teacher"] = top[1:]
+            prompts.append(self.writer.write("rps", slots, config.k))
+        return Examples(prompts, items, targets)
+
+    def _draw(self, count: int, shortest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Users and prefix lengths, each pair at most once: all pairs with at least ``shortest`` items, sampled."""
+        lengths = self.train.lengths
+        pairs = np.maximum(lengths - shortest + 1, 0)
+        if not pairs.sum():
+            raise KitError(f"no training sequence has {shortest} items; this task needs longer histories")
+        ends = pairs.cumsum()
+        flat = rng.permutation(ends[-1])[:count]
+        users = np.searchsorted(ends, flat, side="right")
+        return users, flat - (ends - pairs)[users] + shortest
+
+    def _with_distractors(self, users: np.ndarray, answers: np.ndarray, rng: np.random.Generator):
+        others = draw_distractors(self.train, users, answers, self.m - 1, rng, self.writer.table.canonical)
+        rows = np.concatenate([answers[:, None], others], axis=1)
+        order = rng.permuted(np.tile(np.arange(self.m), (len(rows), 1)), axis=1)
+        return np.take_along_axis(rows, order, 1), (order == 0).astype(np.float32)
+
+
+def final_prompt(writer: PromptWriter, history: np.ndarray, candidates: np.ndarray, shown: int, k: int) -> Prompt:
+    """The prompt that asks for the next item, listing the last ``shown`` titles of the history."""
+    return writer.write("final", {"history": history[-shown:], "candidates": candidates}, k)
+
+
+def teacher_targets(scores: np.ndarray, config: DistillConfig) -> np.ndarray:
+    """(n, m) distributions that RPS trains towards, from the teacher's scores (n, m)."""
+    if config.rps == "hard":
+        return (np.arange(scores.shape[1]) == scores.argmax(1)[:, None]).astype(np.float32)
+    shifted = (scores - scores.max(1, keepdims=True)) / config.temperature
+    weights = np.exp(shifted)
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)

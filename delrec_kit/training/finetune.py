@@ -1,0 +1,69 @@
+"""Stage 2 (DELRec section 4.3): P stays as it is, the language model learns to rank next items by AdaLoRA."""
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from peft import PeftModel
+
+from delrec_kit.config import FinetuneConfig
+from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt
+from delrec_kit.training.adalora import RankBudget, add_adapter, live_ranks, orthogonality, save_adapter
+from delrec_kit.training.examples import Examples
+from delrec_kit.training.task import CandidateRanker, collate
+from delrec_kit.training.trainer import KitTrainer, Measure, run_training, total_steps
+
+
+class FinetuneTrainer(KitTrainer):
+    """The task loss plus AdaLoRA's orthogonality penalty; the log keeps the task loss by itself."""
+
+    def __init__(self, *args, peft_model: PeftModel, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.peft_model = peft_model
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        model.train()
+        task_loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        self.accelerator.backward(task_loss + orthogonality(self.peft_model))
+        return task_loss.detach()
+
+
+def finetune(
+    llm: LanguageModel,
+    writer: PromptWriter,
+    soft: SoftPrompt | None,
+    examples: Examples,
+    validate: Measure,
+    config: FinetuneConfig,
+    seed: int,
+    checkpoints: Path,
+    folder: Path,
+    what: str = "stage 2",
+    length_normalised: bool = False,
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Train an adapter inside ``llm`` (in place) and save it to ``folder``.
+
+    Returns the learning curve and the rank that AdaLoRA left to each layer.
+    """
+    if soft is not None:
+        soft.requires_grad_(False)
+    peft_model = add_adapter(llm, config, total_steps(len(examples), config), seed)
+    model = CandidateRanker(llm, soft, length_normalised)
+    assert all("lora_" in name for name in model.trainable()), "only the adapter may learn in stage 2"
+    budget = RankBudget(peft_model)
+    curve = run_training(
+        FinetuneTrainer,
+        model,
+        examples,
+        partial(collate, writer, llm.start),
+        validate,
+        config,
+        seed,
+        checkpoints,
+        what,
+        callbacks=[budget],
+        resumables=[budget],
+        peft_model=peft_model,
+    )
+    save_adapter(peft_model, folder)
+    return curve, live_ranks(peft_model)

@@ -1,0 +1,52 @@
+"""What the trainers train: a language model and a soft prompt, and the loss over the candidates a prompt lists."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from delrec_kit.llm import LanguageModel, PackedTitles, Prompt, PromptBatch, PromptWriter, SoftPrompt
+
+
+class CandidateRanker(nn.Module):
+    """Scores m candidates with P in the prompt. ``soft`` is None where no soft prompt is used."""
+
+    def __init__(self, llm: LanguageModel, soft: SoftPrompt | None, length_normalised: bool = False):
+        super().__init__()
+        self.llm = llm
+        self.soft = soft
+        self.length_normalised = length_normalised
+
+    def forward(self, prompts: dict, titles: dict, targets: torch.Tensor) -> torch.Tensor:
+        """KL divergence from ``targets`` (B, m) to the softmax of the scores, in nats, mean over the batch.
+
+        For one-hot targets this is the cross-entropy over the candidates: what the loss ranks is what the prompt
+        lists, no more and no less (DELRec eqs. 6 and 9 take the softmax over all classes).
+        """
+        vectors = None if self.soft is None else self.soft.vectors
+        scores = self.llm.score_titles(
+            PromptBatch(**prompts), PackedTitles(**titles), vectors, length_normalised=self.length_normalised
+        )
+        return F.kl_div(F.log_softmax(scores, dim=-1), targets, reduction="batchmean")
+
+    def train(self, mode: bool = True) -> "CandidateRanker":
+        """A language model of which nothing learns stays in eval mode: no dropout in stage 1."""
+        super().train(mode)
+        self.llm.train(mode and any(p.requires_grad for p in self.llm.parameters()))
+        return self
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The parameters that learn, by name. Everything else must not move."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+def collate(writer: PromptWriter, start: int, rows: Sequence[tuple[Prompt, np.ndarray, np.ndarray]]) -> dict:
+    """A batch of plain nested dicts of tensors, as a Trainer moves them to its device."""
+    prompts, candidates, targets = zip(*rows, strict=True)
+    return {
+        "prompts": vars(writer.batch(prompts)),
+        "titles": vars(PackedTitles.build(writer.table, np.stack(candidates), start)),
+        "targets": torch.from_numpy(np.stack(targets)),
+    }

@@ -1,0 +1,62 @@
+"""A tiny random T5 with a real tokenizer, made on the spot: what the tests of the LLM rooms run on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+from delrec_kit.config import LlmConfig
+from delrec_kit.data import Domain
+from delrec_kit.llm import PromptWriter, load_llm
+
+TITLES = ["", "Red Moon", "Blue Moon Rising", "Red Moon", "Silent Harbour", "The Last Harbour Song", "Rising"]
+TITLES += [f"Film {word}" for word in "one two three four five six seven eight nine ten eleven twelve".split()]
+
+
+@pytest.fixture(scope="session")
+def toy_llm_folder(tmp_path_factory) -> Path:
+    """A T5 of two layers and width 64 whose weights follow from seed 0."""
+    folder = tmp_path_factory.mktemp("toy-t5")
+    words = {w for title in TITLES for w in title.split()}
+    letters = [chr(c) for c in range(33, 127)]
+    vocabulary = ["<pad>", "</s>", "<unk>", *letters, *("##" + c for c in letters), *sorted(words - set(letters))]
+    core = Tokenizer(models.WordPiece({w: i for i, w in enumerate(vocabulary)}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    core.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=100_000
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=len(vocabulary),
+        d_model=64,
+        d_kv=16,
+        d_ff=128,
+        num_layers=2,
+        num_heads=4,
+        pad_token_id=0,
+        eos_token_id=1,
+        decoder_start_token_id=0,
+        tie_word_embeddings=False,
+    )
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(params=["none", "nf4"])
+def llm(request, toy_llm_folder):
+    """The toy T5, unquantised and in 4-bit."""
+    return load_llm(LlmConfig(name=str(toy_llm_folder), quantization=request.param), "cpu")
+
+
+@pytest.fixture
+def plain_llm(toy_llm_folder):
+    return load_llm(LlmConfig(name=str(toy_llm_folder), quantization="none"), "cpu")
+
+
+@pytest.fixture
+def writer(plain_llm):
+    return PromptWriter(plain_llm.tokenizer, Domain(), TITLES)
