@@ -42,7 +42,8 @@ def attention_mass(
             mass = torch.einsum("nbhqk,bq,bks->nhs", weights, asks, member)
             sums[kind] = sums.get(kind, 0) + mass.cpu()
     tokens /= len(prompts)
-    return pd.concat([_table(kind, total / len(prompts), names, tokens) for kind, total in sums.items()])
+    tables = [_table(kind, total / len(prompts), names, tokens) for kind, total in sums.items()]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _membership(prompts: Sequence[Prompt], names: list[str], length: int) -> np.ndarray:

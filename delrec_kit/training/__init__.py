@@ -4,6 +4,7 @@ from delrec_kit.training.adalora import live_ranks, load_adapter
 from delrec_kit.training.distill import distill
 from delrec_kit.training.examples import Examples, ExampleWriter, final_prompt, teacher_targets
 from delrec_kit.training.finetune import finetune
+from delrec_kit.training.plots import plot_curves
 from delrec_kit.training.validation import Validation
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "finetune",
     "live_ranks",
     "load_adapter",
+    "plot_curves",
     "teacher_targets",
 ]

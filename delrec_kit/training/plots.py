@@ -1,0 +1,41 @@
+"""Learning curves of both stages; each function gives the figure and the plotted numbers."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from delrec_kit.style import DASHES, MARKERS, PALETTE, label
+
+PANELS = {
+    "train_loss": "training loss (nats)",
+    "valid_loss": "validation loss (nats)",
+    "valid_HR@1": "validation HR@1",
+    "valid_agreement": "same first choice as the teacher",
+}
+
+
+def plot_curves(curves: pd.DataFrame, stage: str) -> tuple[Figure, pd.DataFrame]:
+    """Training loss, validation loss, HR@1 and agreement against the optimizer step; a line a ``method``.
+
+    The title names the validation HR@1 before training and at the best validation loss, which is what is kept.
+    """
+    curves = curves if "method" in curves else curves.assign(method=stage)
+    figure, axes = plt.subplots(2, 2, figsize=(8.0, 5.0), sharex=True)
+    findings = []
+    for (method, rows), color, dash, marker in zip(curves.groupby("method", sort=False), PALETTE, DASHES, MARKERS):
+        rows = rows.reset_index(drop=True)
+        best = rows.loc[rows["valid_loss"].idxmin()]
+        for axis, column in zip(axes.flat, PANELS, strict=True):
+            shown = rows.dropna(subset=column)
+            axis.plot(shown["step"], shown[column], color=color, linestyle=dash, marker=marker, label=label(method))
+            if column != "train_loss":
+                axis.plot(best["step"], best[column], marker="*", markersize=13, color=color, linestyle="none")
+        findings.append(f"{label(method)}: HR@1 {rows['valid_HR@1'][0]:.2f} → {best['valid_HR@1']:.2f}")
+    for axis, name in zip(axes.flat, PANELS.values(), strict=True):
+        axis.set_ylabel(name)
+    for axis in axes[1]:
+        axis.set_xlabel("optimizer step")
+    if curves["method"].nunique() > 1:
+        axes[0, 0].legend()
+    figure.suptitle(f"{'; '.join(findings)} (validation; ★ is kept)", x=0.01, ha="left", fontsize=11)
+    return figure, curves

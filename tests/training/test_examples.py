@@ -1,0 +1,100 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from delrec_kit.config import DistillConfig
+from delrec_kit.data import Ragged
+from delrec_kit.errors import KitError
+from delrec_kit.training import ExampleWriter, teacher_targets
+
+M = 5
+TRAIN = Ragged.from_lists([[1, 2, 4, 5, 6, 7, 8, 9], [10, 11, 12, 13, 14, 15, 16], [4, 8]])
+
+
+@pytest.fixture
+def examples(writer):
+    return ExampleWriter(writer, TRAIN, M, 3)
+
+
+def slot(prompt, table, name):
+    """Item ids of a slot, read back from the tokens."""
+    rows = [tuple(prompt.ids[s.start : s.stop]) for s in prompt.segments if s.name == name]
+    known = {tuple(table[i]): i for i in range(len(table.lengths) - 1, 0, -1)}
+    return [known[row] for row in rows]
+
+
+def test_next_item_asks_for_what_came_next(examples):
+    made = examples.next_item(100, k=2, seed=0)
+    assert len(made) == 7 + 6 + 1, "every prefix once, and no more than there are"
+    seen = set()
+    for prompt, candidates, target in (made[i] for i in range(len(made))):
+        answer = candidates[target == 1]
+        assert len(answer) == 1 and len(set(candidates)) == M
+        history = slot(prompt, examples.writer.table, "history")
+        for u in range(3):
+            sequence = TRAIN[u].tolist()
+            place = sequence.index(answer[0]) if answer[0] in sequence else -1
+            if place > 0 and sequence[max(0, place - 3) : place] == history:
+                assert not set(candidates) & (set(sequence) - set(answer)), "a distractor was consumed"
+                seen.add((u, place))
+        assert slot(prompt, examples.writer.table, "candidates") == candidates.tolist()
+    assert len(seen) == len(made)
+
+
+def test_temporal_analysis_hides_the_item_before_the_last(examples):
+    config = DistillConfig(k=2, a=4)
+    made = examples.temporal_analysis(100, config, seed=0)
+    table = examples.writer.table
+    assert len(made) == 2 + 1, "only users with a + 3 items"
+    for prompt, candidates, target in (made[i] for i in range(len(made))):
+        example = slot(prompt, table, "example")
+        user = 0 if example == [1, 2] else 1
+        s = TRAIN[user].tolist()
+        assert example == s[:2]
+        assert slot(prompt, table, "example_answer") == [s[2]] and slot(prompt, table, "example_last") == [s[3]]
+        last = s.index(slot(prompt, table, "last")[0])
+        assert candidates[target == 1].tolist() == [s[last - 1]]
+        assert slot(prompt, table, "history") == s[4 : last - 1][-3:]
+        assert s[last - 1] not in slot(prompt, table, "history")
+
+
+@pytest.fixture
+def lists():
+    return pd.DataFrame(
+        {
+            "user": [0, 1],
+            "length": [3, 4],
+            "top_items": [[12, 10, 11], [5, 6, 7]],
+            "top_scores": [[3.0, 2.0, 1.0], [9.0, 8.0, 7.0]],
+            "other_items": [[13, 14, 15, 16], [8, 9, 1, 2]],
+            "other_scores": [[0.0, -1.0, -2.0, -3.0], [0.0, -1.0, -2.0, -3.0]],
+        }
+    )
+
+
+def test_pattern_simulating_follows_the_teacher(examples, lists):
+    config = DistillConfig(k=2, h=2, rps="hard", show_rest=True)
+    made = examples.pattern_simulating(lists, 10, config, seed=0)
+    table = examples.writer.table
+    for (prompt, candidates, target), row in zip((made[i] for i in range(2)), lists.itertuples(), strict=True):
+        assert candidates[target == 1].tolist() == [row.top_items[0]]
+        assert set(candidates) == {*row.top_items[:2], *row.other_items[:3]}
+        assert slot(prompt, table, "history") == TRAIN[row.user][: row.length][-3:].tolist()
+        assert slot(prompt, table, "teacher") == row.top_items[1:2]
+
+
+def test_listwise_targets_are_the_teachers_softmax(examples, lists):
+    config = DistillConfig(k=2, h=2, rps="listwise", temperature=2.0)
+    made = examples.pattern_simulating(lists, 10, config, seed=0)
+    _, candidates, target = made[0]
+    scores = dict(zip([12, 10, 13, 14, 15], [3.0, 2.0, 0.0, -1.0, -2.0], strict=True))
+    wanted = np.exp(np.array([scores[i] for i in candidates]) / 2)
+    np.testing.assert_allclose(target, wanted / wanted.sum(), rtol=1e-5)
+    assert teacher_targets(np.array([[1.0, 5.0]]), DistillConfig(rps="hard")).tolist() == [[0.0, 1.0]]
+
+
+def test_too_short_histories_and_too_many_candidates_are_said(writer, examples, lists):
+    with pytest.raises(KitError, match="no training sequence has 7 items"):
+        ExampleWriter(writer, Ragged.from_lists([[1, 2, 4]]), M, 3).temporal_analysis(9, DistillConfig(), 0)
+    with pytest.raises(KitError, match="data.candidates=12"):
+        ExampleWriter(writer, TRAIN, 12, 3).pattern_simulating(lists, 2, DistillConfig(h=2), 0)
