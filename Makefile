@@ -1,0 +1,74 @@
+# make demo   the five notebooks on the embedded world and language model
+# make test   the tests
+# make lint   ruff, rules and format
+# make strip  take outputs out of the notebooks' sources
+# make lock   renew requirements.lock from pyproject.toml
+# make clean  remove the environment made here, caches and runs/demo
+#
+# An active environment (venv or conda) is used as it is; without one, .venv is made. Packages are installed from the
+# lock when the lock or pyproject.toml is newer than the last installation.
+
+ifneq ($(VIRTUAL_ENV),)
+ENVIRONMENT := $(VIRTUAL_ENV)
+else ifneq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
+ENVIRONMENT := $(CONDA_PREFIX)
+else
+ENVIRONMENT := .venv
+endif
+
+PY := $(ENVIRONMENT)/bin/python
+STAMP := $(ENVIRONMENT)/.delrec_kit-installed
+PROBE := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+FIND_PYTHON = for p in python3.11 python3.12 python3 python; do \
+	$$p -c '$(PROBE)' >/dev/null 2>&1 && { echo $$p; break; }; done
+OTHER_CHECKOUT := $(shell [ "$$(cat '$(STAMP)' 2>/dev/null)" = "$(CURDIR)" ] || echo reinstall)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint strip lock clean install reinstall
+
+demo: install
+	@$(PY) -m delrec_kit run --profile demo --run-dir runs/demo
+
+test: install
+	@$(PY) -m pytest
+
+lint: install
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+strip: install
+	@$(PY) -m nbstripout notebooks/*.ipynb
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock $(OTHER_CHECKOUT) | $(PY)
+	@$(PY) -c '$(subst ensurepip,pip,$(PROBE))' 2>/dev/null || { echo "delrec_kit needs Python 3.11 or 3.12 with pip; \
+	$(ENVIRONMENT) has $$($(PY) --version 2>&1): activate another environment, or none" >&2; exit 1; }
+	@echo "installing into $(ENVIRONMENT), once: some minutes"
+	@$(PY) -m pip install --quiet -r requirements.lock -e ".[notebooks,dev]"
+	@$(PY) -m pip check
+	@printf '%s' "$(CURDIR)" > $@
+
+$(PY):
+	@python=$$($(FIND_PYTHON)); \
+	[ -n "$$python" ] || { echo "delrec_kit needs Python 3.11 or 3.12 with its venv module (Debian: python3-venv); \
+	found $$(python3 --version 2>&1 || echo none)" >&2; exit 1; }; \
+	echo "making $(ENVIRONMENT) with $$($$python --version)"; \
+	$$python -m venv $(ENVIRONMENT)
+
+reinstall:
+
+# Resolved anew in an environment of its own. Left out: what torch brings by itself on machines with a GPU, and the tag
+# of the torch build (+cpu, +cu126).
+lock:
+	@python=$$($(FIND_PYTHON)); new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; set -e; \
+	$$python -m venv "$$new/env"; \
+	"$$new/env/bin/python" -m pip install --quiet -e ".[notebooks,dev]"; \
+	{ echo "# Every package, direct and transitive, at the version that is tested. Renewed by: make lock"; \
+	"$$new/env/bin/python" -m pip freeze --all --exclude pip --exclude-editable \
+		| grep -viE '^(nvidia|cuda|triton)' | sed -E 's/\+[[:alnum:].]+$$//'; } > "$$new/lock"; \
+	mv "$$new/lock" requirements.lock; echo "renewed requirements.lock"
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist runs/demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
