@@ -1,10 +1,10 @@
 """Settings: one frozen pydantic model a stage, named profiles, and overrides such as ``distill.k=20``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from delrec_kit.errors import KitError, nearest
 
@@ -15,7 +15,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class StageConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(StageConfig):
@@ -112,13 +112,25 @@ class KitConfig(StageConfig):
     """Everything a run depends on. ``config.json`` in the run directory is this, resolved."""
 
     profile: str = "demo"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     data: DataConfig = DataConfig()
     teacher: TeacherConfig = TeacherConfig()
     llm: LlmConfig = LlmConfig()
     distill: DistillConfig = DistillConfig()
     finetune: FinetuneConfig = FinetuneConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "KitConfig":
+        if self.distill.h > self.teacher.top:
+            raise ValueError(f"distill.h={self.distill.h} must be at most teacher.top={self.teacher.top}")
+        if self.teacher.width % self.teacher.heads:
+            raise ValueError(f"teacher.heads={self.teacher.heads} must divide teacher.width={self.teacher.width}")
+        if self.finetune.init_r <= self.finetune.target_r:
+            raise ValueError(
+                f"finetune.init_r={self.finetune.init_r} must be above finetune.target_r={self.finetune.target_r}"
+            )
+        return self
 
 
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
@@ -164,7 +176,7 @@ def resolve(profile: str = "demo", overrides: Sequence[str] = (), **top: Any) ->
         key, sign, raw = text.partition("=")
         if not sign:
             raise KitError(f"--set takes stage.field=value, not '{text}'")
-        _place(values, key.strip(), yaml.safe_load(raw))
+        _place(values, key.strip(), _parsed(key.strip(), raw.strip()))
     for key, value in top.items():
         if value is not None:
             _place(values, key, value)
@@ -176,15 +188,47 @@ def validated(values: Mapping[str, Any]) -> KitConfig:
     try:
         return KitConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise KitError(f"setting {'.'.join(map(str, first['loc']))}={first['input']!r}: {first['msg']}") from None
+        raise KitError(_misfit(error.errors()[0])) from None
+
+
+def _misfit(error: Mapping[str, Any]) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if not key:
+        return f"settings do not fit together: {error['ctx']['error']}"
+    if error["type"] == "extra_forbidden":
+        return f"unknown setting '{key}'{_close(key, settable_keys())}"
+    if error["type"] == "literal_error":
+        return f"unknown {key} '{error['input']}'{nearest(str(error['input']), _choices(key))}"
+    return f"setting {key}={error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _choices(key: str) -> list[str]:
+    stage, _, field = key.partition(".")
+    return [str(choice) for choice in get_args(_stages()[stage].model_fields[field].annotation)]
+
+
+def _parsed(key: str, raw: str) -> Any:
+    """A number, a truth value or null by YAML's rules, but text for a setting that is text."""
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError:
+        raise KitError(f"--set {key}: '{raw}' is not a value; put text with signs in quotation marks") from None
+    stage, _, field = key.partition(".")
+    model = _stages().get(stage)
+    textual = model and field in model.model_fields and str in _leaves(model.model_fields[field].annotation)
+    return raw if textual and value is not None and not isinstance(value, str) else value
+
+
+def _leaves(annotation: Any) -> set[type]:
+    parts = get_args(annotation)
+    return {annotation} if not parts else {type(p) if isinstance(p, str) else p for p in parts}
 
 
 def _place(values: dict[str, Any], key: str, value: Any) -> None:
     stage, _, field = key.partition(".")
     known = settable_keys()
     if key not in known:
-        raise KitError(f"unknown setting '{key}'{nearest(key, known) if len(known) < 9 else _close(key, known)}")
+        raise KitError(f"unknown setting '{key}'{_close(key, known)}")
     if field:
         values.setdefault(stage, {})[field] = value
     else:

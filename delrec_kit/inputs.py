@@ -44,6 +44,8 @@ def check_folders(config: KitConfig) -> None:
     """Raise KitError for a raw-data folder or a language-model folder that is not there."""
     if config.data.dataset == "custom" and not config.data.data_dir:
         raise KitError("dataset custom needs --data-dir: a folder with interactions.csv and items.csv")
+    if config.data.dataset == "demo" and config.data.data_dir:
+        raise KitError("dataset demo is made by the kit and reads no --data-dir; add --dataset ml-100k or custom")
     if config.data.data_dir and not Path(config.data.data_dir).expanduser().is_dir():
         raise KitError(f"no data folder {config.data.data_dir}{_nearest_folder(config.data.data_dir)}")
     name = config.llm.name
@@ -57,7 +59,7 @@ def looks_like_path(name: str) -> bool:
 
 
 def _nearest_folder(folder: str) -> str:
-    path = Path(folder).expanduser().absolute()
+    path = Path(folder).expanduser().resolve()
     while not path.parent.is_dir():
         path = path.parent
     beside = [child.name for child in path.parent.iterdir() if child.is_dir()]

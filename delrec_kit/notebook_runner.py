@@ -11,7 +11,6 @@ import os
 import re
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,10 +99,11 @@ def _run_one(run: RunDirectory, number: str, profile: str, overrides: Sequence[s
 
 def _execute(source: Path, target: Path, parameters: dict) -> KitError | NotebookFailed | None:
     """Run one notebook; what went wrong comes back as one line."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    try:
         import papermill
         from nbclient.exceptions import DeadKernelError
+    except ModuleNotFoundError as error:
+        return KitError(f"{error.name} is missing; install the kit's extra: pip install 'delrec_kit[notebooks]'")
     output = _Indented(sys.stdout)
     try:
         papermill.execute_notebook(

@@ -1,0 +1,179 @@
+"""The command line: ``python -m delrec_kit run | report | recommend``, thin over what the notebooks call."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from delrec_kit.config import KitConfig, resolve
+from delrec_kit.errors import KitError, nearest
+from delrec_kit.inputs import check_folders, looks_like_path
+from delrec_kit.notebook_runner import NotebookFailed, run_notebooks
+from delrec_kit.runs import STAGES, RunDirectory
+
+USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
+MANY = {"--history", "--set"}  # options that take several values after one flag
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
+
+
+@app.command(epilog="Settings for --set are the fields of delrec_kit/config.py; config.json in a run lists them all.")
+def run(
+    profile: Annotated[str, typer.Option(help="smoke, demo, cpu, colab-t4 or paper")] = "demo",
+    dataset: Annotated[str | None, typer.Option(help="demo, ml-100k or custom")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="folder with the raw files")] = None,
+    llm: Annotated[str | None, typer.Option(help="tiny, a hub id or a folder")] = None,
+    teacher: Annotated[str | None, typer.Option(help="sasrec, gru4rec or caser")] = None,
+    seed: Annotated[str | None, typer.Option(help="of every random draw")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="default: runs/DATASET-TEACHER-PROFILE-seedN")] = None,
+    stages: Annotated[str, typer.Option(help="numbers of the notebooks to run")] = ",".join(STAGES),
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="STAGE.FIELD=VALUE …", help="such as data.candidates=20")
+    ] = None,
+) -> None:
+    """Run the numbered notebooks; what is done for these settings is skipped."""
+    flags = {"data.dataset": dataset, "data.data_dir": data_dir, "llm.name": llm, "teacher.name": teacher, "seed": seed}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None and key != "seed"]
+    overrides += [f"seed={seed}"] * (seed is not None) + (settings or [])
+    numbers = _numbers(stages)
+    config = resolve(profile, overrides)
+    check_folders(config)
+    overrides += _absolute(config)
+    config = resolve(profile, overrides)
+    directory = RunDirectory.create(run_dir or _default_folder(config), config)
+    typer.echo(
+        f"{directory.path}: profile {profile}, dataset {config.data.dataset}, teacher {config.teacher.name}, "
+        f"LLM {config.llm.name}, seed {config.seed}"
+    )
+    run_notebooks(directory, profile, overrides, numbers)
+    _summary(directory)
+
+
+@app.command()
+def report(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR …", help="run directories")],
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="write the numbers there too")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="write the table there too")] = None,
+) -> None:
+    """The comparison over one or many runs: mean ± standard deviation over seeds."""
+    for file in (csv, markdown):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise KitError(f"no folder {file.absolute().parent} to write {file.name} in")
+    for folder in run_dirs:
+        RunDirectory.open(folder)
+    from delrec_kit.evaluation import report_table, report_text, write_report
+
+    table = report_table(run_dirs)
+    typer.echo(report_text(table).to_string(index=False))
+    write_report(table, csv, markdown)
+
+
+@app.command()
+def recommend(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a run whose stages 01 to 04 are done")],
+    history: Annotated[list[str], typer.Option(metavar="TITLE …", help="what was consumed, oldest first")],
+    top: Annotated[int, typer.Option(min=1, help="how many to recommend")] = 10,
+) -> None:
+    """Rank titles for a person, with scores."""
+    directory = RunDirectory.open(run_dir)
+    directory.require("adapter")
+    from delrec_kit import pipeline
+
+    typer.echo(pipeline.recommend(directory, history, top).to_string(index=False, float_format="{:.3f}".format))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code. A mistake of the user's is one line on stderr and code 2."""
+    command = typer.main.get_command(app)
+    words = spread(list(sys.argv[1:] if arguments is None else arguments)) or ["--help"]
+    try:
+        code = command.main(words, prog_name="python -m delrec_kit", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except KitError as error:
+        return _say(str(error), USER_ERROR)
+    except NotebookFailed as error:
+        return _say(str(error), FAILURE)
+    except (KeyboardInterrupt, typer.Abort):
+        return _say("interrupted; the same command takes it up again", INTERRUPTED)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        return _say(_usage(command, words, error), USER_ERROR)
+
+
+def spread(words: Sequence[str]) -> list[str]:
+    """Give each value after ``--history`` or ``--set`` a flag of its own, until the next word that starts with --."""
+    spreading, result = None, []
+    for place, word in enumerate(words):
+        if word.startswith("--"):
+            spreading = word if word in MANY else None
+            alone = place + 1 == len(words) or words[place + 1].startswith("--")
+            if spreading is None or alone:
+                result.append(word)
+        else:
+            result.append(word if spreading is None else f"{spreading}={word}")
+    return result
+
+
+def _usage(command, words: Sequence[str], error: Exception) -> str:
+    """click's message in one line, with the nearest flag or command."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    commands = command.commands
+    inside = commands.get(words[0]) if words else None
+    if type(error).__name__ == "NoSuchOption" and inside is not None:
+        known = [name for parameter in inside.params for name in parameter.opts if name.startswith("--")]
+        return f"unknown flag {error.option_name}{nearest(error.option_name, known)}"
+    if words and inside is None and not words[0].startswith("-"):
+        return f"unknown command '{words[0]}'{nearest(words[0], commands)}"
+    return f"{text[0].lower()}{text[1:]}; see python -m delrec_kit {words[0] if inside else ''} --help"
+
+
+def _say(message: str, code: int) -> int:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _numbers(stages: str) -> list[str]:
+    wanted = [number.strip().zfill(2) for number in stages.split(",") if number.strip()]
+    for number in wanted:
+        if number not in STAGES:
+            raise KitError(f"unknown stage '{number}' (known: {', '.join(STAGES)})")
+    if not wanted:
+        raise KitError(f"--stages names no stage (known: {', '.join(STAGES)})")
+    return [number for number in STAGES if number in wanted]
+
+
+def _absolute(config: KitConfig) -> list[str]:
+    """Folders as seen from where the user stands; the notebooks run elsewhere."""
+    folders = {"data.data_dir": config.data.data_dir}
+    if looks_like_path(config.llm.name) or (config.llm.name != "tiny" and Path(config.llm.name).is_dir()):
+        folders["llm.name"] = config.llm.name
+    return [f"{key}={json.dumps(str(Path(f).expanduser().resolve()))}" for key, f in folders.items() if f is not None]
+
+
+def _default_folder(config: KitConfig) -> Path:
+    return Path("runs") / f"{config.data.dataset}-{config.teacher.name}-{config.profile}-seed{config.seed}"
+
+
+def _summary(run: RunDirectory) -> None:
+    """The comparison in brief, if there is one for these settings, and where to look further."""
+    if run.is_done("evaluation"):
+        from delrec_kit.evaluation import comparison_table, load_comparison
+
+        comparison = load_comparison(run.folder("evaluation"))
+        table = comparison_table(comparison)
+        brief = [column for column in table if column not in ("HR@1", "NDCG@10")]
+        table[brief] = table[brief].map(lambda cell: cell.partition(" ")[0])
+        typer.echo(
+            f"\n{comparison['users']} users, the answer among {comparison['m']}; "
+            f"in brackets 95 % intervals, all of them in {run.folder('evaluation') / 'comparison.json'}"
+        )
+        typer.echo(table.to_string())
+    typer.echo(f"\nexecuted notebooks  {run.path / 'notebooks'}\nfigures             {run.figures}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
