@@ -1,0 +1,33 @@
+"""Raw files -> Interactions -> Split -> candidate sets."""
+
+from delrec_kit.data.candidates import answer_index, draw_candidates, draw_distractors
+from delrec_kit.data.custom import read_custom
+from delrec_kit.data.domain import Domain
+from delrec_kit.data.filters import drop_short_users, k_core
+from delrec_kit.data.interactions import Interactions, validate
+from delrec_kit.data.movielens import read_movielens
+from delrec_kit.data.prepared import PreparedData, prepare
+from delrec_kit.data.ragged import Ragged
+from delrec_kit.data.split import Cases, Split, brought_split, leave_one_out
+from delrec_kit.data.titles import clean_title
+
+__all__ = [
+    "Cases",
+    "Domain",
+    "Interactions",
+    "PreparedData",
+    "Ragged",
+    "Split",
+    "answer_index",
+    "brought_split",
+    "clean_title",
+    "draw_candidates",
+    "draw_distractors",
+    "drop_short_users",
+    "k_core",
+    "leave_one_out",
+    "prepare",
+    "read_custom",
+    "read_movielens",
+    "validate",
+]

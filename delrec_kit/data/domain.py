@@ -1,0 +1,17 @@
+"""The words that prompts use for a dataset's items."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A ``noun`` is ``past``: films are watched, games are played, items are purchased."""
+
+    noun: str = "film"
+    plural: str = "films"
+    past: str = "watched"
+    present: str = "watch"
+
+
+FILMS = Domain()
+ITEMS = Domain(noun="item", plural="items", past="chose", present="choose")

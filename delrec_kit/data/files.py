@@ -1,0 +1,40 @@
+"""Finding the raw files, and saying what is there when they are not."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from delrec_kit.errors import KitError
+
+
+def find_folder(data_dir: str | Path) -> Path:
+    """``data_dir`` as a folder that exists; else a KitError that names the nearest folder beside it."""
+    folder = Path(data_dir).expanduser()
+    if folder.is_file():
+        raise KitError(f"data folder {folder} is a file; give the folder that holds it")
+    if not folder.is_dir():
+        raise KitError(f"no data folder {folder}{_nearest_in(folder.parent, folder.name, folders=True)}")
+    return folder
+
+
+def find_file(folder: Path, names: Sequence[str]) -> Path:
+    """The first of ``names`` that lies in ``folder``; else a KitError that names the nearest file there."""
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    for below in sorted(p for p in folder.iterdir() if p.is_dir()):
+        if any((below / name).is_file() for name in names):
+            raise KitError(f"{folder} has no file {names[0]}, but its folder {below.name} has; give {below} instead")
+    raise KitError(f"{folder} has no file {' or '.join(names)}{_nearest_in(folder, names[0])}")
+
+
+def _nearest_in(folder: Path, name: str, folders: bool = False) -> str:
+    if not folder.is_dir():
+        return f"; nor is there {folder}"
+    there = sorted(p.name for p in folder.iterdir() if p.is_dir() == folders and not p.name.startswith("."))
+    if not there:
+        return "" if folders else "; it holds no files"
+    close = get_close_matches(name, there, n=1, cutoff=0.5)
+    if close:
+        return f"; the nearest there is '{close[0]}'"
+    return f"; it holds {', '.join(there[:5])}{' …' if len(there) > 5 else ''}"

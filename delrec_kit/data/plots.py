@@ -1,0 +1,83 @@
+"""Pictures of the data; each function gives the figure and the plotted numbers."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from delrec_kit.data.prepared import PreparedData
+from delrec_kit.errors import KitError
+from delrec_kit.style import PALETTE
+
+BINS = 30
+
+
+def plot_lengths(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
+    """Users by the number of items known before their test target; table: from, to, users."""
+    lengths = data.split.test.history.lengths
+    low, high = lengths.min(), lengths.max()
+    edges = np.unique(np.linspace(low, high + 1, min(BINS, high - low + 1) + 1).round().astype(int))
+    users = np.histogram(lengths, edges)[0]
+    middle = np.median(lengths)
+    figure, axis = plt.subplots()
+    axis.bar(edges[:-1], users, width=np.diff(edges), align="edge", color=PALETTE[0], edgecolor="white")
+    axis.axvline(middle, color=PALETTE[1], linestyle="--", marker="", label=f"median {middle:.0f}")
+    axis.set(
+        title=f"Half of the users have at most {middle:.0f} {data.domain.plural} in their test history",
+        xlabel=f"{data.domain.plural} before the test target",
+        ylabel="users",
+    )
+    axis.legend()
+    return figure, pd.DataFrame({"from": edges[:-1], "to": edges[1:] - 1, "users": users})
+
+
+def plot_popularity(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
+    """How many users had each item, by rank, both axes logarithmic; table: rank, item, title, users."""
+    split = data.split
+    users = np.bincount(split.consumed().values, minlength=split.n_items + 1)[1:]
+    order = np.argsort(-users, kind="stable")
+    counts = users[order]
+    top = max(1, round(split.n_items / 10))
+    had = counts > 0
+    figure, axis = plt.subplots()
+    axis.loglog(np.flatnonzero(had) + 1, counts[had], color=PALETTE[0], linestyle="none", marker="o", markersize=3)
+    axis.set(
+        title=f"The most popular tenth of the {data.domain.plural} has {counts[:top].sum() / counts.sum():.0%} "
+        "of all choices",
+        xlabel=f"{data.domain.noun} by rank (logarithmic)",
+        ylabel="users who had it (logarithmic)",
+    )
+    table = pd.DataFrame(
+        {
+            "rank": np.arange(1, split.n_items + 1),
+            "item": [split.item_keys[i + 1] for i in order],
+            "title": [split.titles[i + 1] for i in order],
+            "users": counts,
+        }
+    )
+    return figure, table
+
+
+def plot_time(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
+    """Interactions and active users over time; table: start, interactions, users."""
+    table = data.timeline
+    if not len(table):
+        raise KitError("this data was prepared without a timeline; run notebook 01 again")
+    figure, axis = plt.subplots()
+    for name, colour, dashes, marker in (("interactions", 0, "-", "o"), ("users", 1, "--", "s")):
+        axis.plot(table["start"], table[name], dashes, color=PALETTE[colour], marker=marker, markersize=3, label=name)
+    locator = AutoDateLocator()
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    days = data.statistics["days"] / len(table)
+    span = f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
+    tied = data.statistics["last_two_tie"]
+    axis.set(
+        title=f"{tied:.0%} of the users have their last two interactions at one time",
+        xlabel=f"start of the span (UTC); each lasts {span}",
+        ylabel="count in the span",
+    )
+    axis.set_ylim(bottom=0)
+    axis.legend()
+    return figure, table

@@ -1,0 +1,134 @@
+"""Everything that later stages read of the data, and how it lies on disk."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from delrec_kit.config import DataConfig
+from delrec_kit.data.candidates import draw_candidates
+from delrec_kit.data.domain import Domain
+from delrec_kit.data.filters import drop_short_users, k_core
+from delrec_kit.data.ragged import Ragged
+from delrec_kit.data.sources import read_source, true_probabilities
+from delrec_kit.data.split import Cases, Split, brought_split, leave_one_out
+from delrec_kit.data.statistics import describe, timeline
+from delrec_kit.errors import KitError
+from delrec_kit.runs import read_json, write_json
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Split, candidate sets (U, m) of its validation and test cases, and what is told about the data.
+
+    oracle: (U_test, m) true next-item probabilities of the test candidates, where they are known (demo), as they are
+    over the whole catalogue. timeline: interactions over time (see ``statistics.timeline``).
+    """
+
+    split: Split
+    domain: Domain
+    valid_candidates: np.ndarray
+    test_candidates: np.ndarray
+    statistics: dict
+    notices: list[str]
+    oracle: np.ndarray | None = None
+    timeline: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def save(self, folder: str | Path) -> None:
+        """Write items, train, valid and test as Parquet; statistics, domain and notices as JSON; timeline as CSV."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        split = self.split
+        pq.write_table(pa.table({"item": split.item_keys[1:], "title": split.titles[1:]}), folder / "items.parquet")
+        pq.write_table(pa.table({"user": split.user_keys, "items": split.train.to_arrow()}), folder / "train.parquet")
+        pq.write_table(_case_table(split.valid, self.valid_candidates), folder / "valid.parquet")
+        pq.write_table(_case_table(split.test, self.test_candidates, self.oracle), folder / "test.parquet")
+        write_json(folder / "statistics.json", self.statistics)
+        write_json(folder / "data.json", {"domain": asdict(self.domain), "notices": self.notices})
+        if len(self.timeline):
+            self.timeline.to_csv(folder / "timeline.csv", index=False)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "PreparedData":
+        """What ``save`` wrote. Raises KitError where a file is missing."""
+        folder = Path(folder)
+        for name in ("items.parquet", "train.parquet", "valid.parquet", "test.parquet", "data.json"):
+            if not (folder / name).is_file():
+                raise KitError(f"{folder} has no {name}; run notebook 01 again")
+        items, train = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "train"))
+        valid, test = (pq.read_table(folder / f"{name}.parquet") for name in ("valid", "test"))
+        split = Split(
+            titles=["", *items["title"].to_pylist()],
+            item_keys=["", *items["item"].to_pylist()],
+            user_keys=train["user"].to_pylist(),
+            train=Ragged.from_arrow(train["items"]),
+            valid=_cases(valid),
+            test=_cases(test),
+        )
+        about, times = read_json(folder / "data.json"), folder / "timeline.csv"
+        return cls(
+            split,
+            Domain(**about["domain"]),
+            _matrix(valid["candidates"]),
+            _matrix(test["candidates"]),
+            read_json(folder / "statistics.json"),
+            about["notices"],
+            _matrix(test["oracle"]) if "oracle" in test.column_names else None,
+            pd.read_csv(times, parse_dates=["start"]) if times.is_file() else pd.DataFrame(),
+        )
+
+
+def prepare(config: DataConfig, seed: int) -> PreparedData:
+    """Read or make the interactions, validate, filter, split, and draw the candidate sets from ``seed``.
+
+    A split that the data brings is taken as it is: ``core`` must be 0, and ``min_interactions`` is not applied.
+    Raises KitError for whatever is wrong with the settings or the files.
+    """
+    interactions, world = read_source(config, seed)
+    if "split" in interactions.frame:
+        if config.core:
+            raise KitError(f"data.core={config.core} would break the split that the data brings; set it to 0")
+        split = brought_split(interactions)
+    else:
+        if config.core:
+            interactions = k_core(interactions, config.core)
+        interactions = drop_short_users(interactions, config.min_interactions)
+        split = leave_one_out(interactions, config.min_interactions)
+    valid = draw_candidates(split, split.valid, config.candidates, [seed, 1])
+    test = draw_candidates(split, split.test, config.candidates, [seed, 2])
+    return PreparedData(
+        split,
+        interactions.domain,
+        valid,
+        test,
+        describe(interactions, split),
+        list(interactions.notices),
+        None if world is None else true_probabilities(world, split, test),
+        timeline(interactions),
+    )
+
+
+def _case_table(cases: Cases, candidates: np.ndarray, oracle: np.ndarray | None = None) -> pa.Table:
+    columns = {
+        "user": cases.user,
+        "history": cases.history.to_arrow(),
+        "target": cases.target,
+        "candidates": _lists(candidates),
+    }
+    return pa.table(columns if oracle is None else {**columns, "oracle": _lists(oracle)})
+
+
+def _lists(matrix: np.ndarray) -> pa.ListArray:
+    rows, m = matrix.shape
+    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1) * m, pa.int32()), pa.array(matrix.ravel()))
+
+
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    return column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)
+
+
+def _cases(table: pa.Table) -> Cases:
+    return Cases(table["user"].to_numpy(), Ragged.from_arrow(table["history"]), table["target"].to_numpy())

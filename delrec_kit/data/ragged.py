@@ -1,0 +1,91 @@
+"""Sequences of different lengths in two flat arrays."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """U sequences of ids.
+
+    values: (total,) int64, the sequences laid end to end; offsets: (U+1,) int64, where each begins and ends.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def from_lists(cls, sequences: Iterable[Iterable[int]]) -> "Ragged":
+        """From any iterable of sequences of ids; empty ones are kept."""
+        rows = [np.asarray(s if hasattr(s, "__len__") else list(s), dtype=np.int64) for s in sequences]
+        return cls._of(np.concatenate([np.empty(0, np.int64), *rows]), np.array([len(r) for r in rows], np.int64))
+
+    @classmethod
+    def from_groups(cls, group: np.ndarray, values: np.ndarray, count: int) -> "Ragged":
+        """``count`` sequences out of flat rows: ``values[i]`` belongs to sequence ``group[i]``; order is kept."""
+        group = np.asarray(group, dtype=np.int64)
+        order = np.argsort(group, kind="stable")
+        return cls._of(np.asarray(values, dtype=np.int64)[order], np.bincount(group, minlength=count))
+
+    @classmethod
+    def from_arrow(cls, array: pa.Array | pa.ChunkedArray) -> "Ragged":
+        """From a list column, as Parquet gives it."""
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+        lengths = array.value_lengths().to_numpy(zero_copy_only=False)
+        return cls._of(array.flatten().to_numpy(zero_copy_only=False), lengths)
+
+    @classmethod
+    def _of(cls, values: np.ndarray, lengths: np.ndarray) -> "Ragged":
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return cls(np.asarray(values, dtype=np.int64), offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """(length,) view of one sequence; negative indices count from the end."""
+        n = len(self)
+        if not -n <= index < n:
+            raise IndexError(f"sequence {index} of {n}")
+        index = index % n
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Ragged)
+            and np.array_equal(self.offsets, other.offsets)
+            and np.array_equal(self.values, other.values)
+        )
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(U,) int64."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """(total,) int64: which sequence each value belongs to."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def take(self, index: np.ndarray) -> "Ragged":
+        """The sequences at ``index`` (a list of positions or a mask), in that order."""
+        index = np.asarray(index)
+        index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
+        lengths = self.lengths[index]
+        starts = np.repeat(self.offsets[index] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+        return self._of(self.values[starts + np.arange(lengths.sum())], lengths)
+
+    def drop_last(self, count: int) -> "Ragged":
+        """Every sequence without its last ``count`` values; shorter ones become empty."""
+        keep = np.arange(len(self.values)) < np.repeat(self.offsets[1:] - count, self.lengths)
+        return self._of(self.values[keep], np.maximum(self.lengths - count, 0))
+
+    def to_arrow(self) -> pa.ListArray:
+        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), pa.array(self.values, pa.int64()))

@@ -1,0 +1,133 @@
+"""Interactions -> training sequences, validation cases, test cases."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from delrec_kit.data.filters import drop_short_users
+from delrec_kit.data.interactions import Interactions
+from delrec_kit.data.ragged import Ragged
+from delrec_kit.errors import KitError
+
+
+@dataclass(frozen=True)
+class Cases:
+    """U evaluation cases: ``user`` (U,) index into the split's users, ``history`` U sequences oldest first,
+    ``target`` (U,) the item that came next."""
+
+    user: np.ndarray
+    history: Ragged
+    target: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Items are 1…N in catalogue order, 0 is padding; users are 0…U-1 in order of first appearance.
+
+    titles, item_keys: N+1 strings, the first empty; user_keys: U raw ids; train: U training sequences, oldest first,
+    possibly empty. No validation or test target's occurrence stands in ``train``.
+    """
+
+    titles: list[str]
+    item_keys: list[str]
+    user_keys: list[str]
+    train: Ragged
+    valid: Cases
+    test: Cases
+
+    @property
+    def n_items(self) -> int:
+        """N"""
+        return len(self.titles) - 1
+
+    def consumed(self) -> Ragged:
+        """For each user every item of its training sequence, histories and targets, each once, in rising order."""
+        parts = [(self.train.rows, self.train.values)]
+        for cases in (self.valid, self.test):
+            parts += [(cases.user[cases.history.rows], cases.history.values), (cases.user, cases.target)]
+        width = len(self.titles)
+        codes = np.unique(np.concatenate([user * width + item for user, item in parts]))
+        return Ragged.from_groups(codes // width, codes % width, len(self.user_keys))
+
+
+def leave_one_out(interactions: Interactions, min_interactions: int = 3) -> Split:
+    """The last item of each user tests, the one before validates, the rest trains.
+
+    "Last" is by time; equal timestamps keep their order in the file. The test case's history includes the validation
+    target. Users with fewer than ``min_interactions`` (at least 3) are left out; KitError if none remains.
+    """
+    interactions = drop_short_users(interactions, max(min_interactions, 3))
+    user, user_keys, item = _encode(interactions)
+    sequences = Ragged.from_groups(user, item, len(user_keys))
+    everyone = np.arange(len(user_keys))
+    ends = sequences.offsets[1:]
+    return Split(
+        *_catalogue(interactions),
+        user_keys,
+        train=sequences.drop_last(2),
+        valid=Cases(everyone, sequences.drop_last(2), sequences.values[ends - 2]),
+        test=Cases(everyone.copy(), sequences.drop_last(1), sequences.values[ends - 1]),
+    )
+
+
+def brought_split(interactions: Interactions) -> Split:
+    """The split that the column ``split`` of the interactions states.
+
+    ``train`` rows are training sequences, and nothing else trains. ``valid`` and ``test`` rows are targets, at most
+    one of each a user. What is known of a user before a target are its ``history`` rows, or its ``train`` rows where
+    it has no ``history`` rows; before a test target also its validation target. Targets with nothing before them are
+    left out (``read`` of the source counts them). Users with only ``train`` rows train and are not evaluated.
+    Raises KitError where no row trains, validates or tests, or a user has two targets of a kind.
+    """
+    user, user_keys, item = _encode(interactions)
+    label = interactions.frame["split"].to_numpy(dtype=object)
+    parts = {
+        name: Ragged.from_groups(user[label == name], item[label == name], len(user_keys))
+        for name in ("train", "history", "valid", "test")
+    }
+    for name in ("train", "valid", "test"):
+        if not len(parts[name].values):
+            raise KitError(f"the split that the data brings has no row marked '{name}'; mark some, or drop the column")
+    for name in ("valid", "test"):
+        if parts[name].lengths.max() > 1:
+            key = user_keys[int(parts[name].lengths.argmax())]
+            raise KitError(f"user '{key}' has {parts[name].lengths.max()} rows marked '{name}'; a user has at most one")
+    known = _either(parts["history"], parts["train"])
+    valid = _cases(known, parts["valid"])
+    test = _cases(_joined(known, parts["valid"]), parts["test"], wanted=known.lengths > 0)
+    for name, cases in (("valid", valid), ("test", test)):
+        if not len(cases):
+            raise KitError(f"no '{name}' row has anything known before it; mark earlier rows 'history' or 'train'")
+    return Split(*_catalogue(interactions), user_keys, parts["train"], valid, test)
+
+
+def _encode(interactions: Interactions) -> tuple[np.ndarray, list[str], np.ndarray]:
+    frame = interactions.frame
+    user, keys = pd.factorize(frame["user"])
+    return user.astype(np.int64), list(keys), interactions.titles.index.get_indexer(frame["item"]).astype(np.int64) + 1
+
+
+def _catalogue(interactions: Interactions) -> tuple[list[str], list[str]]:
+    return ["", *interactions.titles.tolist()], ["", *interactions.titles.index.tolist()]
+
+
+def _either(first: Ragged, second: Ragged) -> Ragged:
+    """Each user's ``first`` sequence, or its ``second`` where that is empty."""
+    absent = (first.lengths == 0)[second.rows]
+    rows = np.concatenate([first.rows, second.rows[absent]])
+    return Ragged.from_groups(rows, np.concatenate([first.values, second.values[absent]]), len(first))
+
+
+def _joined(first: Ragged, second: Ragged) -> Ragged:
+    rows = np.concatenate([first.rows, second.rows])
+    return Ragged.from_groups(rows, np.concatenate([first.values, second.values]), len(first))
+
+
+def _cases(known: Ragged, targets: Ragged, wanted: np.ndarray | None = None) -> Cases:
+    wanted = known.lengths > 0 if wanted is None else wanted
+    user = np.flatnonzero((targets.lengths > 0) & wanted)
+    return Cases(user, known.take(user), targets.take(user).values)

@@ -1,0 +1,76 @@
+"""What the data is like, in numbers."""
+
+import numpy as np
+import pandas as pd
+
+from delrec_kit.data.interactions import Interactions
+from delrec_kit.data.split import Split
+
+BINS = 40
+
+
+def describe(interactions: Interactions, split: Split) -> dict:
+    """Plain numbers, ready for JSON.
+
+    ``length`` are interactions a user; ``ties_in_time``: share of neighbouring interactions of a user that share a
+    timestamp; ``last_two_tie``: share of users whose last two do, whose "last" item thus hangs on file order;
+    ``repeated_choices``: interactions with an item that the user had before; ``duplicate_titles``: titles that more
+    than one item bears.
+    """
+    frame = interactions.frame.drop_duplicates(["user", "item", "timestamp"])
+    user, keys = pd.factorize(frame["user"])
+    time = frame["timestamp"].to_numpy()
+    lengths = np.bincount(user, minlength=len(keys))
+    neighbours = user[1:] == user[:-1]
+    tied = neighbours & (time[1:] == time[:-1])
+    last = np.flatnonzero(np.append(user[1:] != user[:-1], True))
+    several = lengths > 1
+    last_two = np.append(False, tied)[last][several]
+    titles = interactions.titles
+    counts = titles.value_counts()
+    used = frame["item"].nunique()
+    return {
+        "users": len(keys),
+        "items": len(titles),
+        "interactions": len(frame),
+        "density": len(frame) / (len(keys) * len(titles)),
+        "length": _quantiles(lengths),
+        "first_day": _day(time.min()),
+        "last_day": _day(time.max()),
+        "days": float(np.ptp(time)) / 86400,
+        "ties_in_time": float(tied.sum() / max(neighbours.sum(), 1)),
+        "last_two_tie": float(last_two.mean()) if len(last_two) else 0.0,
+        "repeated_choices": int(frame.duplicated(["user", "item"]).sum()),
+        "duplicate_titles": int((counts > 1).sum()),
+        "items_nobody_had": len(titles) - used,
+        "training_users": int((split.train.lengths > 0).sum()),
+        "training_interactions": len(split.train.values),
+        "valid_cases": len(split.valid),
+        "test_cases": len(split.test),
+    }
+
+
+def timeline(interactions: Interactions) -> pd.DataFrame:
+    """Interactions and active users in equal spans of time: start (datetime), interactions, users."""
+    frame = interactions.frame
+    time = frame["timestamp"].to_numpy()
+    edges = np.unique(np.linspace(time.min(), time.max() + 1, BINS + 1).astype(np.int64))
+    span = np.searchsorted(edges, time, side="right") - 1
+    active = pd.DataFrame({"span": span, "user": frame["user"].to_numpy()}).groupby("span")["user"].nunique()
+    spans = np.arange(len(edges) - 1)
+    return pd.DataFrame(
+        {
+            "start": pd.to_datetime(edges[:-1], unit="s"),
+            "interactions": np.bincount(span, minlength=len(spans)),
+            "users": active.reindex(spans, fill_value=0).to_numpy(),
+        }
+    )
+
+
+def _quantiles(lengths: np.ndarray) -> dict[str, float]:
+    points = {"min": 0, "quarter": 0.25, "median": 0.5, "three_quarters": 0.75, "max": 1}
+    return {"mean": float(lengths.mean()), **{n: float(np.quantile(lengths, q)) for n, q in points.items()}}
+
+
+def _day(seconds: int) -> str:
+    return str(np.datetime64(int(seconds), "s").astype("datetime64[D]"))
