@@ -113,6 +113,7 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
             kernel_name="python3",
             language="python",
             km=_kernel_manager(),
+            extra_arguments=["--log-level=ERROR"],
             progress_bar=False,
             stdout_file=output,
             stderr_file=output,
@@ -159,6 +160,8 @@ def _environment(run: RunDirectory) -> Iterator[None]:
         "TQDM_MININTERVAL": "5",
         **({"HF_HUB_OFFLINE": "1"} if local else {}),
     }
+    if (PACKAGE.parent / "pyproject.toml").is_file():  # a checkout: its kernels use this kit, installed or not
+        wanted["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     before = {key: os.environ.get(key) for key in wanted}
     os.environ.update(wanted)
     try:

@@ -1,0 +1,178 @@
+"""What a whole run leaves behind, whichever profile it had."""
+
+import json
+import struct
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from delrec_kit.data import PreparedData
+from delrec_kit.evaluation import METRICS
+from delrec_kit.notebook_runner import is_current, source_of
+from delrec_kit.runs import STAGES, read_json
+
+METHODS = ["popularity", "markov", "teacher", "llm_zero_shot", "llm_finetuned", "delrec"]
+FILES = {
+    "data": ["items.parquet", "train.parquet", "valid.parquet", "test.parquet", "statistics.json"],
+    "teacher": [
+        "model.safetensors",
+        "model.json",
+        "curve.csv",
+        "metrics.json",
+        "distillation.parquet",
+        "valid.parquet",
+        "test.parquet",
+        "baselines.parquet",
+    ],
+    "prompt": ["soft_prompt.safetensors", "untrained.safetensors", "curve.csv", "metrics.json"],
+    "adapter": [
+        f"{method}/{file}"
+        for method in ("delrec", "llm_finetuned")
+        for file in ("adapter_model.safetensors", "adapter_config.json", "curve.csv", "metrics.json")
+    ],
+    "evaluation": ["comparison.json", "per_user.parquet", "scores.parquet", "agreement.csv", "attention.csv"],
+}
+
+
+@pytest.fixture(scope="session")
+def comparison(produced):
+    return read_json(produced.folder("evaluation") / "comparison.json")
+
+
+@pytest.fixture(scope="session")
+def per_user(produced):
+    return pd.read_parquet(produced.folder("evaluation") / "per_user.parquet")
+
+
+@pytest.mark.parametrize("stage", FILES)
+def test_every_stage_is_done_and_its_files_have_content(produced, stage):
+    folder = produced.require(stage)
+    missing = [name for name in FILES[stage] if not (folder / name).is_file() or not (folder / name).stat().st_size]
+    assert not missing, f"{folder} lacks {missing}"
+    assert read_json(folder / "done.json")["seconds"] >= 0
+
+
+def test_nothing_half_written_or_pickled_is_left(produced):
+    files = [path for path in produced.path.rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".pt", ".pth", ".bin", ".npy", ".joblib")]
+    assert not list(produced.path.rglob("*.draft"))
+    assert not list(produced.path.glob(".checkpoints/*"))
+    assert not list(produced.path.glob("notebooks/.*.ipynb"))
+
+
+def test_comparison_has_exactly_the_promised_keys(produced, comparison):
+    assert list(comparison) == ["protocol", "m", "seed", "users", "methods", "differences"]
+    assert comparison["protocol"] == "candidates"
+    assert comparison["m"] == produced.config.data.candidates
+    assert comparison["seed"] == produced.config.seed
+    wanted = [*METHODS, "oracle"] if produced.config.data.dataset == "demo" else METHODS
+    assert set(wanted) <= set(comparison["methods"])
+    for cells in comparison["methods"].values():
+        assert list(cells) == METRICS
+        assert all(set(cell) == {"value", "low", "high"} for cell in cells.values())
+    for row in comparison["differences"]:
+        assert set(row) == {"a", "b", "metric", "value", "low", "high", "p"}
+
+
+def test_every_value_is_finite_and_possible(comparison):
+    for cells in comparison["methods"].values():
+        for cell in cells.values():
+            assert 0 <= cell["low"] <= cell["value"] <= cell["high"] <= 1
+        values = [cells[metric]["value"] for metric in ("HR@1", "HR@5", "HR@10")]
+        assert all(a <= b for a, b in pairwise(values))
+        assert cells["HR@1"]["value"] <= cells["NDCG@5"]["value"] <= cells["HR@5"]["value"]
+        assert cells["MRR"]["value"] >= 1 / comparison["m"]
+    for row in comparison["differences"]:
+        assert -1 <= row["low"] <= row["value"] <= row["high"] <= 1
+        assert 0 <= row["p"] <= 1
+
+
+def test_differences_are_those_of_the_methods(comparison):
+    pairs = {(row["a"], row["b"]) for row in comparison["differences"]}
+    assert {
+        ("delrec", "llm_finetuned"),
+        ("delrec", "llm_zero_shot"),
+        ("delrec", "teacher"),
+        ("delrec", "popularity"),
+    } <= pairs
+    for row in comparison["differences"]:
+        a, b = (comparison["methods"][row[side]][row["metric"]]["value"] for side in "ab")
+        assert row["value"] == pytest.approx(a - b, abs=1e-9)
+
+
+def test_per_user_ranks_give_the_comparison(comparison, per_user):
+    assert list(per_user.columns) == ["user", *comparison["methods"]]
+    assert len(per_user) == comparison["users"] == per_user["user"].nunique()
+    for method, cells in comparison["methods"].items():
+        ranks = per_user[method].to_numpy(float)
+        assert np.isfinite(ranks).all()
+        assert ranks.min() >= 1
+        assert ranks.max() <= comparison["m"]
+        assert cells["MRR"]["value"] == pytest.approx(np.mean(1 / ranks), abs=1e-9)
+
+
+def test_methods_differ_and_the_oracle_is_no_straw_man(comparison, per_user):
+    ranks = per_user.drop(columns="user")
+    assert all(ranks[method].nunique() > 1 for method in METHODS)
+    assert not any(ranks[a].equals(ranks[b]) for a, b in pairwise(METHODS))
+    if "oracle" in comparison["methods"]:
+        chance = 1 / comparison["m"]
+        assert comparison["methods"]["oracle"]["HR@1"]["value"] > 3 * chance
+
+
+def test_candidates_hold_the_answer_once_and_nothing_consumed(produced):
+    data = PreparedData.load(produced.folder("data"))
+    for cases, candidates in ((data.split.valid, data.valid_candidates), (data.split.test, data.test_candidates)):
+        assert candidates.shape == (len(cases.target), produced.config.data.candidates)
+        assert ((candidates == cases.target[:, None]).sum(axis=1) == 1).all()
+        for user, row in zip(cases.user, candidates, strict=True):
+            assert not set(row) & set(data.split.train[user])
+
+
+def test_teacher_metrics_are_there(produced):
+    metrics = read_json(produced.folder("teacher") / "metrics.json")
+    for protocol in ("full", "candidates"):
+        assert set(METRICS) <= set(metrics[protocol])
+        assert all(0 <= metrics[protocol][metric] <= 1 for metric in METRICS)
+    assert metrics["candidates"]["HR@10"] > metrics["full"]["HR@10"]
+    assert metrics["seconds"] > 0
+
+
+@pytest.mark.parametrize("number", STAGES)
+def test_each_notebook_drew_figures_with_finite_numbers(produced, number):
+    pictures = sorted(produced.figures.glob(f"{number}_*.png"))
+    assert pictures, f"notebook {number} drew nothing"
+    for picture in pictures:
+        head = picture.read_bytes()[:24]
+        assert head[:8] == b"\x89PNG\r\n\x1a\n"
+        width, height = struct.unpack(">II", head[16:24])
+        assert min(width, height) > 200
+        table = pd.read_csv(picture.with_suffix(".csv"))
+        numbers = table.select_dtypes("number")
+        assert len(table) and numbers.shape[1], f"{picture.name} plots nothing"
+        assert not np.isinf(numbers.to_numpy(float)).any(), picture.name
+        assert numbers.notna().any().all(), f"{picture.name}: a column without numbers"
+
+
+@pytest.mark.parametrize("number", STAGES)
+def test_each_notebook_was_executed_whole_and_its_source_kept_clean(produced, number):
+    source = source_of(number)
+    executed = json.loads((produced.path / "notebooks" / source.name).read_text(encoding="utf-8"))
+    assert "widgets" not in executed["metadata"]
+    assert executed["metadata"]["papermill"]["exception"] is None
+    code = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["execution_count"] for cell in code if "".join(cell["source"]).strip())
+    outputs = [out for cell in code for out in cell["outputs"]]
+    assert not [out for out in outputs if out["output_type"] == "error"]
+    assert any("image/png" in out.get("data", {}) for out in outputs), "no picture is shown"
+    text = "".join("".join(out.get("text", [])) for out in outputs if out["output_type"] == "stream")
+    assert "Warning" not in text, text
+
+    kept = json.loads(source.read_text(encoding="utf-8"))
+    assert not [cell for cell in kept["cells"] if cell.get("outputs") or cell.get("execution_count")]
+
+
+def test_running_again_skips_every_stage(produced):
+    assert all(is_current(produced, number) for number in STAGES)
