@@ -1,0 +1,111 @@
+"""The made world of the demo: films and people whose next choice follows a known distribution.
+
+It is synthetic, and says so wherever it is shown. A choice is drawn from a mixture of what a title shows (the genre of
+the last film, the next part of its series, a habit such as comedy after horror, all common to everyone), the person's
+own taste, hidden links from film to film that no title shows, and popularity. So a language model can know something
+that a teacher must learn, a teacher something that no title tells, and the oracle row says what is the best possible.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from delrec_kit.data.domain import Domain
+from delrec_kit.data.interactions import Interactions
+from delrec_kit.data.world_titles import LEXICON, make_catalogue
+
+MIXTURE = {"sequel": 0.42, "genre": 0.23, "habit": 0.06, "links": 0.20, "taste": 0.03, "popularity": 0.06}
+SHOWN_BY_TITLES = ("sequel", "genre", "habit")
+POPULARITY_EXPONENT = 0.8
+LINKS = (0.7, 0.3)  # weights of a film's two hidden successors
+TASTE = 0.25  # Dirichlet concentration of a person's taste over genres
+SHORTEST, MEAN_LENGTH, LONGEST = 12, 26, 60
+DAY = 86_400
+
+
+@dataclass(frozen=True)
+class World:
+    """films: the catalogue; interactions: what the people watched; the rest: the parameters of their choices."""
+
+    films: pd.DataFrame
+    interactions: Interactions
+    popularity: np.ndarray
+    habits: np.ndarray
+    links: np.ndarray
+    tastes: np.ndarray
+
+    def next_distribution(self, user: int, history: np.ndarray) -> np.ndarray:
+        """(N,) probabilities of the next film of ``user`` after ``history`` (positions in ``films``, oldest first)."""
+        seen = np.zeros((1, len(self.films)), dtype=bool)
+        seen[0, history] = True
+        last = np.array([history[-1] if len(history) else -1])
+        return sum(self.components(np.array([user]), last, seen).values())[0]
+
+    def components(self, users: np.ndarray, last: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
+        """Each part of the mixture, (B, N), for users (B,), last films (B,), -1 for none, and seen films (B, N).
+
+        A part with nothing left to offer gives its weight to the others, in proportion; all parts sum to 1.
+        """
+        genre, series, part = (self.films[c].to_numpy() for c in ("genre", "series", "part"))
+        has_last = (last >= 0)[:, None]
+        g = genre[last]
+        raw = {
+            "sequel": (series == series[last][:, None]) & (series >= 0) & (part == part[last][:, None] + 1) & has_last,
+            "genre": (genre == g[:, None]) * self.popularity * has_last,
+            "habit": (genre == self.habits[g][:, None]) * self.popularity * has_last,
+            "links": self.links[last] * has_last,
+            "taste": self.tastes[users][:, genre] * self.popularity,
+            "popularity": np.broadcast_to(self.popularity, seen.shape),
+        }
+        parts = {}
+        for name, weights in raw.items():
+            weights = np.where(seen, 0.0, weights)
+            total = weights.sum(1, keepdims=True)
+            parts[name] = MIXTURE[name] * np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+        whole = sum(p.sum(1, keepdims=True) for p in parts.values())
+        return {name: p / whole for name, p in parts.items()}
+
+
+def make_world(users: int, items: int, seed: int) -> World:
+    """A world of ``users`` people and ``items`` films. The films do not depend on ``seed``, all else does."""
+    films = make_catalogue(items)
+    rng = np.random.default_rng(seed)
+    genres = len(LEXICON)
+    popularity = (1.0 + rng.permutation(items)) ** -POPULARITY_EXPONENT
+    links = np.zeros((items, items))
+    for weight in LINKS:
+        links[np.arange(items), (np.arange(items) + rng.integers(1, items, items)) % items] += weight
+    habits = (np.arange(genres) + 1 + rng.integers(0, genres - 1, genres)) % genres
+    tastes = rng.dirichlet(np.full(genres, TASTE), users)
+    empty = Interactions(pd.DataFrame(), pd.Series(dtype=str), Domain(), [])
+    world = World(films, empty, popularity, habits, links, tastes)
+    frame = _watch(world, users, rng)
+    keys = pd.Index([f"f{i + 1}" for i in range(items)], name="item")
+    titles = pd.Series(films["title"].to_numpy(), index=keys, name="title")
+    frame["item"] = keys.to_numpy()[frame["item"]]
+    notices = ["this is a made world: films, people and choices are synthetic"]
+    return World(films, Interactions(frame, titles, Domain(), notices), popularity, habits, links, tastes)
+
+
+def _watch(world: World, users: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Everybody watches film after film, all people a step at a time."""
+    items = len(world.films)
+    lengths = np.clip(SHORTEST + rng.exponential(MEAN_LENGTH - SHORTEST, users), None, min(LONGEST, items // 2)).astype(
+        int
+    )
+    seen = np.zeros((users, items), dtype=bool)
+    last = np.full(users, -1)
+    watched = np.zeros((users, lengths.max()), dtype=np.int64)
+    for step in range(lengths.max()):
+        p = sum(world.components(np.arange(users), last, seen).values())
+        draw = rng.random(users)[:, None] < p.cumsum(1)
+        last = np.where(draw.any(1), draw.argmax(1), (p > 0).argmax(1))
+        watched[:, step] = last
+        seen[np.arange(users), last] = True
+    start = 1_000_000_000 + rng.integers(0, 3 * 365 * DAY, (users, 1))
+    gaps = 1 + rng.exponential(4 * DAY, watched.shape).astype(np.int64)
+    times = start + gaps.cumsum(1)
+    inside = np.arange(watched.shape[1]) < lengths[:, None]
+    user = np.repeat([f"u{u + 1}" for u in range(users)], lengths)
+    return pd.DataFrame({"user": user, "item": watched[inside], "timestamp": times[inside]})
