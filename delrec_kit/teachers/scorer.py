@@ -1,0 +1,39 @@
+"""What every recommender of this room offers: scores of the whole catalogue for given histories."""
+
+from typing import Protocol
+
+import numpy as np
+
+from delrec_kit.data import Ragged
+from delrec_kit.evaluation import membership
+
+
+class Scorer(Protocol):
+    def scores(self, histories: Ragged, users: np.ndarray | None = None) -> np.ndarray:
+        """(B, N+1) float32, higher is better; column i is item i, column 0 (padding) is minus infinity.
+
+        ``users`` (B,) says whose histories they are, for scorers that depend on it.
+        """
+        ...
+
+
+def top_items(scores: np.ndarray, exclude: Ragged, h: int) -> np.ndarray:
+    """The h best items of each row, best first, without padding and without ``exclude`` (the history).
+
+    Equal scores are taken in catalogue order.
+
+    Args:
+        scores: (B, N+1).
+        exclude: B sequences of ids.
+
+    Returns:
+        (B, h) int64 ids.
+
+    Raises:
+        ValueError: where fewer than h items are left.
+    """
+    allowed = ~membership(exclude, scores.shape[1])
+    allowed[:, 0] = False
+    if len(scores) and allowed.sum(axis=1).min() < h:
+        raise ValueError(f"only {allowed.sum(axis=1).min()} items are left to choose {h} from")
+    return np.argsort(np.where(allowed, -scores, np.inf), axis=1, kind="stable")[:, :h]

@@ -1,0 +1,99 @@
+"""The whole teacher stage: baselines, teacher, cross-fitting, and the files that later stages read."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from delrec_kit.config import TeacherConfig
+from delrec_kit.data import Cases, PreparedData, answer_index
+from delrec_kit.evaluation import expected_ranks, full_ranks, means
+from delrec_kit.runs import write_json
+from delrec_kit.teachers.baselines import Markov, Popularity
+from delrec_kit.teachers.crossfit import CrossFitted, distillation_table, fold_teachers
+from delrec_kit.teachers.scorer import Scorer, top_items
+from delrec_kit.teachers.training import train_teacher
+
+
+def train_stage(
+    prepared: PreparedData, config: TeacherConfig, seed: int, folder: Path, checkpoints: Path
+) -> dict[str, Any]:
+    """Train everything and write the teacher folder of a run.
+
+    Files: ``model.safetensors`` and ``model.json`` (the teacher), ``curve.csv``, ``metrics.json``,
+    ``distillation.parquet`` (``distillation_table``), ``valid.parquet`` and ``test.parquet`` (``case_table``), and
+    ``baselines.parquet`` (user, popularity, markov: scores of the test candidates).
+
+    Returns:
+        What ``metrics.json`` holds, on the test cases: ``full`` (whole catalogue, history excluded) and ``candidates``
+        (among m) of the teacher, the same two of each baseline under ``baselines`` and of the teachers that have not
+        seen the user under ``cross_fitted``; name, epochs, and ``seconds`` of the main training and of the folds.
+    """
+    split = prepared.split
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    teacher, curve = train_teacher(split, config, seed, checkpoints / "main")
+    trained = time.monotonic()
+    fold, teachers = fold_teachers(split, config, teacher.epochs, seed, checkpoints)
+    fitted = time.monotonic()
+    cross_fitted = CrossFitted(fold, teachers)
+    baselines = {"popularity": Popularity(split), "markov": Markov(split)}
+
+    teacher.save(folder)
+    curve.to_csv(folder / "curve.csv", index=False)
+    lists = distillation_table(split, cross_fitted, config, seed)
+    lists.to_parquet(folder / "distillation.parquet", index=False)
+    for name, cases, candidates in _case_sets(prepared):
+        case_table(teacher, cases, candidates, config.top).to_parquet(folder / f"{name}.parquet", index=False)
+    _baseline_table(baselines, split.test, prepared.test_candidates).to_parquet(
+        folder / "baselines.parquet", index=False
+    )
+    metrics = {
+        **measure(teacher, split.test, prepared.test_candidates),
+        "name": config.name,
+        "epochs": teacher.epochs,
+        "seconds": round(trained - started, 1),
+        "seconds_cross_fitting": round(fitted - trained, 1),
+        "cross_fitted": measure(cross_fitted, split.test, prepared.test_candidates),
+        "baselines": {
+            name: measure(scorer, split.test, prepared.test_candidates) for name, scorer in baselines.items()
+        },
+    }
+    write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def measure(scorer: Scorer, cases: Cases, candidates: np.ndarray) -> dict[str, dict[str, float]]:
+    """Every metric over the whole catalogue (``full``, histories excluded) and among ``candidates`` (U, m)."""
+    scores = scorer.scores(cases.history, cases.user)
+    among = np.take_along_axis(scores, candidates, axis=1)
+    return {
+        "full": means(full_ranks(scores, cases.target, cases.history)),
+        "candidates": means(expected_ranks(among, answer_index(candidates, cases.target))),
+    }
+
+
+def case_table(scorer: Scorer, cases: Cases, candidates: np.ndarray, top: int) -> pd.DataFrame:
+    """One row an evaluation case: user, candidate_scores (m), top_items (history excluded, best first)."""
+    scores = scorer.scores(cases.history, cases.user)
+    free = scores.shape[1] - 1 - max((len(np.unique(history)) for history in cases.history), default=0)
+    best = top_items(scores, cases.history, min(top, free))
+    among = np.take_along_axis(scores, candidates, axis=1)
+    return pd.DataFrame({"user": cases.user, "candidate_scores": list(among), "top_items": list(best)})
+
+
+def _case_sets(prepared: PreparedData) -> list[tuple[str, Cases, np.ndarray]]:
+    return [
+        ("valid", prepared.split.valid, prepared.valid_candidates),
+        ("test", prepared.split.test, prepared.test_candidates),
+    ]
+
+
+def _baseline_table(baselines: dict[str, Scorer], cases: Cases, candidates: np.ndarray) -> pd.DataFrame:
+    columns = {
+        name: list(np.take_along_axis(scorer.scores(cases.history, cases.user), candidates, axis=1))
+        for name, scorer in baselines.items()
+    }
+    return pd.DataFrame({"user": cases.user, **columns})
