@@ -39,10 +39,11 @@ class TeacherConfig(StageConfig):
     layers: Count = 2
     heads: Count = 1
     dropout: Share = 0.3
-    learning_rate: Rate = 1e-3
-    batch: Count = 128
-    epochs: Count = 200
-    patience: Count = Field(10, description="epochs without a better validation NDCG@10 before stopping")
+    learning_rate: Rate = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    batch: Count = 32
+    epochs: Count = Field(20, description="at most; the learning rate falls to zero over them")
+    patience: Count = Field(5, description="epochs without a better validation NDCG@10 before stopping")
     folds: Annotated[int, Field(ge=2)] = Field(2, description="cross-fitting by user: lists come from unseen users")
     prefixes: Count = Field(4, description="prefixes of each training sequence that the teacher labels for stage 1")
     top: Count = Field(20, description="length of the cached top lists; h may be at most this")
