@@ -17,7 +17,8 @@ def plot_lengths(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
     """Users by the number of items known before their test target; table: from, to, users."""
     lengths = data.split.test.history.lengths
     low, high = lengths.min(), lengths.max()
-    edges = np.unique(np.linspace(low, high + 1, min(BINS, high - low + 1) + 1).round().astype(int))
+    step = -(-(high - low + 1) // BINS)
+    edges = np.arange(low, high + step + 1, step)
     users = np.histogram(lengths, edges)[0]
     middle = np.median(lengths)
     figure, axis = plt.subplots()
@@ -64,20 +65,22 @@ def plot_time(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
     table = data.timeline
     if not len(table):
         raise KitError("this data was prepared without a timeline; run notebook 01 again")
-    figure, axis = plt.subplots()
-    for name, colour, dashes, marker in (("interactions", 0, "-", "o"), ("users", 1, "--", "s")):
-        axis.plot(table["start"], table[name], dashes, color=PALETTE[colour], marker=marker, markersize=3, label=name)
+    figure, axes = plt.subplots(2, sharex=True, figsize=(7.0, 4.5))
+    for axis, name, colour in zip(axes, ("interactions", "users"), PALETTE):
+        axis.bar(table["start"], table[name], width=_width(table), align="edge", color=colour, edgecolor="white")
+        axis.set_ylabel("interactions" if name == "interactions" else "active users")
     locator = AutoDateLocator()
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes[1].xaxis.set_major_locator(locator)
+    axes[1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
     days = data.statistics["days"] / len(table)
     span = f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
+    axes[1].set_xlabel(f"time (UTC), in spans of {span}")
+    share = table["interactions"].max() / table["interactions"].sum()
     tied = data.statistics["last_two_tie"]
-    axis.set(
-        title=f"{tied:.0%} of the users have their last two interactions at one time",
-        xlabel=f"start of the span (UTC); each lasts {span}",
-        ylabel="count in the span",
-    )
-    axis.set_ylim(bottom=0)
-    axis.legend()
+    ends = f"; {tied:.0%} of users end on a tie" if tied else ""
+    axes[0].set_title(f"The busiest span holds {share:.0%} of all interactions{ends}")
     return figure, table
+
+
+def _width(table: pd.DataFrame) -> pd.Timedelta:
+    return table["start"].diff().median() if len(table) > 1 else pd.Timedelta(seconds=1)

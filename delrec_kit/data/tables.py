@@ -68,7 +68,7 @@ class TextFile:
     def read(self, wanted: tuple[str, ...], optional: tuple[str, ...] = ()) -> "Table":
         """The columns ``wanted``, and those of ``optional`` that are there, stripped of outer blanks."""
         columns = self._columns(wanted)
-        chosen = [name for name in columns if name in wanted + optional]
+        chosen = [*wanted, *(name for name in optional if name in columns)]
         if self.encoding == "utf-8-sig":
             frame = self._read_by_arrow(columns, chosen)
         else:

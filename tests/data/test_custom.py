@@ -1,0 +1,157 @@
+"""Bad input: one clear line with file, line and column, or a counted clean-up."""
+
+import gzip
+
+import pytest
+
+from delrec_kit.data import read_custom
+from delrec_kit.errors import KitError
+
+HEADER = "user,item,timestamp\n"
+SPLIT = "user,item,timestamp,split\n"
+CATALOGUE = "item,title\n1,One\n2,Two\n3,Three\n"
+
+
+def refused(folder, *parts):
+    with pytest.raises(KitError) as caught:
+        read_custom(folder)
+    text = str(caught.value)
+    assert "\n" not in text
+    for part in parts:
+        assert part in text, f"{part!r} is not in: {text}"
+
+
+def test_a_sound_folder(write):
+    read = read_custom(write(HEADER + "b,1,5\na,2,9\nb,3,1\na,1,9\n", CATALOGUE))
+    assert read.frame.to_dict("list") == {
+        "user": ["b", "b", "a", "a"],
+        "item": ["3", "1", "2", "1"],
+        "timestamp": [1, 5, 9, 9],
+    }
+    assert read.titles.to_dict() == {"1": "One", "2": "Two", "3": "Three"}
+    assert read.notices == [] and read.domain.noun == "item"
+    assert read.frame["timestamp"].dtype == "int64" and read.frame["user"].dtype == "str"
+
+
+def test_order_of_columns_extra_columns_crlf_and_bom(write):
+    text = "\ufefftimestamp,rating,user,item\r\n5,1,b,1\r\n1,2,b,3\r\n"
+    read = read_custom(write(text, "\ufeff" + CATALOGUE.replace("\n", "\r\n")))
+    assert read.frame.to_numpy().tolist() == [["b", "3", 1], ["b", "1", 5]]
+    assert read.titles.tolist() == ["One", "Two", "Three"]
+
+
+def test_gzip_quotes_blank_lines_and_no_last_newline(write):
+    items = 'title,item\n"Sex, Lies, and ""Tape""",1\n\n"two\nlines",2'
+    read = read_custom(write(HEADER + "\n\na, 1 ,3\n\n a,2,4.0", items, packed=True))
+    assert read.titles.to_dict() == {"1": 'Sex, Lies, and "Tape"', "2": "two lines"}
+    assert read.frame.to_numpy().tolist() == [["a", "1", 3], ["a", "2", 4]]
+
+
+ROWS = "a,1,1\na,2,2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", ["interactions.csv is empty"]),
+        ("\n\n", ["interactions.csv is empty"]),
+        (HEADER, ["a header and no rows"]),
+        ("user,item,time\na,1,1\n", ["line 1", "no column 'timestamp'", "did you mean 'time'"]),
+        ("user,item,timestamp,item\na,1,1,1\n", ["line 1", "'item'", "twice"]),
+        (HEADER + ROWS + "a,3,soon\n", ["interactions.csv, line 4, column 'timestamp'", "'soon' is not a number"]),
+        (HEADER + ROWS + "a,3,\n", ["line 4, column 'timestamp'", "missing"]),
+        (HEADER + ROWS + "a,3,-5\n", ["line 4, column 'timestamp'", "-5 is negative"]),
+        (HEADER + ROWS + "a,3,nan\nb,1,nan\n", ["line 4", "'nan' is not a number", "2 rows in all"]),
+        (HEADER + ROWS + "a,3,inf\n", ["line 4", "'inf' is not a number"]),
+        (HEADER + ROWS + "a,3,1.5\n", ["line 4", "1.5 is not a whole number"]),
+        (HEADER + ROWS + "a,3,1600000000000\n", ["line 4", "not milliseconds"]),
+        (HEADER + ROWS + "a,3,2020-01-01\n", ["line 4", "'2020-01-01' is not a number", "seconds since 1970"]),
+        (HEADER + '"a\nb",1,1\n\na,2,2\na,3,{x}\n', ["line 6", "'{x}' is not a number"]),
+        (HEADER + ROWS + ",3,3\n", ["line 4, column 'user'", "empty"]),
+        (HEADER + ROWS + "a,  ,3\n", ["line 4, column 'item'", "empty"]),
+        (HEADER + ROWS + "a,3\n", ["line 4: 2 columns where the first line has 3"]),
+        (HEADER + ROWS + "a,3,3,9\n", ["line 4: 4 columns where the first line has 3", "quotes"]),
+        (HEADER + ROWS + 'a,"3,3\na,1,5\n', ["line 4", "quotation mark"]),
+        (SPLIT + "a,1,1,train\na,2,2,tset\n", ["line 3, column 'split'", "'tset'", "did you mean 'test'"]),
+        (SPLIT + "a,1,1,train\na,2,2,\n", ["line 3, column 'split'"]),
+        (SPLIT + "a,1,1,train\na,1,1,test\n", ["line 3, column 'split'", "under another label, beside 'test'"]),
+        (SPLIT + "a,1,1,train\na,2,2,test\na,3,3,test\n", ["line 4", "a second row marked 'test'"]),
+        (SPLIT + "a,1,5,history\na,2,2,test\n", ["line 3", "'test' is earlier than what is known"]),
+        (SPLIT + "a,1,1,train\na,2,3,valid\na,3,2,test\n", ["line 4", "'test' is earlier"]),
+        (HEADER + "a,x,1\na,y,2\na,1,3\n", ["line 2, column 'item'", "'x' is not in items.csv", "2 rows in all"]),
+    ],
+)
+def test_bad_interactions(write, text, parts):
+    refused(write(text, CATALOGUE), *parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", ["items.csv is empty"]),
+        ("item,title\n", ["items.csv has a header and no rows"]),
+        ("item,name\n1,One\n", ["items.csv, line 1", "no column 'title'", "known: item, name"]),
+        ("item,title\n1,One\n2,Two\n1,Uno\n", ["items.csv, line 4, column 'item'", "item '1' already has another"]),
+        ("item,title\n1,Matrix, The\n", ["items.csv, line 2: 3 columns", "quotes"]),
+        ("item,title\n,One\n", ["items.csv, line 2, column 'item'", "empty"]),
+    ],
+)
+def test_bad_catalogue(write, text, parts):
+    refused(write(HEADER + ROWS, text), *parts)
+
+
+def test_bytes_that_are_not_utf8(write):
+    refused(write(items="item,title\n1,One\n2,Café\n".encode("latin-1")), "items.csv, line 3, column 2", "byte 0xe9")
+    refused(write("user,item,timestamp\na,1,1\n".encode("utf-16")), "interactions.csv, line 1", "not UTF-8")
+
+
+def test_a_gzip_file_that_was_cut_off(write):
+    folder = write(HEADER + "".join(f"u{i * 7919 % 9973},{i % 30 + 1},{i}\n" for i in range(9000)), packed=True)
+    path = folder / "interactions.csv.gz"
+    path.write_bytes(path.read_bytes()[:-200])
+    refused(folder, "interactions.csv.gz, after line ", "damaged or cut off")
+    whole = gzip.compress(b"user,item,timestamp\na,1,1\n")
+    path.write_bytes(whole[:-4] + b"\0\0\0\0")
+    refused(folder, "damaged or cut off")
+    path.write_bytes(b"")
+    refused(folder, "interactions.csv.gz is empty")
+
+
+def test_missing_folders_and_files_name_what_is_near(write, tmp_path):
+    folder = write(items=None)
+    refused(folder, "has no file items.csv", "interactions.csv")
+    (folder / "item.csv").touch()
+    refused(folder, "the nearest there is 'item.csv'")
+    (folder / "mydata").mkdir()
+    refused(folder / "mydat", "no data folder", "the nearest there is 'mydata'")
+    refused(folder / "mydata", "no file interactions.csv or interactions.csv.gz", "it holds no files")
+    refused(folder / "item.csv", "is a file")
+    refused(folder / "no" / "where", "no data folder")
+    below = folder / "mydata" / "inner"
+    below.mkdir()
+    (below / "interactions.csv").touch()
+    refused(folder / "mydata", "its folder inner has")
+
+
+def test_clean_ups_are_counted(write):
+    rows = "a,1,1\na,1,1\na,2,2\na,1,3\na,9,4\na,3,5\na,1,1\n"
+    read = read_custom(write(HEADER + rows, CATALOGUE + "3,Three\n"))
+    assert read.frame["item"].tolist() == ["1", "2", "1", "3"], "a repeated choice at another time stays"
+    assert read.notices == [
+        "1 repeated catalogue rows dropped",
+        "1 interactions with items that the catalogue lacks dropped (the first is '9' in line 6)",
+        "2 repeated rows dropped",
+    ]
+
+
+def test_titles_empty_equal_long_and_of_other_scripts_are_kept(write):
+    items = f"item,title\n1,\n2,七人の侍\n3,Twin\n4,Twin\n5,{'long ' * 90}\n"
+    read = read_custom(write(HEADER + "a,1,1\na,5,2\na,3,3\n", items))
+    assert read.titles.tolist()[:4] == ["item 1", "七人の侍", "Twin", "Twin"]
+    assert len(read.titles["5"]) <= 160
+    assert len(read.notices) == 4 and all(notice.startswith("1 ") for notice in read.notices)
+
+
+def test_equal_times_keep_file_order(write):
+    read = read_custom(write(HEADER + "a,3,7\nb,1,7\na,1,7\na,2,6\nb,3,7\n", CATALOGUE))
+    assert read.frame["item"].tolist() == ["2", "3", "1", "1", "3"]
