@@ -54,6 +54,22 @@ def open_llm(run: RunDirectory, data: PreparedData) -> tuple[LanguageModel, Prom
     return llm, PromptWriter(llm.tokenizer, data.domain, data.split.titles)
 
 
+def example_prompts(run: RunDirectory, data: PreparedData, writer: PromptWriter) -> list[tuple[str, str, str]]:
+    """One training example of each task as (task, text of the prompt, title of the answer)."""
+    examples = _example_writer(run, data, writer)
+    config, seed = run.config.distill, run.config.seed
+    lists = pd.read_parquet(run.require("teacher") / "distillation.parquet")
+    made = {
+        "temporal analysis": examples.temporal_analysis(1, config, seed),
+        "recommendation pattern simulating": examples.pattern_simulating(lists, 1, config, seed),
+        "next item (stage 2)": examples.next_item(1, config.k, seed),
+    }
+    return [
+        (task, writer.text(rows.prompts[0]), data.split.titles[rows.candidates[0][rows.targets[0].argmax()]])
+        for task, rows in made.items()
+    ]
+
+
 def prompt_stage(run: RunDirectory) -> pd.DataFrame:
     """03: distil the teacher's pattern into P. Returns the learning curve."""
     run.require("teacher")
@@ -163,9 +179,9 @@ def _evaluate(run: RunDirectory, folder: Path) -> None:
     )
     write_comparison(folder, comparison, ranks, users)
     variants = {method: v for method, v in scores.items() if method.startswith("llm_") or method == "delrec"}
-    agreement_table(
-        variants, scores["teacher"], config.distill.h, config.evaluation.resamples, config.seed
-    ).to_csv(folder / "agreement.csv", index=False)
+    agreement_table(variants, scores["teacher"], config.distill.h, config.evaluation.resamples, config.seed).to_csv(
+        folder / "agreement.csv", index=False
+    )
 
 
 def _baseline_scores(run: RunDirectory, data: PreparedData) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ prompt itself. The segments (instruction, history item 0, …) tile the prompt e
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,15 +49,15 @@ class PromptBatch:
 
 
 class PromptWriter:
-    """Writes the prompts of one dataset for one tokenizer."""
+    """Writes the prompts of one dataset for one tokenizer. ``extra`` holds more templates by task."""
 
-    def __init__(self, tokenizer: Any, domain: Domain, titles: list[str]):
+    def __init__(self, tokenizer: Any, domain: Domain, titles: list[str], extra: Mapping[str, str] = {}):
         self.tokenizer = tokenizer
         self.table = TitleTable.build(tokenizer, titles)
         self.pad = int(tokenizer.pad_token_id)
         self._separator = self._encode(TITLE_SEPARATOR)
         nouns = {name: getattr(domain, name) for name in NOUNS[:4]} | {"past_title": domain.past.capitalize()}
-        self._templates = {task: self._compile(text, nouns) for task, text in TEMPLATES.items()}
+        self._templates = {task: self._compile(text, nouns) for task, text in {**TEMPLATES, **extra}.items()}
 
     def write(
         self,
@@ -85,6 +86,14 @@ class PromptWriter:
                     parts.extend(self._titles(name, slots[name]))
         parts.append(("answer", -1, np.array([self.table.eos])))
         return self._join(parts)
+
+    def text(self, prompt: Prompt) -> str:
+        """The prompt as the tokenizer reads it back, with ``<P>`` where the soft prompt stands."""
+        decode = partial(self.tokenizer.decode, skip_special_tokens=True)
+        soft = np.flatnonzero(prompt.ids < 0)
+        if not len(soft):
+            return decode(prompt.ids)
+        return f"{decode(prompt.ids[: soft[0]])} <P> {decode(prompt.ids[soft[-1] + 1 :])}"
 
     def batch(self, prompts: Sequence[Prompt | np.ndarray]) -> PromptBatch:
         rows = [p.ids if isinstance(p, Prompt) else p for p in prompts]

@@ -76,6 +76,8 @@ def test_nouns_follow_the_dataset(plain_llm):
     from delrec_kit.llm import PromptWriter
 
     domain = Domain(noun="game", plural="games", past="played", present="play")
-    prompt = PromptWriter(plain_llm.tokenizer, domain, ["", "A", "B", "C", "D", "E", "F"]).write("final", SLOTS["final"])
+    prompt = PromptWriter(plain_llm.tokenizer, domain, ["", "A", "B", "C", "D", "E", "F"]).write(
+        "final", SLOTS["final"]
+    )
     text = "".join(plain_llm.tokenizer.convert_ids_to_tokens(prompt.ids.tolist())).replace("##", "")
     assert "playedthesegames" in text and "nextgametheyplayis" in text

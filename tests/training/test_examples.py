@@ -37,7 +37,8 @@ def test_next_item_asks_for_what_came_next(examples):
             if place > 0 and sequence[max(0, place - 3) : place] == history:
                 assert not set(candidates) & (set(sequence) - set(answer)), "a distractor was consumed"
                 seen.add((u, place))
-        assert slot(prompt, examples.writer.table, "candidates") == candidates.tolist()
+        table = examples.writer.table
+        assert slot(prompt, table, "candidates") == table.canonical[candidates].tolist()
     assert len(seen) == len(made)
 
 

@@ -12,7 +12,9 @@ from delrec_kit.training import ExampleWriter, Validation, distill, finetune, lo
 
 K, M = 3, 5
 DISTILL = DistillConfig(k=K, h=3, examples=24, epochs=2, batch=4, learning_rate=0.05, validations=3, patience=9)
-FINETUNE = FinetuneConfig(examples=24, epochs=4, batch=4, learning_rate=5e-3, validations=3, patience=9, init_r=4, target_r=2)
+FINETUNE = FinetuneConfig(
+    examples=24, epochs=4, batch=4, learning_rate=5e-3, validations=3, patience=9, init_r=4, target_r=2
+)
 
 
 @pytest.fixture
@@ -106,7 +108,10 @@ def run_finetune(llm, writer, examples, validation, soft, folder, checkpoints, m
 
 
 def bits(module):
-    return {name: t.detach().clone() for name, t in {**dict(module.named_parameters()), **dict(module.named_buffers())}.items()}
+    return {
+        name: t.detach().clone()
+        for name, t in {**dict(module.named_parameters()), **dict(module.named_buffers())}.items()
+    }
 
 
 def test_stage_1_moves_only_the_soft_prompt(llm, writer, examples, lists, validation, tmp_path):
@@ -144,7 +149,11 @@ def test_stage_2_moves_only_the_adapter(llm, writer, examples, validation, tmp_p
     vectors = soft.vectors.detach().clone()
     curve, ranks = run_finetune(llm, writer, examples, validation, soft, tmp_path / "a", tmp_path / "c")
     assert torch.equal(soft.vectors, vectors)
-    after = {name.replace(".base_layer", ""): t for name, t in bits(llm).items() if "lora_" not in name and "ranknum" not in name}
+    after = {
+        name.replace(".base_layer", ""): t
+        for name, t in bits(llm).items()
+        if "lora_" not in name and "ranknum" not in name
+    }
     assert before.keys() == after.keys()
     for name, tensor in before.items():
         assert torch.equal(tensor, after[name]), f"{name} moved"
