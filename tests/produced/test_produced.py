@@ -1,6 +1,7 @@
-"""What a whole run leaves behind, whichever profile it had."""
+"""What a whole run leaves behind, whichever profile it had. ``DELREC_KIT_RUN_DIR`` names the run to look at."""
 
 import json
+import os
 import struct
 from itertools import pairwise
 
@@ -11,7 +12,14 @@ import pytest
 from delrec_kit.data import PreparedData
 from delrec_kit.evaluation import METRICS
 from delrec_kit.notebook_runner import is_current, source_of
-from delrec_kit.runs import STAGES, read_json
+from delrec_kit.runs import STAGES, RunDirectory, read_json
+
+if not os.environ.get("DELREC_KIT_RUN_DIR"):
+    pytest.skip(
+        "no run to look at; python -m delrec_kit run --profile smoke --run-dir runs/smoke, "
+        "then DELREC_KIT_RUN_DIR=runs/smoke lifts this",
+        allow_module_level=True,
+    )
 
 METHODS = ["popularity", "markov", "teacher", "llm_zero_shot", "llm_finetuned", "delrec"]
 FILES = {
@@ -34,6 +42,11 @@ FILES = {
     ],
     "evaluation": ["comparison.json", "per_user.parquet", "scores.parquet", "agreement.csv", "attention.csv"],
 }
+
+
+@pytest.fixture(scope="session")
+def produced():
+    return RunDirectory.open(os.environ["DELREC_KIT_RUN_DIR"])
 
 
 @pytest.fixture(scope="session")
