@@ -4,8 +4,12 @@ import gzip
 
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from delrec_kit.data import Domain, Interactions
+
+settings.register_profile("kit", derandomize=True, deadline=None)
+settings.load_profile("kit")
 
 ROWS = "user,item,timestamp\n" + "".join(f"a,{i},{i}\n" for i in range(1, 6))
 ITEMS = "item,title\n" + "".join(f"{i},Title {i}\n" for i in range(1, 31))
@@ -28,7 +32,7 @@ def write(tmp_path):
     return _write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def made():
     """made(rows, items): Interactions of (user, item, timestamp[, split]) rows, sorted as the contract says."""
 
