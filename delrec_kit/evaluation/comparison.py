@@ -87,7 +87,7 @@ def load_comparison(folder: str | Path) -> dict[str, Any]:
         comparison = read_json(path)
     except ValueError as error:
         raise KitError(f"{path} is no JSON ({error}); run notebook 05 again") from None
-    if not isinstance(comparison, dict) or not SCHEMA <= set(comparison):
+    if not isinstance(comparison, dict) or SCHEMA - set(comparison):
         raise KitError(f"{path} is no comparison of delrec_kit; run notebook 05 again")
     return comparison
 

@@ -2,7 +2,7 @@
 
 from delrec_kit.teachers.baselines import Markov, Popularity
 from delrec_kit.teachers.crossfit import CrossFitted, assign_folds, distillation_table, fold_teachers
-from delrec_kit.teachers.models import MODELS, SASRec, Caser, GRU4Rec
+from delrec_kit.teachers.models import MODELS, Caser, GRU4Rec, SASRec
 from delrec_kit.teachers.plots import plot_beyond_popularity, plot_learning, plot_teachers
 from delrec_kit.teachers.scorer import Scorer, top_items
 from delrec_kit.teachers.stage import case_table, measure, train_stage

@@ -52,7 +52,9 @@ def plot_teachers(metrics: Mapping[str, Any]) -> tuple[Figure, pd.DataFrame]:
             axis.plot(row.value, place, linestyle="none", markersize=8, **look(row.method))
             axis.annotate(f"{row.value:.3f}", (row.value, place), (0, 7), textcoords="offset points", ha="center")
         axis.set_yticks(range(len(shown)), [label(method) for method in shown["method"]])
-        axis.set(xlabel=f"{metric}, {AMONG[protocol]}", xlim=(0, shown["value"].max() * 1.2), ylim=(len(rows) - 0.5, -0.7))
+        axis.set(
+            xlabel=f"{metric}, {AMONG[protocol]}", xlim=(0, shown["value"].max() * 1.2), ylim=(len(rows) - 0.5, -0.7)
+        )
     figure.suptitle(_gain(metrics), x=0.01, ha="left", fontsize=11)
     return figure, table
 

@@ -10,7 +10,7 @@ from delrec_kit.data import Ragged
 def windows(train: Ragged, length: int) -> np.ndarray:
     """Cut training sequences so that every item but a sequence's first is a target exactly once.
 
-    Windows are cut from the end backwards and overlap by one item, so that the latest window of a long sequence is full.
+    Windows are cut from the end backwards and overlap by one item, so that the latest one of a long sequence is full.
 
     Args:
         train: U sequences of ids; those of fewer than two items give nothing.

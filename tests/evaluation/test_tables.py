@@ -49,7 +49,7 @@ def test_csv_and_markdown(tmp_path):
 def test_mistakes_are_one_clear_line(tmp_path):
     with pytest.raises(KitError, match="at least one"):
         report_table([])
-    with pytest.raises(KitError, match="config.json"):
+    with pytest.raises(KitError, match="no run in"):
         report_table([tmp_path / "none"])
     with pytest.raises(KitError, match="notebook 05"):
         report_table([RunDirectory.create(tmp_path / "empty", resolve("smoke")).path])

@@ -1,0 +1,165 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from delrec_kit.config import TeacherConfig
+from delrec_kit.data import Cases, Ragged
+from delrec_kit.errors import KitError
+from delrec_kit.evaluation import expected_ranks, full_ranks, means
+from delrec_kit.teachers import MODELS, Popularity, Teacher, load_teacher, train_teacher
+from delrec_kit.teachers import training as module
+
+NAMES = list(MODELS)
+
+
+def weights(teacher: Teacher) -> dict[str, torch.Tensor]:
+    return teacher.model.state_dict()
+
+
+def equal(one: Teacher, two: Teacher) -> bool:
+    return all(torch.equal(weights(one)[name], tensor) for name, tensor in weights(two).items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_teacher_learns_an_order_that_popularity_cannot_see(name, cyclic_split, make_config):
+    config = make_config(name, learning_rate=2e-2)
+    teacher, curve = module.fit(cyclic_split.train, 12, config, 0, None, name, epochs=15)
+    test, none = cyclic_split.test, Ragged.from_lists([[]] * 40)
+
+    def hits(scores: np.ndarray) -> float:
+        return means(full_ranks(scores, test.target, none))["HR@1"]
+
+    assert hits(teacher.scores(test.history)) > 0.95
+    assert hits(Popularity(cyclic_split).scores(test.history)) < 0.4
+    assert hits(np.zeros((40, 13))) == 0.0
+    assert hits(np.random.default_rng(0).random((40, 13))) < 0.4
+    assert curve["loss"].iloc[-1] < curve["loss"].iloc[0] / 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_seed_repeats_bit_for_bit_and_another_differs(name, random_split, make_config):
+    config = make_config(name, dropout=0.2)
+    one, two, other = (train_teacher(random_split, config, seed)[0] for seed in (3, 3, 4))
+    assert equal(one, two) and not equal(one, other)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_target_reaches_the_weights(name, random_split, make_config, monkeypatch):
+    """With the targets poisoned, and the choice of the epoch taken out of play, not a bit of the weights changes."""
+    monkeypatch.setattr(module, "means", lambda ranks: {module.METRIC: 0.5})
+    poison = np.random.default_rng(9)
+
+    def poisoned(cases: Cases) -> Cases:
+        return dataclasses.replace(cases, target=poison.integers(1, 31, len(cases.target)))
+
+    spoilt = dataclasses.replace(random_split, valid=poisoned(random_split.valid), test=poisoned(random_split.test))
+    assert not np.array_equal(spoilt.valid.target, random_split.valid.target)
+    config = make_config(name, dropout=0.2)
+    assert equal(train_teacher(random_split, config, 0)[0], train_teacher(spoilt, config, 0)[0])
+
+
+def test_test_cases_are_never_read(random_split, make_config):
+    bare = dataclasses.replace(random_split, test=None)
+    assert equal(train_teacher(random_split, make_config(), 0)[0], train_teacher(bare, make_config(), 0)[0])
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAfter(TrainerCallback):
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.steps:
+            raise Killed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_resumed_training_equals_an_uninterrupted_one(name, random_split, make_config, tmp_path, monkeypatch, capsys):
+    config = make_config(name, epochs=4, dropout=0.3, learning_rate=1e-2, patience=4)
+    whole, curve = train_teacher(random_split, config, 0, tmp_path / "whole")
+    steps = -(-len(module.Windows(random_split.train, config.length)) // config.batch)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "Lines", lambda what: KillAfter(2 * steps + 1))  # in the middle of the third epoch
+        with pytest.raises(Killed):
+            train_teacher(random_split, config, 0, tmp_path / "torn")
+    resumed, again = train_teacher(random_split, config, 0, tmp_path / "torn")
+    assert f"resuming after step {2 * steps}" in capsys.readouterr().out
+    assert equal(whole, resumed) and whole.epochs == resumed.epochs
+    assert curve.equals(again)
+
+
+def test_early_stopping_keeps_the_best_epoch(random_split, make_config, monkeypatch):
+    told, short = iter([0.1, 0.4, 0.3, 0.2, 0.1, 0.9]), make_config(epochs=6, patience=2)
+    monkeypatch.setattr(module, "means", lambda ranks: {module.METRIC: next(told)})
+    kept = []
+    monkeypatch.setattr(module, "catalogue_ranks", lambda teacher, cases: kept.append(teacher.scores(cases.history)))
+    teacher, curve = train_teacher(random_split, short, 0)
+    assert curve["valid_NDCG@10"].tolist() == [0.1, 0.4, 0.3, 0.2] and teacher.epochs == 2
+    assert np.array_equal(teacher.scores(random_split.valid.history), kept[1])
+    assert not np.array_equal(kept[1], kept[3])
+
+
+def test_a_finished_teacher_is_not_trained_again(random_split, make_config, tmp_path, monkeypatch):
+    teacher, curve = train_teacher(random_split, make_config(), 0, tmp_path)
+    monkeypatch.setattr(module, "_train", None)
+    again, same = train_teacher(random_split, make_config(), 0, tmp_path)
+    assert equal(teacher, again) and curve.equals(same)
+
+
+def test_the_curve_tells_each_epoch(random_split, make_config):
+    teacher, curve = train_teacher(random_split, make_config(), 0)
+    assert list(curve.columns) == ["epoch", "loss", "valid_NDCG@10"] and curve["epoch"].tolist() == [1, 2, 3]
+    assert np.isfinite(curve.to_numpy()).all() and abs(curve["loss"].iloc[0] - np.log(30)) < 0.3
+    best = curve.loc[curve["valid_NDCG@10"].idxmax()]
+    ranks = module.catalogue_ranks(teacher, random_split.valid)
+    assert teacher.epochs == best["epoch"]
+    assert means(ranks)["NDCG@10"] == pytest.approx(best["valid_NDCG@10"], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_saved_teacher_scores_the_same(name, random_split, make_config, tmp_path):
+    teacher = Teacher(MODELS[name](30, make_config(name)), make_config(name), 30, 7)
+    teacher.save(tmp_path)
+    loaded = load_teacher(tmp_path)
+    assert (loaded.config, loaded.n_items, loaded.epochs) == (teacher.config, 30, 7)
+    assert np.array_equal(loaded.scores(random_split.test.history), teacher.scores(random_split.test.history))
+
+
+def test_a_torn_or_missing_teacher_is_one_clear_line(make_config, tmp_path):
+    with pytest.raises(KitError, match="run notebook 02"):
+        load_teacher(tmp_path)
+    Teacher(MODELS["sasrec"](30, make_config()), make_config(), 30).save(tmp_path)
+    Teacher(MODELS["caser"](30, make_config("caser")), make_config("caser"), 30).save(tmp_path / "other")
+    (tmp_path / "other" / "model.safetensors").replace(tmp_path / "model.safetensors")
+    with pytest.raises(KitError, match="does not fit"):
+        load_teacher(tmp_path)
+
+
+def test_nothing_to_train_on_is_one_clear_line(make_split, random_split, make_config):
+    with pytest.raises(KitError, match="nothing to learn"):
+        train_teacher(make_split([[1, 2, 3]], 5), make_config(), 0)
+    empty = Cases(np.array([], int), Ragged.from_lists([]), np.array([], int))
+    with pytest.raises(KitError, match="validation"):
+        train_teacher(dataclasses.replace(random_split, valid=empty), make_config(), 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_teacher_has_sound_defaults(name):
+    config = TeacherConfig(name=name)
+    assert config.name == name and 0 < config.learning_rate < 0.1
+    assert TeacherConfig(**config.model_dump()) == config
+    assert TeacherConfig(name=name, learning_rate=0.5, dropout=0.0).learning_rate == 0.5
+
+
+def test_candidate_ranks_follow_from_scores(prepared, make_config):
+    teacher, _ = train_teacher(prepared.split, make_config(), 0)
+    scores = teacher.scores(prepared.split.test.history)
+    among = np.take_along_axis(scores, prepared.test_candidates, 1)
+    answer = (prepared.test_candidates == prepared.split.test.target[:, None]).argmax(1)
+    assert np.all(expected_ranks(among, answer) <= 5)
