@@ -7,6 +7,7 @@ that was cut off takes up its work from the run directory.
 
 import hashlib
 import json
+import logging
 import os
 import re
 import sys
@@ -104,6 +105,8 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
         from nbclient.exceptions import DeadKernelError
     except ModuleNotFoundError as error:
         return KitError(f"{error.name} is missing; install the kit's extra: pip install 'delrec_kit[notebooks]'")
+    # Papermill looks for the parameters with a pattern that trips over comments, and warns; a test checks their cell.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     output = _Indented(sys.stdout)
     try:
         papermill.execute_notebook(
