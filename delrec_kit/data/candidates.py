@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from delrec_kit.data.ragged import Ragged
+from delrec_kit.data.ragged import Ragged, sorted_unique
 from delrec_kit.data.split import Cases, Split
 from delrec_kit.errors import KitError
 
@@ -22,14 +22,7 @@ def draw_candidates(split: Split, cases: Cases, m: int, seed: int | Sequence[int
     rng = np.random.default_rng(seed)
     canonical = pd.factorize(np.array(split.titles, dtype=object))[0]
     consumed = split.consumed()
-    free = _free_titles(consumed, cases.user, cases.target, canonical)
-    if len(free) and free.min() < m - 1:
-        key = split.user_keys[cases.user[free.argmin()]]
-        raise KitError(
-            f"data.candidates={m} is more than the catalogue allows: of {split.n_items} items, user '{key}' leaves "
-            f"{free.min()} titles as distractors; set data.candidates to at most {free.min() + 1}"
-        )
-    others = draw_distractors(consumed, cases.user, cases.target, m - 1, rng, canonical)
+    others = draw_distractors(consumed, cases.user, cases.target, m - 1, rng, canonical, split.user_keys)
     return rng.permuted(np.concatenate([cases.target[:, None], others], axis=1), axis=1)
 
 
@@ -48,6 +41,7 @@ def draw_distractors(
     count: int,
     rng: np.random.Generator,
     canonical: np.ndarray,
+    user_keys: Sequence[str] | None = None,
 ) -> np.ndarray:
     """(B, count) items drawn uniformly without replacement for each row.
 
@@ -55,18 +49,22 @@ def draw_distractors(
         consumed: each user's items, none of whose titles is drawn for it.
         users: (B,) whose row it is. answers: (B,) the right item of the row, whose title is not drawn either.
         canonical: (N+1,) one number a title, so that equal titles count as one; entry 0 belongs to padding.
+        user_keys: names of the users, for the error.
 
     Raises:
         KitError: if fewer than ``count`` titles are free for some row.
     """
     users, answers, canonical = np.asarray(users), np.asarray(answers), np.asarray(canonical)
-    free = _free_titles(consumed, users, answers, canonical)
-    if len(free) and free.min() < count:
-        raise KitError(
-            f"data.candidates={count + 1} is more than the catalogue allows: a user leaves {free.min()} titles as "
-            f"distractors; set data.candidates to at most {free.min() + 1}"
-        )
     taken = _taken_codes(consumed, canonical)
+    free = _free_titles(taken, users, answers, canonical)
+    if len(free) and free.min() < count:
+        user = users[free.argmin()]
+        who = f"user '{user_keys[user]}'" if user_keys else f"user number {user}"
+        mend = f"set data.candidates to at most {free.min() + 1}" if free.min() else "leave this user out"
+        raise KitError(
+            f"data.candidates={count + 1} is more than the catalogue allows: of {len(canonical) - 1} items, {who} "
+            f"leaves {free.min()} titles as distractors; {mend}"
+        )
     drawn, full = _by_rejection(taken, users, answers, count, rng, canonical)
     for row in np.flatnonzero(~full):
         drawn[row] = _one_by_one(consumed[users[row]], answers[row], count, rng, canonical)
@@ -75,7 +73,7 @@ def draw_distractors(
 
 def _taken_codes(consumed: Ragged, canonical: np.ndarray) -> np.ndarray:
     """Sorted codes ``user * width + title`` of all that users have."""
-    return np.unique(consumed.rows * _width(canonical) + canonical[consumed.values])
+    return sorted_unique(consumed.rows * _width(canonical) + canonical[consumed.values])
 
 
 def _width(canonical: np.ndarray) -> int:
@@ -87,13 +85,12 @@ def _contains(taken: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return (place < len(taken)) & (taken[np.minimum(place, len(taken) - 1)] == codes) if len(taken) else place < 0
 
 
-def _free_titles(consumed: Ragged, users: np.ndarray, answers: np.ndarray, canonical: np.ndarray) -> np.ndarray:
+def _free_titles(taken: np.ndarray, users: np.ndarray, answers: np.ndarray, canonical: np.ndarray) -> np.ndarray:
     """(B,) how many different titles could be distractors of each row."""
     width = _width(canonical)
-    taken = _taken_codes(consumed, canonical)
-    per_user = np.bincount(taken // width, minlength=len(consumed))
+    per_user = np.bincount(taken // width, minlength=users.max(initial=-1) + 1)
     answer_is_new = ~_contains(taken, users * width + canonical[answers])
-    return len(np.unique(canonical[1:])) - per_user[users] - answer_is_new
+    return len(sorted_unique(canonical[1:])) - per_user[users] - answer_is_new
 
 
 def _by_rejection(taken, users, answers, count, rng, canonical) -> tuple[np.ndarray, np.ndarray]:

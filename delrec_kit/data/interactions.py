@@ -7,7 +7,7 @@ import pandas as pd
 
 from delrec_kit.data.brought import LABELS, checked_labels
 from delrec_kit.data.domain import Domain
-from delrec_kit.data.tables import Table
+from delrec_kit.data.tables import Table, brief
 from delrec_kit.data.titles import clean_titles
 from delrec_kit.errors import nearest
 
@@ -84,7 +84,7 @@ def _labels(rows: Table) -> pd.Series:
     labels = rows.frame["split"].str.lower()
     wrong = ~labels.isin(LABELS)
     if wrong.any():
-        hint = nearest(str(labels[wrong].iloc[0]), LABELS).replace("{", "{{").replace("}", "}}")
+        hint = nearest(labels[wrong].iloc[0], LABELS)
         rows.refuse(wrong, "split", "'{value}' is no part of a split" + hint)
     return labels
 
@@ -99,7 +99,7 @@ def _known(rows: Table, catalogue: Table, titles: pd.Series) -> tuple[np.ndarray
     if not unknown:
         return known, []
     row = int((~known).argmax())
-    example = f"the first is '{rows.frame['item'].iloc[row]}' in line {rows.line(row)}"
+    example = f"the first is '{brief(rows.frame['item'].iloc[row])}' in line {rows.line(row)}"
     return known, [f"{unknown} interactions with items that the catalogue lacks dropped ({example})"]
 
 

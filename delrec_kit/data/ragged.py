@@ -7,6 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 
+def sorted_unique(values: np.ndarray) -> np.ndarray:
+    """The different values in rising order; by sorting, since numpy's hashing ``unique`` can be 20 times slower."""
+    ordered = np.sort(values, axis=None)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
 @dataclass(frozen=True)
 class Ragged:
     """U sequences of ids.

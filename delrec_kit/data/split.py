@@ -7,7 +7,7 @@ import pandas as pd
 
 from delrec_kit.data.filters import drop_short_users
 from delrec_kit.data.interactions import Interactions
-from delrec_kit.data.ragged import Ragged
+from delrec_kit.data.ragged import Ragged, sorted_unique
 from delrec_kit.errors import KitError
 
 
@@ -50,7 +50,7 @@ class Split:
         for cases in (self.valid, self.test):
             parts += [(cases.user[cases.history.rows], cases.history.values), (cases.user, cases.target)]
         width = len(self.titles)
-        codes = np.unique(np.concatenate([user * width + item for user, item in parts]))
+        codes = sorted_unique(np.concatenate([user * width + item for user, item in parts]))
         return Ragged.from_groups(codes // width, codes % width, len(self.user_keys))
 
 

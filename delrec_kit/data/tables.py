@@ -28,6 +28,12 @@ NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what bytes become that cannot be dec
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
+def brief(value: str, limit: int = 40) -> str:
+    """A value as an error message quotes it: one line, at most ``limit`` characters."""
+    value = " ".join(value.split())
+    return value if len(value) <= limit else value[: limit - 1] + "…"
+
+
 @dataclass(frozen=True)
 class TextFile:
     """How a file is written. ``names`` are its columns; None means that line 1 names them.
@@ -43,8 +49,11 @@ class TextFile:
 
     def open(self) -> IO[bytes]:
         """The bytes of the file, unpacked."""
-        with open(self.path, "rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
+        try:
+            with open(self.path, "rb") as raw:
+                packed = raw.read(2) == b"\x1f\x8b"
+        except OSError as error:
+            raise KitError(f"{self.path} cannot be opened: {error.strerror}") from error
         return gzip.open(self.path, "rb") if packed else open(self.path, "rb")
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -158,8 +167,7 @@ class Table:
         if not (wrong := np.asarray(wrong)).any():
             return
         row = int(wrong.argmax())
-        value = str(self.frame[column].iloc[row])
-        value = value if len(value) <= 40 else value[:39] + "…"
+        value = brief(self.frame[column].iloc[row])
         more = f" ({wrong.sum()} rows in all)" if wrong.sum() > 1 else ""
         where = f"{self.file.path}, line {self.line(row)}, column '{column}'"
-        raise KitError(f"{where}: {what.format(value=value)}{more}")
+        raise KitError(f"{where}: {what.replace('{value}', value)}{more}")

@@ -78,6 +78,9 @@ def test_m_larger_than_the_catalogue_allows():
     assert draw_candidates(split, split.test, 10, 0).shape == (2, 10)
     with pytest.raises(KitError, match=r"data\.candidates=11 .* 30 items, user 'u1' leaves 9 .* at most 10"):
         draw_candidates(split, split.test, 11, 0)
+    greedy = split_of([list(range(1, N + 1))])
+    with pytest.raises(KitError, match="user 'u0' leaves 0 titles as distractors; leave this user out"):
+        draw_candidates(greedy, greedy.test, 2, 0)
     with pytest.raises(KitError, match=r"data\.candidates=11 .* at most 10"):
         draw_distractors(split.consumed(), np.array([1]), np.array([4]), 10, np.random.default_rng(0), np.arange(N + 1))
 

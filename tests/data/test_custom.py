@@ -67,6 +67,7 @@ ROWS = "a,1,1\na,2,2\n"
         (HEADER + ROWS + "a,3,1600000000000\n", ["line 4", "not milliseconds"]),
         (HEADER + ROWS + "a,3,2020-01-01\n", ["line 4", "'2020-01-01' is not a number", "seconds since 1970"]),
         (HEADER + '"a\nb",1,1\n\na,2,2\na,3,{x}\n', ["line 6", "'{x}' is not a number"]),
+        (HEADER + ROWS + 'a,3,"one\ntwo"\n', ["line 4", "'one two' is not a number"]),
         (HEADER + ROWS + ",3,3\n", ["line 4, column 'user'", "empty"]),
         (HEADER + ROWS + "a,  ,3\n", ["line 4, column 'item'", "empty"]),
         (HEADER + ROWS + "a,3\n", ["line 4: 2 columns where the first line has 3"]),
