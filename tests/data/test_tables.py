@@ -23,7 +23,7 @@ def path(tmp_path_factory):
 
 @given(st.lists(st.tuples(VALUES | LINES, VALUES), min_size=1, max_size=8), st.sampled_from(["\n", "\r\n"]))
 @example([("0", 'ab"c'), ('"', "")], "\n")
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_what_was_written_is_read(path, rows, ends):
     rows = [(f"r{place}{value}", other) for place, (value, other) in enumerate(rows)]
     with open(path, "w", newline="", encoding="utf-8") as out:
