@@ -1,4 +1,4 @@
-"""Loading a language model: 4-bit NF4 by bitsandbytes or unquantised, from the kit, a folder or the Hugging Face hub."""
+"""Loading a language model: 4-bit NF4 by bitsandbytes or unquantised, from the kit, a folder or the hub."""
 
 import hashlib
 import logging
@@ -15,6 +15,7 @@ from delrec_kit.llm.encoder_decoder import EncoderDecoder
 from delrec_kit.llm.model import LanguageModel
 
 TINY = Path(__file__).parent / "tiny"
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it asks for an optional kernel as soon as peft imports it
 
 
 def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
@@ -90,5 +91,4 @@ def _quiet() -> None:
     """Loading bars and hints about optional kernels say nothing that a reader of a notebook can act on."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # asked by peft
