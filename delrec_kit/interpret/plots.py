@@ -7,16 +7,9 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.agreement import MEASURES
-from delrec_kit.style import HATCHES, PALETTE
+from delrec_kit.style import HATCHES, PALETTE, label
 
 KINDS = {"encoder": "encoder: the prompt reads itself", "cross": "decoder: titles read the prompt"}
-VARIANTS = {
-    "llm_zero_shot": "no P",
-    "llm_untrained_prompt": "untrained P",
-    "llm_distilled_prompt": "distilled P",
-    "llm_finetuned": "no P, fine-tuned",
-    "delrec": "P and fine-tuned (DELRec)",
-}
 
 
 def plot_attention(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -69,7 +62,7 @@ def plot_agreement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         for bar, color, hatch in zip(axis.patches, PALETTE, HATCHES, strict=False):
             bar.set(facecolor=color, hatch=hatch, alpha=0.75)
         axis.set(xlabel=name)
-        axis.set_yticks(range(len(rows)), [VARIANTS.get(v, v) for v in variants])
+        axis.set_yticks(range(len(rows)), [label(v) for v in variants])
         axis.invert_yaxis() if axis is axes[0] else None
     top1 = table[table["measure"] == "top1"].set_index("variant")["value"]
     without, with_p = top1.get("llm_zero_shot"), top1.get("llm_distilled_prompt")

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import warnings
+import warnings
 from pathlib import Path
 
 import torch
@@ -13,6 +14,8 @@ from delrec_kit.config import LlmConfig
 from delrec_kit.errors import KitError
 from delrec_kit.llm.encoder_decoder import EncoderDecoder
 from delrec_kit.llm.model import LanguageModel
+
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # before its first import, which hints at optional kernels
 
 TINY = Path(__file__).parent / "tiny"
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it asks for an optional kernel as soon as peft imports it
