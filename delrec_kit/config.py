@@ -30,6 +30,9 @@ class DataConfig(StageConfig):
     world_items: Count = Field(360, description="demo only: films in the made world")
 
 
+TEACHER_DEFAULTS = {"gru4rec": {"layers": 1}}  # where they differ from the fields of TeacherConfig
+
+
 class TeacherConfig(StageConfig):
     """02: the conventional sequential recommender whose behaviour is distilled."""
 
@@ -39,14 +42,20 @@ class TeacherConfig(StageConfig):
     layers: Count = 2
     heads: Count = 1
     dropout: Share = 0.3
-    learning_rate: Rate = 2e-3
+    learning_rate: Rate = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     batch: Count = 32
     epochs: Count = Field(20, description="at most; the learning rate falls to zero over them")
-    patience: Count = Field(5, description="epochs without a better validation NDCG@10 before stopping")
+    patience: Count = Field(8, description="epochs without a better validation NDCG@10 before stopping")
     folds: Annotated[int, Field(ge=2)] = Field(2, description="cross-fitting by user: lists come from unseen users")
     prefixes: Count = Field(4, description="prefixes of each training sequence that the teacher labels for stage 1")
     top: Count = Field(20, description="length of the cached top lists; h may be at most this")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_model(cls, values: Any) -> Any:
+        """Fields that are not given take the value that suits the model named."""
+        return {**TEACHER_DEFAULTS.get(values.get("name"), {}), **values} if isinstance(values, Mapping) else values
 
 
 class LlmConfig(StageConfig):
@@ -154,7 +163,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "paper": {
         "data": {"dataset": "ml-100k"},
-        "teacher": {"width": 100, "dropout": 0.5, "batch": 128},
+        "teacher": {"width": 100, "dropout": 0.5, "batch": 128, "learning_rate": 1e-3, "epochs": 100, "patience": 15},
         "llm": {"name": "google/flan-t5-xl"},
         "distill": {"k": 100, "h": 10, "a": 6, "rps": "hard", "show_rest": True, "batch": 20,
                     "optimizer": "paged_lion_8bit", "learning_rate": 5e-3, "examples": 20000},
