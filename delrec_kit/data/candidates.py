@@ -7,6 +7,7 @@ import pandas as pd
 
 from delrec_kit.data.ragged import Ragged, sorted_unique
 from delrec_kit.data.split import Cases, Split
+from delrec_kit.data.tables import brief
 from delrec_kit.errors import KitError
 
 SPARE = 8  # draws beyond what a row needs, so that few rows need a second round
@@ -59,7 +60,7 @@ def draw_distractors(
     free = _free_titles(taken, users, answers, canonical)
     if len(free) and free.min() < count:
         user = users[free.argmin()]
-        who = f"user '{user_keys[user]}'" if user_keys else f"user number {user}"
+        who = f"user '{brief(user_keys[user])}'" if user_keys else f"user number {user}"
         mend = f"set data.candidates to at most {free.min() + 1}" if free.min() else "leave this user out"
         raise KitError(
             f"data.candidates={count + 1} is more than the catalogue allows: of {len(canonical) - 1} items, {who} "

@@ -11,7 +11,7 @@ from delrec_kit.data.tables import Table, brief
 from delrec_kit.data.titles import clean_titles
 from delrec_kit.errors import nearest
 
-LATEST = 253_402_300_799  # seconds: the end of year 9999
+LATEST = 4_102_444_799  # seconds: the end of year 2099; pictures fail near year 9999
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def validate(rows: Table, catalogue: Table, domain: Domain) -> Interactions:
     Counted clean-ups: titles (see ``clean_titles``), catalogue rows that repeat another, interactions that repeat
     another in every column, interactions with items that the catalogue lacks.
     Raises KitError with file, line and column for an empty id, a timestamp that is no whole number of seconds from 0
-    to the year 9999, an unknown split label, a row that stands under two labels, an item with two titles, or when
+    to the year 2099, an unknown split label, a row that stands under two labels, an item with two titles, or when
     most interactions are with unknown items.
     """
     titles, notices = _titles(catalogue, domain)
@@ -75,7 +75,7 @@ def _seconds(rows: Table) -> pd.Series:
     number = pd.to_numeric(text, errors="coerce").astype("float64")
     rows.refuse(~np.isfinite(number), "timestamp", "'{value}' is not a number; write seconds since 1970")
     rows.refuse(number < 0, "timestamp", "{value} is negative; write seconds since 1970")
-    rows.refuse(number > LATEST, "timestamp", "{value} is after the year 9999; write seconds, not milliseconds")
+    rows.refuse(number > LATEST, "timestamp", "{value} is after the year 2099; write seconds, not milliseconds")
     rows.refuse(number % 1 != 0, "timestamp", "{value} is not a whole number of seconds")
     return number.astype("int64")
 

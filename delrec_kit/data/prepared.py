@@ -53,13 +53,12 @@ class PreparedData:
 
     @classmethod
     def load(cls, folder: str | Path) -> "PreparedData":
-        """What ``save`` wrote. Raises KitError where a file is missing."""
+        """What ``save`` wrote. Raises KitError where a file is missing or a table is damaged."""
         folder = Path(folder)
-        for name in ("items.parquet", "train.parquet", "valid.parquet", "test.parquet", "data.json"):
+        for name in ("items.parquet", "train.parquet", "valid.parquet", "test.parquet", "data.json", "statistics.json"):
             if not (folder / name).is_file():
                 raise KitError(f"{folder} has no {name}; run notebook 01 again")
-        items, train = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "train"))
-        valid, test = (pq.read_table(folder / f"{name}.parquet") for name in ("valid", "test"))
+        items, train, valid, test = (_table(folder / f"{name}.parquet") for name in ("items", "train", "valid", "test"))
         split = Split(
             titles=["", *items["title"].to_pylist()],
             item_keys=["", *items["item"].to_pylist()],
@@ -109,6 +108,13 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
         None if world is None else true_probabilities(world, split, test),
         timeline(interactions),
     )
+
+
+def _table(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise KitError(f"{path} is damaged or cut off; delete it and run notebook 01 again") from error
 
 
 def _case_table(cases: Cases, candidates: np.ndarray, oracle: np.ndarray | None = None) -> pa.Table:

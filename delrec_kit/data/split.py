@@ -8,6 +8,7 @@ import pandas as pd
 from delrec_kit.data.filters import drop_short_users
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.ragged import Ragged, sorted_unique
+from delrec_kit.data.tables import brief
 from delrec_kit.errors import KitError
 
 
@@ -94,7 +95,7 @@ def brought_split(interactions: Interactions) -> Split:
             raise KitError(f"the split that the data brings has no row marked '{name}'; mark some, or drop the column")
     for name in ("valid", "test"):
         if parts[name].lengths.max() > 1:
-            key = user_keys[int(parts[name].lengths.argmax())]
+            key = brief(user_keys[int(parts[name].lengths.argmax())])
             raise KitError(f"user '{key}' has {parts[name].lengths.max()} rows marked '{name}'; a user has at most one")
     known = _either(parts["history"], parts["train"])
     valid = _cases(known, parts["valid"])

@@ -110,7 +110,7 @@ class TextFile:
         columns = [name.strip() for name in first] if self.names is None else self._named(len(first))
         for name in wanted:
             if name not in columns:
-                raise KitError(f"{self.path}, line {line}: no column '{name}'{nearest(name, columns)}")
+                raise KitError(f"{self.path}, line {line}: no column '{name}'{nearest(name, map(brief, columns))}")
         twice = [name for name in columns if columns.count(name) > 1]
         if twice:
             raise KitError(f"{self.path}, line {line}: the column '{twice[0]}' stands there twice")

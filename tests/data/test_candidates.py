@@ -85,6 +85,13 @@ def test_m_larger_than_the_catalogue_allows():
         draw_distractors(split.consumed(), np.array([1]), np.array([4]), 10, np.random.default_rng(0), np.arange(N + 1))
 
 
+def test_a_user_id_of_two_lines_is_named_in_one(made):
+    rows = [("first\nsecond", i, i) for i in range(1, N - 3)]
+    split = leave_one_out(made(rows, items=N), 3)
+    with pytest.raises(KitError, match="user 'first second' leaves 4 "):
+        draw_candidates(split, split.test, 6, 0)
+
+
 def test_an_answer_that_the_user_had_before_still_leaves_room():
     split = split_of([[5, 4, 5]])
     row = draw_candidates(split, split.test, N - 1, 3)[0]

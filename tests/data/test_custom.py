@@ -65,6 +65,8 @@ ROWS = "a,1,1\na,2,2\n"
         (HEADER + ROWS + "a,3,inf\n", ["line 4", "'inf' is not a number"]),
         (HEADER + ROWS + "a,3,1.5\n", ["line 4", "1.5 is not a whole number"]),
         (HEADER + ROWS + "a,3,1600000000000\n", ["line 4", "not milliseconds"]),
+        (HEADER + ROWS + "a,3,253402300799\n", ["line 4", "after the year 2099"]),
+        ('"us\ner",item,timestamp\n' + ROWS, ["line 1", "no column 'user'", "did you mean 'us er'"]),
         (HEADER + ROWS + "a,3,2020-01-01\n", ["line 4", "'2020-01-01' is not a number", "seconds since 1970"]),
         (HEADER + '"a\nb",1,1\n\na,2,2\na,3,{x}\n', ["line 6", "'{x}' is not a number"]),
         (HEADER + ROWS + 'a,3,"one\ntwo"\n', ["line 4", "'one two' is not a number"]),
@@ -132,6 +134,11 @@ def test_missing_folders_and_files_name_what_is_near(write, tmp_path):
     below.mkdir()
     (below / "interactions.csv").touch()
     refused(folder / "mydata", "its folder inner has")
+
+
+def test_a_packed_and_an_unpacked_file_side_by_side(write):
+    write(packed=True)
+    refused(write(), "holds both interactions.csv and interactions.csv.gz", "keep the one")
 
 
 def test_clean_ups_are_counted(write):

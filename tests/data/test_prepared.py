@@ -45,9 +45,17 @@ def test_custom_data_is_prepared_saved_and_loaded(folder, tmp_path):
     same(prepare(config, seed=4), data)
     other = prepare(config, seed=5)
     assert not np.array_equal(other.test_candidates, data.test_candidates) and other.split.train == data.split.train
-    (tmp_path / "data" / "test.parquet").unlink()
-    with pytest.raises(KitError, match=r"has no test\.parquet"):
-        PreparedData.load(tmp_path / "data")
+    for name in ("statistics.json", "test.parquet"):
+        path = tmp_path / "data" / name
+        content = path.read_bytes()
+        if name.endswith("parquet"):
+            path.write_bytes(content[: len(content) // 2])
+            with pytest.raises(KitError, match=r"test\.parquet is damaged or cut off"):
+                PreparedData.load(tmp_path / "data")
+        path.unlink()
+        with pytest.raises(KitError, match=f"has no {name}"):
+            PreparedData.load(tmp_path / "data")
+        path.write_bytes(content)
 
 
 def test_a_brought_split_is_prepared(write, tmp_path):
