@@ -13,14 +13,14 @@ from delrec_kit.training.distill import TASKS
 from delrec_kit.training.task import CandidateRanker, collate
 
 TRAIN = Ragged.from_lists([[1, 2, 4, 5, 6, 7, 8, 9], [10, 11, 12, 13, 14, 15, 16]])
-GOLDEN = {"ta": (0.0, 0.0, 0.0), "rps": (0.0, 0.0, 0.0)}
+GOLDEN = {"ta": (1.32963, 1.30782, 1.296511), "rps": (5.660432, 5.550598, 5.505683)}
 
 
 @torch.no_grad()
 def write_out(module):
     """Every weight a sine of its place."""
     for number, p in enumerate(module.parameters()):
-        p.copy_((torch.arange(p.numel(), dtype=torch.float64) * 0.7 + number).sin().view(p.shape).float() * 0.2)
+        p.copy_((torch.arange(p.numel(), dtype=torch.float64) ** 2 * 0.7 + number).sin().view(p.shape).float() * 0.3)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def steps(plain_llm, writer):
         soft = SoftPrompt(torch.arange(2 * plain_llm.d).cos().view(2, -1))
         model = CandidateRanker(plain_llm, soft)
         batch = collate(writer, plain_llm.start, [made[task][i] for i in range(2)])
-        optimizer = torch.optim.SGD([soft.vectors], lr=0.5)
+        optimizer = torch.optim.SGD([soft.vectors], lr=500.0)
         losses[task] = []
         for _ in range(3):
             loss = model(**batch)
