@@ -47,10 +47,11 @@ LEXICON = {
     ),
 }
 SERIES = (
-    "Kestrel Marlow Bramble Vesper Calloway Thorne Pemberton Juniper Halloran Octavia Rourke Sable Winslow Delphine "
-    "Garrick Isolde Lockhart Merrick Nakamura Ostrander Prescott Quillon Ravenna Sterling Tamsin Ulrich Valdez Whitaker "
-    "Yardley Zander Ashcroft Beaumont Corbin Dunmore Everett Finnegan"
-).split()
+    *("Kestrel", "Marlow", "Bramble", "Vesper", "Calloway", "Thorne", "Pemberton", "Juniper", "Halloran"),
+    *("Octavia", "Rourke", "Sable", "Winslow", "Delphine", "Garrick", "Isolde", "Lockhart", "Merrick"),
+    *("Nakamura", "Ostrander", "Prescott", "Quillon", "Ravenna", "Sterling", "Tamsin", "Ulrich", "Valdez"),
+    *("Whitaker", "Yardley", "Zander", "Ashcroft", "Beaumont", "Corbin", "Dunmore", "Everett", "Finnegan"),
+)
 PARTS = ("", "II", "III", "IV", "V")
 YEARS = range(1970, 2005)
 CATALOGUE_SEED = 20240611

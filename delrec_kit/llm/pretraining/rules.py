@@ -33,8 +33,10 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Rule:
-    """kind; the text as it stands in a prompt; favours(history, candidates) -> weights (m,), zeros where it is silent;
-    seeds(history) -> films (F,) of which one should be among the candidates."""
+    """kind; the text as it stands in a prompt; favours(history, candidates) -> weights (m,), zeros where it is silent.
+
+    Histories and candidates are positions in the catalogue.
+    """
 
     kind: str
     text: str
@@ -48,21 +50,32 @@ PARAPHRASES = {
         "always like the last one",
         "the last film decides the kind",
         "another film of the last kind",
+        "stays with the kind of the last film",
+        "more like the one just watched",
     ),
     "sequel": (
         "the next part of the last film",
         "the sequel of the last one",
         "goes on with the series just watched",
         "always the next part",
+        "the part that follows the last film",
     ),
-    "first": ("the same kind as the first film", "always like the first one"),
+    "series": (
+        "any part of the series just watched",
+        "the same series as the last film",
+        "stays with the series of the last one",
+    ),
+    "first": ("the same kind as the first film", "always like the first one", "more of the kind watched first"),
     "before": ("the same kind as the film before the last", "like the one before the last"),
-    "often": ("the kind watched most often", "more of the most frequent kind"),
+    "often": ("the kind watched most often", "more of the most frequent kind", "the most frequent kind"),
     "different": ("a different kind than the last film", "never the last kind again"),
     "newest": ("the newest film", "always the newest one"),
     "oldest": ("the oldest film", "always the oldest one"),
-    "series": ("any part of the series just watched", "the same series as the last film"),
 }
+LIKES = ("likes {}", "always {}", "a {} film", "nothing but {}")
+DISLIKES = ("no {}", "never {}", "anything but {}")
+YEARLY = ("newest", "oldest")
+FORBIDDING = ("different", "not")
 
 
 class RuleBook:
@@ -100,17 +113,17 @@ class RuleBook:
 
     def _draw_likes(self, rng: np.random.Generator) -> Rule:
         g = int(rng.integers(len(self.c.genres)))
-        text = str(rng.choice(["likes {}", "always {}", "a {} film"])).format(self.c.genres[g])
+        text = str(rng.choice(LIKES)).format(self.c.genres[g])
         return Rule("likes", text, lambda h, c: self.c.genre[c] == g)
 
     def _draw_not(self, rng: np.random.Generator) -> Rule:
         g = int(rng.integers(len(self.c.genres)))
-        text = str(rng.choice(["no {}", "never {}", "anything but {}"])).format(self.c.genres[g])
+        text = str(rng.choice(DISLIKES)).format(self.c.genres[g])
         return Rule("not", text, lambda h, c: self.c.genre[c] != g)
 
     def _draw_after(self, rng: np.random.Generator) -> Rule:
-        """One to three habits at once: after horror comes comedy, after war comes sport."""
-        count = int(rng.integers(1, 4))
+        """One to four habits at once: after horror comes comedy, after war comes sport."""
+        count = int(rng.integers(1, 5))
         before = rng.permutation(len(self.c.genres))[:count]
         after = rng.integers(0, len(self.c.genres), count)
         names = self.c.genres
@@ -120,7 +133,8 @@ class RuleBook:
 
     def _draw_mostly(self, rng: np.random.Generator) -> Rule:
         """Two rules, the first twice as strong: weights need not be all or nothing."""
-        first, second = (self.draw(str(k), rng) for k in rng.choice(["last", "sequel", "likes", "often", "series"], 2, False))
+        kinds = rng.choice(["last", "sequel", "likes", "often", "series"], 2, replace=False)
+        first, second = (self.draw(str(kind), rng) for kind in kinds)
 
         def favours(h: np.ndarray, c: np.ndarray) -> np.ndarray:
             return 2 * share(first.favours(h, c)) + share(second.favours(h, c))
