@@ -91,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = spread(list(sys.argv[1:] if arguments is None else arguments)) or ["--help"]
     try:
         code = command.main(words, prog_name="python -m delrec_kit", standalone_mode=False)
+        if code == INTERRUPTED:  # how typer hands on Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except KitError as error:
         return _say(str(error), USER_ERROR)

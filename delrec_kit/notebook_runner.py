@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -56,7 +57,10 @@ def run_notebooks(
     """
     (run.path / "notebooks").mkdir(exist_ok=True)
     with run.locked(), _environment(run):
-        return [_run_one(run, number, profile, overrides) for number in numbers]
+        try:
+            return [_run_one(run, number, profile, overrides) for number in numbers]
+        finally:
+            _clear_drafts(run)
 
 
 def is_current(run: RunDirectory, number: str) -> bool:
@@ -96,6 +100,14 @@ def _run_one(run: RunDirectory, number: str, profile: str, overrides: Sequence[s
         raise type(failure)(f"{failure} [{source.stem}; see {copy}]")
     print(f"{source.stem}: {time.monotonic() - started:.1f} s", flush=True)
     return copy
+
+
+def _clear_drafts(run: RunDirectory) -> None:
+    """After Ctrl-C: what a kernel that was ended could not clear itself."""
+    for folder in run.path.glob(".*.draft"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for notebook in (run.path / "notebooks").glob(".*.running.ipynb"):
+        notebook.unlink(missing_ok=True)
 
 
 def _execute(source: Path, target: Path, parameters: dict) -> KitError | NotebookFailed | None:

@@ -1,7 +1,10 @@
 """The papermill driver, on small notebooks of its own: each test starts one or two real kernels."""
 
 import json
+import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -117,6 +120,7 @@ def test_a_failure_is_one_line_and_its_notebook_is_kept(tmp_path, sources, capfd
     texts = [out.get("text") for c in executed(run)["cells"] for out in c.get("outputs", [])]
     assert ["before\n"] in texts
     assert not run.is_done("data")
+    assert not list(run.path.rglob(".*.draft")) + list(run.path.rglob(".*.running.ipynb"))
 
     sources(COMPLETE)
     go()
@@ -143,3 +147,25 @@ def test_a_missing_notebook_is_named(tmp_path, sources):
     run, _ = start(tmp_path)
     with pytest.raises(KitError, match="0 notebooks that start with 02_"):
         run_notebooks(run, "demo", [], ["02"])
+
+
+def test_ctrl_c_ends_the_kernel_and_leaves_no_drafts(tmp_path, sources):
+    sources(
+        COMPLETE.replace("    seen =", "    print('writing', flush=True)\n    __import__('time').sleep(60)\n    seen =")
+    )
+    run, _ = start(tmp_path)
+    folder = notebook_runner.notebooks_folder()
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom delrec_kit import __main__, notebook_runner\n"
+        f"notebook_runner.notebooks_folder = lambda: Path({str(folder)!r})\n"
+        f"sys.exit(__main__.main(['run', '--stages', '01', '--run-dir', {str(run.path)!r}]))"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(notebook_runner.__file__).parents[1], **pipes)
+    assert any("writing" in line for line in process.stdout)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "error: interrupted; the same command takes it up again\n"
+    assert not list(run.path.rglob(".*.draft")) + list(run.path.rglob(".*.running.ipynb"))
+    assert not run.is_done("data")
