@@ -213,5 +213,5 @@ def test_values_after_one_flag_are_spread(words, becomes):
 def test_config_json_is_written_for_people(started):
     main(["run", "--run-dir", "here"])
     text = Path("here/config.json").read_text(encoding="utf-8")
-    assert json.loads(text)["distill"]["k"] == 10
+    assert json.loads(text) == resolve("demo").model_dump()
     assert text.count("\n") > 20

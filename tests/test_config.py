@@ -53,9 +53,9 @@ def test_text_settings_stay_text():
         ("demo", "finetune.learning_rate=.inf", "finite"),
         ("demo", "finetune.learning_rate=.nan", "finite"),
         ("demo", "teacher.name=sasrek", "did you mean 'sasrec'?"),
-        ("demo", "distill.h=21", "distill.h=21 must be at most teacher.top=20"),
-        ("demo", "finetune.init_r=8", "must be above finetune.target_r=8"),
-        ("demo", "teacher.heads=3", "must divide teacher.width=64"),
+        ("demo", "distill.h=9999", "distill.h=9999 must be at most teacher.top"),
+        ("demo", "finetune.init_r=1", "finetune.init_r=1 must be above finetune.target_r"),
+        ("demo", "teacher.heads=9999", "must divide teacher.width"),
     ],
 )
 def test_a_misfit_is_one_line_that_names_the_key(profile, override, says):
