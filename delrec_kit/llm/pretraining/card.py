@@ -1,6 +1,7 @@
 """What the finished model can read, on prompts drawn anew, and the card that says so."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +19,27 @@ HELD_OUT = 2_000_000_000  # training batches are drawn from (seed, step); no ste
 LONG = Level(10, 10, 15, 50, 1.0)  # ten films watched, 15 listed
 
 
-def measure(llm: LanguageModel, corpus: Corpus, prompts: int) -> dict[str, dict[str, float]]:
+SKILLS: dict[str, tuple[str, str | None]] = {
+    "genre of a title": ("genre", None),
+    "genre of the last film": ("genre_last", None),
+    "listed film of a stated genre": ("property", None),
+    **{f"rule: {kind}": (kind, "final") for kind in KIND_WEIGHTS},
+    **{f"rule: {kind}, {task} prompt": (kind, task) for kind in ("last", "unless") for task in TASKS[1:]},
+    "no rule: a kind that was watched most": ("silent", "final"),
+}
+
+
+def measure(
+    llm: LanguageModel, corpus: Corpus, prompts: int, only: Collection[str] = tuple(SKILLS)
+) -> dict[str, dict[str, float]]:
     """Accuracy, chance level and n of each skill; every skill on ``prompts`` prompts of ten films and 15 listed.
 
     A choice is right if it is among those that the rule favours most; chance is the mean share of such candidates.
     """
-    skills = {
-        "genre of a title": ("genre", None),
-        "genre of the last film": ("genre_last", None),
-        "listed film of a stated genre": ("property", None),
-        **{f"rule: {kind}": (kind, "final") for kind in KIND_WEIGHTS},
-        **{f"rule: {kind}, {task} prompt": (kind, task) for kind in ("last", "unless") for task in TASKS[1:]},
-        "no rule: a kind that was watched most": ("silent", "final"),
-    }
     return {
-        name: _skill(llm, corpus, number, what, task, prompts)
-        for number, (name, (what, task)) in enumerate(skills.items())
+        name: _skill(llm, corpus, number, *asked, prompts)
+        for number, (name, asked) in enumerate(SKILLS.items())
+        if name in only
     }
 
 
