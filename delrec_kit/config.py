@@ -65,6 +65,7 @@ class LlmConfig(StageConfig):
     revision: str | None = None
     quantization: Literal["nf4", "none"] = "nf4"
     compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    gradient_checkpointing: bool = Field(False, description="recompute activations: a third slower, much less memory")
     history: Count = Field(10, description="n: last titles of the history that the prompt lists")
     length_normalised: bool = Field(False, description="score a title by its mean, not its summed, log-likelihood")
 
@@ -154,17 +155,19 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "demo": {},
     "cpu": {
         "data": {"dataset": "ml-100k"},
+        "distill": {"examples": 1000, "epochs": 1, "validations": 5, "valid_users": 128},
+        "finetune": {"examples": 2000, "epochs": 1, "validations": 5, "valid_users": 128},
     },
     "colab-t4": {
         "data": {"dataset": "ml-100k"},
-        "llm": {"name": "google/flan-t5-xl"},
+        "llm": {"name": "google/flan-t5-xl", "gradient_checkpointing": True},
         "distill": {"k": 100, "batch": 8, "optimizer": "paged_lion_8bit", "learning_rate": 5e-3},
         "finetune": {"batch": 8, "optimizer": "paged_lion_8bit", "learning_rate": 1e-4},
     },
     "paper": {
         "data": {"dataset": "ml-100k"},
         "teacher": {"width": 100, "dropout": 0.5, "batch": 128, "learning_rate": 1e-3, "epochs": 100, "patience": 15},
-        "llm": {"name": "google/flan-t5-xl"},
+        "llm": {"name": "google/flan-t5-xl", "gradient_checkpointing": True},
         "distill": {"k": 100, "h": 10, "a": 6, "rps": "hard", "show_rest": True, "batch": 20,
                     "optimizer": "paged_lion_8bit", "learning_rate": 5e-3, "examples": 20000},
         "finetune": {"batch": 20, "optimizer": "paged_lion_8bit", "learning_rate": 1e-4, "examples": 20000},

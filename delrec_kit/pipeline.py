@@ -263,7 +263,8 @@ def _distilled_prompt(run: RunDirectory, llm: LanguageModel) -> SoftPrompt:
 
 
 def _example_writer(run: RunDirectory, data: PreparedData, writer: PromptWriter) -> ExampleWriter:
-    return ExampleWriter(writer, data.split.train, run.config.data.candidates, run.config.llm.history)
+    split = data.split
+    return ExampleWriter(writer, split.train, split.consumed(), run.config.data.candidates, run.config.llm.history)
 
 
 def _measure(

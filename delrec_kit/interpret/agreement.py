@@ -47,7 +47,12 @@ def agreement_table(
     for variant, scores in variants.items():
         for measure, values in agreement_per_user(scores, teacher, h).items():
             interval = bootstrap(
-                (values,), np.mean, n_resamples=resamples, method="percentile", batch=100, rng=np.random.default_rng(seed)
+                (values,),
+                np.mean,
+                n_resamples=resamples,
+                method="percentile",
+                batch=100,
+                rng=np.random.default_rng(seed),
             ).confidence_interval
             rows.append((variant, measure, values.mean(), interval.low, interval.high))
     return pd.DataFrame(rows, columns=["variant", "measure", "value", "low", "high"])

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import warnings
-import warnings
 from pathlib import Path
 
 import torch
@@ -42,10 +41,13 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
             quantization_config=_four_bit(dtype) if config.quantization == "nf4" else None,
             device_map={"": device},
             use_safetensors=True,
+            dropout_rate=0.0,  # what is frozen needs no dropout; the adapter has its own
         )
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise KitError(f"cannot load the language model '{config.name}': {first}") from error
+    if config.gradient_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
     for module in model.modules():
         # One no-grad forward would repack such a layer's weights for AVX512-BF16, and training through it would then
         # silently yield no gradient.

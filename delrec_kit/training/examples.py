@@ -1,6 +1,7 @@
 """Training examples of the three tasks, made from training sequences and the teacher's lists only.
 
-No function here is given a validation or a test case, so no such target can reach a training example.
+No function here is given a validation or a test case. Of their targets only this much is known: a user's own are never
+among the distractors of that user's examples, as they never are among those of the evaluation.
 """
 
 from dataclasses import dataclass
@@ -32,11 +33,12 @@ class Examples(Dataset):
 
 @dataclass(frozen=True)
 class ExampleWriter:
-    """Draws and writes examples. writer: the prompts' writer; train: training sequences by user; m: candidates;
-    history: titles that a prompt lists at most; n_items: N."""
+    """Draws and writes examples. writer: the prompts' writer; train: training sequences by user; consumed: all items a
+    user ever had, which are never distractors; m: candidates; history: titles that a prompt lists at most."""
 
     writer: PromptWriter
     train: Ragged
+    consumed: Ragged
     m: int
     history: int
 
@@ -115,7 +117,7 @@ class ExampleWriter:
         return users, flat - (ends - pairs)[users] + shortest
 
     def _with_distractors(self, users: np.ndarray, answers: np.ndarray, rng: np.random.Generator):
-        others = draw_distractors(self.train, users, answers, self.m - 1, rng, self.writer.table.canonical)
+        others = draw_distractors(self.consumed, users, answers, self.m - 1, rng, self.writer.table.canonical)
         rows = np.concatenate([answers[:, None], others], axis=1)
         order = rng.permuted(np.tile(np.arange(self.m), (len(rows), 1)), axis=1)
         return np.take_along_axis(rows, order, 1), (order == 0).astype(np.float32)

@@ -31,12 +31,6 @@ class CandidateRanker(nn.Module):
         )
         return F.kl_div(F.log_softmax(scores, dim=-1), targets, reduction="batchmean")
 
-    def train(self, mode: bool = True) -> "CandidateRanker":
-        """A language model of which nothing learns stays in eval mode: no dropout in stage 1."""
-        super().train(mode)
-        self.llm.train(mode and any(p.requires_grad for p in self.llm.parameters()))
-        return self
-
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that learn, by name. Everything else must not move."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}

@@ -2,9 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.config import DistillConfig
-from delrec_kit.data import Ragged
+from delrec_kit.config import DataConfig, DistillConfig
+from delrec_kit.data import Ragged, prepare
 from delrec_kit.errors import KitError
+from delrec_kit.llm import PromptWriter
 from delrec_kit.training import ExampleWriter, teacher_targets
 
 M = 5
@@ -13,7 +14,7 @@ TRAIN = Ragged.from_lists([[1, 2, 4, 5, 6, 7, 8, 9], [10, 11, 12, 13, 14, 15, 16
 
 @pytest.fixture
 def examples(writer):
-    return ExampleWriter(writer, TRAIN, M, 3)
+    return ExampleWriter(writer, TRAIN, TRAIN, M, 3)
 
 
 def slot(prompt, table, name):
@@ -96,6 +97,30 @@ def test_listwise_targets_are_the_teachers_softmax(examples, lists):
 
 def test_too_short_histories_and_too_many_candidates_are_said(writer, examples, lists):
     with pytest.raises(KitError, match="no training sequence has 7 items"):
-        ExampleWriter(writer, Ragged.from_lists([[1, 2, 4]]), M, 3).temporal_analysis(9, DistillConfig(), 0)
+        ExampleWriter(writer, *2 * [Ragged.from_lists([[1, 2, 4]])], M, 3).temporal_analysis(9, DistillConfig(), 0)
     with pytest.raises(KitError, match="data.candidates=12"):
-        ExampleWriter(writer, TRAIN, 12, 3).pattern_simulating(lists, 2, DistillConfig(h=2), 0)
+        ExampleWriter(writer, TRAIN, TRAIN, 12, 3).pattern_simulating(lists, 2, DistillConfig(h=2), 0)
+
+
+def test_no_validation_or_test_target_reaches_an_example(plain_llm):
+    """Every training example of a small world, user by user: no own target as history, answer or distractor."""
+    data = prepare(DataConfig(world_users=40, world_items=200), seed=0)
+    split = data.split
+    writer = PromptWriter(plain_llm.tokenizer, data.domain, split.titles)
+    made = ExampleWriter(writer, split.train, split.consumed(), 15, 10).next_item(10_000, 0, seed=0)
+    assert len(made) == sum(split.train.lengths - 1)
+    answers = dict.fromkeys(range(len(split.train)), 0)
+    held_out = {u: set() for u in answers}
+    for cases in (split.valid, split.test):
+        for user, target in zip(cases.user, cases.target, strict=True):
+            held_out[user].add(target)
+    starts = {u: {tuple(split.train[u][max(0, n - 10) : n]): split.train[u][n] for n in range(1, len(split.train[u]))}
+              for u in answers}  # fmt: skip
+    for prompt, candidates, target in (made[i] for i in range(len(made))):
+        history = tuple(slot(prompt, writer.table, "history"))
+        answer = candidates[target == 1][0]
+        users = [u for u in answers if starts[u].get(history) == answer]
+        assert users, "an example that no training sequence holds"
+        assert any(not held_out[u] & {*history, *candidates} for u in users)
+        answers[users[0]] += 1
+    assert min(answers.values()) > 0

@@ -38,7 +38,7 @@ def steps(plain_llm, writer):
         }
     )
     write_out(plain_llm)
-    examples = ExampleWriter(writer, TRAIN, 5, 3)
+    examples = ExampleWriter(writer, TRAIN, TRAIN, 5, 3)
     made = {
         "ta": examples.temporal_analysis(2, config, seed=0),
         "rps": examples.pattern_simulating(lists, 2, config, seed=0),

@@ -25,7 +25,7 @@ def train():
 
 @pytest.fixture
 def examples(writer, train):
-    return ExampleWriter(writer, train, M, 5)
+    return ExampleWriter(writer, train, train, M, 5)
 
 
 @pytest.fixture

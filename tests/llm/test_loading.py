@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+
+from delrec_kit.config import LlmConfig
+from delrec_kit.errors import KitError
+from delrec_kit.llm import PackedTitles, SoftPrompt, load_llm, memory_footprint
+from delrec_kit.training.task import CandidateRanker, collate
+
+
+def test_four_bit_weights_are_four_bit_and_frozen(toy_llm_folder):
+    whole, packed = (load_llm(LlmConfig(name=str(toy_llm_folder), quantization=q), "cpu") for q in ("none", "nf4"))
+    assert memory_footprint(packed) < 0.6 * memory_footprint(whole)
+    kinds = {type(m).__name__ for m in packed.model.modules()}
+    assert "Linear4bit" in kinds
+    layer = packed.model.get_encoder().block[0].layer[0].SelfAttention.q.weight
+    assert layer.quant_type == "nf4" and layer.quant_state.nested
+    for llm in (whole, packed):
+        assert not any(p.requires_grad for p in llm.parameters())
+
+
+def test_gradient_checkpointing_changes_no_gradient(toy_llm_folder, writer):
+    rows = [
+        (writer.write("final", {"history": [7, 8], "candidates": [1, 2, 4]}, 2), [1, 2, 4], [0.0, 1.0, 0.0]),
+        (writer.write("final", {"history": [9], "candidates": [5, 6, 8]}, 2), [5, 6, 8], [1.0, 0.0, 0.0]),
+    ]
+    rows = [(p, np.array(c), np.array(t, dtype=np.float32)) for p, c, t in rows]
+    gradients = []
+    for recompute in (False, True):
+        config = LlmConfig(name=str(toy_llm_folder), quantization="nf4", gradient_checkpointing=recompute)
+        llm = load_llm(config, "cpu")
+        model = CandidateRanker(llm, SoftPrompt.untrained(llm, 2, seed=0)).train()
+        model(**collate(writer, llm.start, rows)).backward()
+        gradients.append(model.soft.vectors.grad)
+    torch.testing.assert_close(*gradients)
+    assert gradients[0].abs().min() > 0
+
+
+def test_training_mode_of_a_frozen_model_adds_no_noise(llm, writer):
+    batch = writer.batch([writer.write("final", {"history": [7, 8], "candidates": [1, 2, 4]}, 2)])
+    titles = PackedTitles.build(writer.table, np.array([[1, 2, 4]]), llm.start)
+    soft = SoftPrompt.untrained(llm, 2, seed=0).vectors
+    with torch.no_grad():
+        scores = [llm.train(mode).score_titles(batch, titles, soft) for mode in (True, False)]
+    assert torch.equal(*scores)
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "nobody/no-such-model-anywhere"])
+def test_an_unreachable_model_is_said_in_one_line(name, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(KitError) as error:
+        load_llm(LlmConfig(name=name), "cpu")
+    assert name in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_decoder_only_model_is_refused_with_its_name(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}')
+    with pytest.raises(KitError, match="gpt2"):
+        load_llm(LlmConfig(name=str(tmp_path)), "cpu")
+
+
+def test_a_soft_prompt_refuses_another_model(plain_llm, tmp_path):
+    soft = SoftPrompt.untrained(plain_llm, 2, seed=0)
+    soft.save(tmp_path / "p.safetensors", plain_llm)
+    assert torch.equal(SoftPrompt.load(tmp_path / "p.safetensors", plain_llm).vectors, soft.vectors)
+    plain_llm.identity = plain_llm.identity | {"revision": "another"}
+    with pytest.raises(KitError, match="trained with revision"):
+        SoftPrompt.load(tmp_path / "p.safetensors", plain_llm)
+    with pytest.raises(KitError, match="run notebook 03"):
+        SoftPrompt.load(tmp_path / "none.safetensors", plain_llm)
+
+
+def test_random_words_are_a_seed_apart_and_never_special(plain_llm):
+    first, again, other = (SoftPrompt.untrained(plain_llm, 5, seed=s).vectors for s in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    table = plain_llm.embeddings.weight
+    rows = [int((table == v).all(1).nonzero()[0]) for v in first]
+    assert not set(rows) & set(plain_llm.tokenizer.all_special_ids)
