@@ -6,7 +6,7 @@ own taste, hidden links from film to film that no title shows, and popularity. S
 that a teacher must learn, a teacher something that no title tells, and the oracle row says what is the best possible.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -85,7 +85,7 @@ def make_world(users: int, items: int, seed: int) -> World:
     titles = pd.Series(films["title"].to_numpy(), index=keys, name="title")
     frame["item"] = keys.to_numpy()[frame["item"]]
     notices = ["this is a made world: films, people and choices are synthetic"]
-    return World(films, Interactions(frame, titles, Domain(), notices), popularity, habits, links, tastes)
+    return replace(world, interactions=Interactions(frame, titles, Domain(), notices))
 
 
 def _watch(world: World, users: int, rng: np.random.Generator) -> pd.DataFrame:
