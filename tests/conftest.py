@@ -12,10 +12,7 @@ from delrec_kit.data import Domain
 from delrec_kit.llm import PromptWriter, load_llm
 
 TITLES = ["", "Red Moon", "Blue Moon Rising", "Red Moon", "Silent Harbour", "The Last Harbour Song", "Rising"]
-TITLES += [
-    f"Film {word}"
-    for word in ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-]
+TITLES += [f"Film {number}" for number in range(1, 13)]
 
 
 @pytest.fixture(scope="session")

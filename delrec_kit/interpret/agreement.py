@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
-from scipy.stats import bootstrap, rankdata
+from scipy.stats import rankdata
+
+from delrec_kit.evaluation.statistics import bootstrap_intervals
 
 MEASURES = {
     "top1": "same first choice",
@@ -46,15 +48,8 @@ def agreement_table(
     rows = []
     for variant, scores in variants.items():
         for measure, values in agreement_per_user(scores, teacher, h).items():
-            interval = bootstrap(
-                (values,),
-                np.mean,
-                n_resamples=resamples,
-                method="percentile",
-                batch=100,
-                rng=np.random.default_rng(seed),
-            ).confidence_interval
-            rows.append((variant, measure, values.mean(), interval.low, interval.high))
+            low, high = bootstrap_intervals(values[None], seed=seed, resamples=resamples)
+            rows.append((variant, measure, values.mean(), low[0], high[0]))
     return pd.DataFrame(rows, columns=["variant", "measure", "value", "low", "high"])
 
 

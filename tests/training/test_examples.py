@@ -98,7 +98,7 @@ def test_listwise_targets_are_the_teachers_softmax(examples, lists):
 def test_too_short_histories_and_too_many_candidates_are_said(writer, examples, lists):
     with pytest.raises(KitError, match="no training sequence has 7 items"):
         ExampleWriter(writer, *2 * [Ragged.from_lists([[1, 2, 4]])], M, 3).temporal_analysis(9, DistillConfig(), 0)
-    with pytest.raises(KitError, match="data.candidates=12"):
+    with pytest.raises(KitError, match=r"data\.candidates=12"):
         ExampleWriter(writer, TRAIN, TRAIN, 12, 3).pattern_simulating(lists, 2, DistillConfig(h=2), 0)
 
 

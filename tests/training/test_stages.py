@@ -147,7 +147,7 @@ def test_stage_2_moves_only_the_adapter(llm, writer, examples, validation, tmp_p
     before = bits(llm)
     soft = SoftPrompt.untrained(llm, K, seed=0)
     vectors = soft.vectors.detach().clone()
-    curve, ranks = run_finetune(llm, writer, examples, validation, soft, tmp_path / "a", tmp_path / "c")
+    _, ranks = run_finetune(llm, writer, examples, validation, soft, tmp_path / "a", tmp_path / "c")
     assert torch.equal(soft.vectors, vectors)
     after = {
         name.replace(".base_layer", ""): t
@@ -157,7 +157,7 @@ def test_stage_2_moves_only_the_adapter(llm, writer, examples, validation, tmp_p
     assert before.keys() == after.keys()
     for name, tensor in before.items():
         assert torch.equal(tensor, after[name]), f"{name} moved"
-    assert set(name.rpartition(".")[2] for name in ranks) == {"q", "v"}
+    assert {name.rpartition(".")[2] for name in ranks} == {"q", "v"}
     assert len(ranks) == 12
     moved = [p.abs().max() for n, p in llm.named_parameters() if "lora_E" in n]
     assert max(moved) > 1e-4, "the adapter must learn"
