@@ -1,6 +1,5 @@
 """The whole teacher stage: baselines, teacher, cross-fitting, and the files that later stages read."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,8 @@ def train_stage(
     """
     split = prepared.split
     folder.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
     teacher, curve = train_teacher(split, config, seed, checkpoints / "main")
-    trained = time.monotonic()
     fold, teachers = fold_teachers(split, config, teacher.epochs, seed, checkpoints)
-    fitted = time.monotonic()
     cross_fitted = CrossFitted(fold, teachers)
     baselines = {"popularity": Popularity(split), "markov": Markov(split)}
 
@@ -54,8 +50,8 @@ def train_stage(
         **measure(teacher, split.test, prepared.test_candidates),
         "name": config.name,
         "epochs": teacher.epochs,
-        "seconds": round(trained - started, 1),
-        "seconds_cross_fitting": round(fitted - trained, 1),
+        "seconds": teacher.seconds,
+        "seconds_cross_fitting": round(sum(t.seconds for t in teachers), 1),
         "cross_fitted": measure(cross_fitted, split.test, prepared.test_candidates),
         "baselines": {
             name: measure(scorer, split.test, prepared.test_candidates) for name, scorer in baselines.items()

@@ -20,12 +20,13 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Teacher:
-    """A Scorer. n_items: N; epochs: how many it was trained for."""
+    """A Scorer. n_items: N; epochs: after how many its weights were kept; seconds: what its training took."""
 
     model: SequentialModel
     config: TeacherConfig
     n_items: int
     epochs: int = 0
+    seconds: float = 0.0
 
     def scores(self, histories: Ragged, users: np.ndarray | None = None) -> np.ndarray:
         """(B, N+1) float32 logits after the last L items of each history; column 0 is minus infinity.
@@ -55,8 +56,8 @@ class Teacher:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_file({n: t.contiguous().cpu() for n, t in self.model.state_dict().items()}, folder / WEIGHTS)
-        settings = {"n_items": self.n_items, "epochs": self.epochs, "config": self.config.model_dump()}
-        write_json(folder / SETTINGS, settings)
+        told = {"n_items": self.n_items, "epochs": self.epochs, "seconds": self.seconds}
+        write_json(folder / SETTINGS, {**told, "config": self.config.model_dump()})
 
     @classmethod
     def load(cls, folder: str | Path) -> "Teacher":
@@ -73,7 +74,7 @@ class Teacher:
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise KitError(f"{folder / WEIGHTS} does not fit {SETTINGS}; run notebook 02 again ({reason})") from None
-        return cls(model.eval(), config, settings["n_items"], settings["epochs"])
+        return cls(model.eval(), config, settings["n_items"], settings["epochs"], settings["seconds"])
 
 
 load_teacher = Teacher.load

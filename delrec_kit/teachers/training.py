@@ -107,7 +107,8 @@ def _train(
     curve = _curve(trainer.state.log_history)
     best = int(curve.loc[curve[f"valid_{METRIC}"].idxmax(), "epoch"]) if validate else epochs
     draft = folder / "draft"
-    Teacher(model, config, n_items, best).save(draft)
+    seconds = sum(row.get("seconds", 0.0) for row in trainer.state.log_history)
+    Teacher(model, config, n_items, best, round(seconds, 1)).save(draft)
     curve.to_csv(draft / "curve.csv", index=False)
     draft.rename(folder / "finished")
     shutil.rmtree(folder / "steps")
@@ -147,6 +148,13 @@ class TeacherTrainer(Trainer):
     def __init__(self, *args, measure: Callable[[], float] | None, **kwargs):
         super().__init__(*args, **kwargs)
         self.measure = measure
+        self.last_log = time.monotonic()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Every row carries the seconds since the row before, so that they add up over a kill and a resume."""
+        now = time.monotonic()
+        super().log({**logs, "seconds": now - self.last_log}, start_time)
+        self.last_log = now
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         return model(**inputs)

@@ -118,7 +118,7 @@ def test_the_curve_tells_each_epoch(random_split, make_config):
     assert np.isfinite(curve.to_numpy()).all() and abs(curve["loss"].iloc[0] - np.log(30)) < 0.3
     best = curve.loc[curve["valid_NDCG@10"].idxmax()]
     ranks = module.catalogue_ranks(teacher, random_split.valid)
-    assert teacher.epochs == best["epoch"]
+    assert teacher.epochs == best["epoch"] and teacher.seconds > 0
     assert means(ranks)["NDCG@10"] == pytest.approx(best["valid_NDCG@10"], abs=1e-6)
 
 
