@@ -13,4 +13,8 @@ Notation, the same everywhere
 Items are integers 1…N in catalogue order; 0 is padding.
 """
 
+import logging
+
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # before its first import, which hints at optional kernels
+
 __version__ = "0.1.0"

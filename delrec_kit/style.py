@@ -7,7 +7,17 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.figure import Figure
 
-PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C510A", "#000000", "#777777"]  # Okabe & Ito
+PALETTE = [
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#8C510A",
+    "#000000",
+    "#777777",
+]  # Okabe & Ito
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*", "<"]
 DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (2, 4))]
 HATCHES = ["", "//", "..", "xx", "\\\\", "oo", "++", "--", "||"]

@@ -19,6 +19,7 @@ MIXTURE = {"sequel": 0.42, "genre": 0.23, "habit": 0.06, "links": 0.20, "taste":
 SHOWN_BY_TITLES = ("sequel", "genre", "habit")
 POPULARITY_EXPONENT = 0.8
 LINKS = (0.7, 0.3)  # weights of a film's two hidden successors
+MEMORY = (0.4, 0.6)  # weights of the links of the last film, and of the one before it: choices look back two films
 TASTE = 0.25  # Dirichlet concentration of a person's taste over genres
 SHORTEST, MEAN_LENGTH, LONGEST = 12, 26, 60
 DAY = 86_400
@@ -39,22 +40,23 @@ class World:
         """(N,) probabilities of the next film of ``user`` after ``history`` (positions in ``films``, oldest first)."""
         seen = np.zeros((1, len(self.films)), dtype=bool)
         seen[0, history] = True
-        last = np.array([history[-1] if len(history) else -1])
-        return sum(self.components(np.array([user]), last, seen).values())[0]
+        recent = np.array([[-1, -1, *history][:-3:-1]])
+        return sum(self.components(np.array([user]), recent, seen).values())[0]
 
-    def components(self, users: np.ndarray, last: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
-        """Each part of the mixture, (B, N), for users (B,), last films (B,), -1 for none, and seen films (B, N).
+    def components(self, users: np.ndarray, recent: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
+        """Each part of the mixture, (B, N), for users (B,), the last film and the one before it (B, 2), -1 for none,
+        and seen films (B, N).
 
         A part with nothing left to offer gives its weight to the others, in proportion; all parts sum to 1.
         """
         genre, series, part = (self.films[c].to_numpy() for c in ("genre", "series", "part"))
-        has_last = (last >= 0)[:, None]
+        last, has_last = recent[:, 0], (recent[:, :1] >= 0)
         g = genre[last]
         raw = {
             "sequel": (series == series[last][:, None]) & (series >= 0) & (part == part[last][:, None] + 1) & has_last,
             "genre": (genre == g[:, None]) * self.popularity * has_last,
             "habit": (genre == self.habits[g][:, None]) * self.popularity * has_last,
-            "links": self.links[last] * has_last,
+            "links": sum(w * self.links[film] * (film >= 0)[:, None] for w, film in zip(MEMORY, recent.T, strict=True)),
             "taste": self.tastes[users][:, genre] * self.popularity,
             "popularity": np.broadcast_to(self.popularity, seen.shape),
         }
@@ -95,14 +97,15 @@ def _watch(world: World, users: int, rng: np.random.Generator) -> pd.DataFrame:
         int
     )
     seen = np.zeros((users, items), dtype=bool)
-    last = np.full(users, -1)
+    recent = np.full((users, 2), -1)
     watched = np.zeros((users, lengths.max()), dtype=np.int64)
     for step in range(lengths.max()):
-        p = sum(world.components(np.arange(users), last, seen).values())
+        p = sum(world.components(np.arange(users), recent, seen).values())
         draw = rng.random(users)[:, None] < p.cumsum(1)
-        last = np.where(draw.any(1), draw.argmax(1), (p > 0).argmax(1))
-        watched[:, step] = last
-        seen[np.arange(users), last] = True
+        film = np.where(draw.any(1), draw.argmax(1), (p > 0).argmax(1))
+        recent = np.stack([film, recent[:, 0]], axis=1)
+        watched[:, step] = film
+        seen[np.arange(users), film] = True
     start = 1_000_000_000 + rng.integers(0, 3 * 365 * DAY, (users, 1))
     gaps = 1 + rng.exponential(4 * DAY, watched.shape).astype(np.int64)
     times = start + gaps.cumsum(1)

@@ -1,7 +1,6 @@
 """Loading a language model: 4-bit NF4 by bitsandbytes or unquantised, from the kit, a folder or the hub."""
 
 import hashlib
-import logging
 import warnings
 from pathlib import Path
 
@@ -14,11 +13,7 @@ from delrec_kit.errors import KitError
 from delrec_kit.llm.encoder_decoder import EncoderDecoder
 from delrec_kit.llm.model import LanguageModel
 
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # before its first import, which hints at optional kernels
-
 TINY = Path(__file__).parent / "tiny"
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it asks for an optional kernel as soon as peft imports it
-
 
 def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     """The language model of ``config``, frozen, in eval mode, on ``device`` (default: the GPU if there is one).

@@ -109,7 +109,7 @@ def test_each_source_of_knowledge_is_worth_what_was_planned(world, sequences):
         candidates = np.concatenate([[answer], others])
         seen = np.zeros((1, 360), dtype=bool)
         seen[0, history] = True
-        parts = world.components(np.array([user]), history[-1:], seen)
+        parts = world.components(np.array([user]), history[None, :-3:-1], seen)
         scores = {
             "oracle": sum(parts.values())[0],
             "shown": sum(parts[name] for name in SHOWN_BY_TITLES)[0],
