@@ -15,6 +15,7 @@ from delrec_kit.llm.model import LanguageModel
 
 TINY = Path(__file__).parent / "tiny"
 
+
 def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     """The language model of ``config``, frozen, in eval mode, on ``device`` (default: the GPU if there is one).
 
