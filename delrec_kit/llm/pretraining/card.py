@@ -113,7 +113,10 @@ for every seed of the demo.
 
 {steps} steps, {cpu_minutes:.0f} minutes on one CPU core, seed {seed}. To train it again:
 
-    python -m delrec_kit.llm.pretraining --out DIR --steps {steps}
+    python -m delrec_kit.llm.pretraining --out DIR --steps {steps} --seed {seed}
+
+A run that is cut off goes on from its last checkpoint when the command is given again. The data depend on the seed
+alone; the last digits of the weights also on the processor and its bfloat16 arithmetic.
 
 ## What it can read
 Share of held-out prompts (drawn anew, ten films watched, 15 listed where the task lists any) on which the title with
@@ -123,7 +126,13 @@ the highest log-likelihood is among those that the rule favours most; n = {n} ea
 |---|---|---|---|
 {table}
 
+"last": the same kind as the last film; "sequel": the next part of its series; "series": any part of it; "unless": a
+sequel, else another rule; "mostly": two rules of unequal weight, right only if the best of the weighted whole comes
+first; "after": one to four habits such as "after horror comes comedy", of which one applies; "different" and "not":
+with half the list forbidden; "often": the most frequent kind. In "ta" prompts the last film is the one before the gap.
+
 ## Limits
 Synthetic through and through: its figures say that the machinery works, not how a real language model would do. A rule
-counts as read in the words of the training's paraphrases. Not for any use outside the kit.
+counts as read in the words of the training's paraphrases; rules with an accuracy near chance or far below 1 it follows
+only in part. Not for any use outside the kit.
 """
