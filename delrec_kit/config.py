@@ -41,11 +41,11 @@ class TeacherConfig(StageConfig):
     width: Count = 64
     layers: Count = 2
     heads: Count = 1
-    dropout: Share = 0.3
+    dropout: Share = 0.2
     learning_rate: Rate = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     batch: Count = 32
-    epochs: Count = Field(20, description="at most; the learning rate falls to zero over them")
+    epochs: Count = Field(25, description="at most; the learning rate falls to zero over them")
     patience: Count = Field(8, description="epochs without a better validation NDCG@10 before stopping")
     folds: Annotated[int, Field(ge=2)] = Field(2, description="cross-fitting by user: lists come from unseen users")
     prefixes: Count = Field(4, description="prefixes of each training sequence that the teacher labels for stage 1")
@@ -89,6 +89,8 @@ class TrainConfig(StageConfig):
 class DistillConfig(TrainConfig):
     """03, stage 1: only the soft prompt P learns."""
 
+    examples: Count = 1500
+    learning_rate: Rate = 5e-2
     k: Count = Field(10, description="soft tokens")
     h: Count = Field(5, description="teacher items in an RPS candidate set")
     a: Annotated[int, Field(ge=3)] = Field(4, description="items of the worked example in temporal analysis")
@@ -152,7 +154,9 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "finetune": {"examples": 40, "epochs": 1, "validations": 2, "valid_users": 16},
         "evaluation": {"resamples": 200, "attention_users": 8},
     },
-    "demo": {},
+    "demo": {
+        "teacher": {"epochs": 20, "dropout": 0.1, "learning_rate": 5e-3},
+    },
     "cpu": {
         "data": {"dataset": "ml-100k"},
         "distill": {"examples": 1000, "epochs": 1, "validations": 5, "valid_users": 128},
