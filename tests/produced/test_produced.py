@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import struct
 from itertools import combinations, pairwise
 
@@ -9,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from delrec_kit import pipeline
 from delrec_kit.data import PreparedData
+from delrec_kit.errors import KitError
 from delrec_kit.evaluation import METRICS
 from delrec_kit.notebook_runner import is_current, source_of
 from delrec_kit.runs import STAGES, RunDirectory, read_json
@@ -193,3 +196,15 @@ def test_each_notebook_was_executed_whole_and_its_source_kept_clean(produced, nu
 
 def test_running_again_skips_every_stage(produced):
     assert all(is_current(produced, number) for number in STAGES)
+
+
+def test_recommendations_are_ranked_and_new(produced):
+    run = RunDirectory.open(produced)
+    split = pipeline.load_data(run).split
+    history = [split.titles[i] for i in split.train[0][:3]]
+    table = pipeline.recommend(run, history, top=5)
+    assert table["rank"].tolist() == [1, 2, 3, 4, 5]
+    assert table["score"].is_monotonic_decreasing and table["score"].nunique() > 1
+    assert not set(table["title"]) & set(history) and table["title"].is_unique
+    with pytest.raises(KitError, match=re.escape(repr(history[0]))):
+        pipeline.recommend(run, [history[0][:-1] + "x"], top=5)
