@@ -105,7 +105,7 @@ class DistillConfig(TrainConfig):
 class FinetuneConfig(TrainConfig):
     """04, stage 2: P stays, the LLM learns by AdaLoRA."""
 
-    learning_rate: Rate = 1e-3
+    learning_rate: Rate = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-6
     init_r: Count = 12
     target_r: Count = 8
@@ -156,11 +156,12 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "demo": {
         "teacher": {"epochs": 20, "dropout": 0.1, "learning_rate": 5e-3},
+        "finetune": {"learning_rate": 2e-2},
     },
     "cpu": {
         "data": {"dataset": "ml-100k"},
         "distill": {"examples": 1000, "epochs": 1, "validations": 5, "valid_users": 128},
-        "finetune": {"examples": 2000, "epochs": 1, "validations": 5, "valid_users": 128},
+        "finetune": {"examples": 2000, "epochs": 1, "validations": 5, "valid_users": 128, "learning_rate": 1e-2},
     },
     "colab-t4": {
         "data": {"dataset": "ml-100k"},

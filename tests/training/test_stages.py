@@ -11,6 +11,7 @@ from delrec_kit.llm import SoftPrompt
 from delrec_kit.training import ExampleWriter, Validation, distill, finetune, load_adapter
 
 K, M = 3, 5
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # threads may add in another order; a lost optimizer state is off by 1e-2
 DISTILL = DistillConfig(k=K, h=3, examples=24, epochs=2, batch=4, learning_rate=0.05, validations=3, patience=9)
 FINETUNE = FinetuneConfig(
     examples=24, epochs=4, batch=4, learning_rate=5e-3, validations=3, patience=9, init_r=4, target_r=2
@@ -231,7 +232,7 @@ def test_stage_1_resumes_where_it_was_killed(plain_llm, writer, examples, lists,
     resumed, curve2 = run(measure)
     curve = curve[curve2.columns]
     pd.testing.assert_frame_equal(curve, curve2)
-    assert torch.equal(whole.vectors, resumed.vectors)
+    torch.testing.assert_close(whole.vectors, resumed.vectors, **CLOSE)
 
 
 def test_stage_2_resumes_where_it_was_killed(toy_llm_folder, writer, examples, validation, tmp_path):
@@ -254,4 +255,4 @@ def test_stage_2_resumes_where_it_was_killed(toy_llm_folder, writer, examples, v
 
     first, second = (load_file(tmp_path / a / "adapter_model.safetensors") for a in ("a1", "a2"))
     assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    torch.testing.assert_close(first, second, **CLOSE)
