@@ -19,6 +19,8 @@ PAIRS = [
     ("delrec", "markov"),
     ("delrec", "popularity"),
     ("llm_finetuned", "llm_zero_shot"),
+    ("llm_distilled_prompt", "llm_untrained_prompt"),
+    ("llm_distilled_prompt", "llm_zero_shot"),
 ]
 SCHEMA = {"protocol", "m", "seed", "users", "methods", "differences"}
 
