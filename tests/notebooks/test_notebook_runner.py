@@ -161,7 +161,10 @@ def test_ctrl_c_ends_the_kernel_and_leaves_no_drafts(tmp_path, sources):
         f"sys.exit(__main__.main(['run', '--stages', '01', '--run-dir', {str(run.path)!r}]))"
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(notebook_runner.__file__).parents[1], **pipes)
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a background job's child ignores it
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=Path(notebook_runner.__file__).parents[1], **heard, **pipes
+    )
     assert any("writing" in line for line in process.stdout)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
