@@ -1,6 +1,7 @@
 # make demo   the five notebooks on the embedded world and language model
 # make test   the tests
 # make lint   ruff, rules and format
+# make bench  speed and memory beside peers; BENCH="--data-dir DIR --tokenizer DIR" for real prompts
 # make strip  take outputs out of the notebooks' sources
 # make lock   renew requirements.lock from pyproject.toml
 # make clean  remove the environment made here, caches and runs/demo
@@ -25,7 +26,7 @@ OTHER_CHECKOUT := $(shell [ "$$(cat '$(STAMP)' 2>/dev/null)" = "$(CURDIR)" ] || 
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint strip lock clean install reinstall
+.PHONY: demo test lint bench strip lock clean install reinstall
 
 demo: install
 	@$(PY) -m delrec_kit run --profile demo --run-dir runs/demo
@@ -35,6 +36,9 @@ test: install
 
 lint: install
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+bench: install
+	@$(PY) -m benchmarks $(BENCH)
 
 strip: install
 	@$(PY) -m nbstripout notebooks/*.ipynb

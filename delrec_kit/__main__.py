@@ -1,4 +1,4 @@
-"""The command line: ``python -m delrec_kit run | report | recommend``, thin over what the notebooks call."""
+"""The command line: ``python -m delrec_kit run | report | recommend | stage``, thin over what the notebooks call."""
 
 import json
 import sys
@@ -15,6 +15,7 @@ from delrec_kit.notebook_runner import NotebookFailed, run_notebooks
 from delrec_kit.runs import STAGES, RunDirectory
 
 USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
+SHARED_STAGES = {"distill": "prompt_stage", "finetune": "adapter_stage", "evaluate": "evaluation_stage"}
 MANY = {"--history", "--set"}  # options that take several values after one flag
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
@@ -83,6 +84,20 @@ def recommend(
     from delrec_kit import pipeline
 
     typer.echo(pipeline.recommend(directory, history, top).to_string(index=False, float_format="{:.3f}".format))
+
+
+@app.command()
+def stage(
+    name: Annotated[str, typer.Argument(metavar="distill|finetune|evaluate")],
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a run whose stages before this one are done")],
+) -> None:
+    """One stage of a prepared run, also in several processes: accelerate launch -m delrec_kit stage distill RUN_DIR."""
+    if name not in SHARED_STAGES:
+        raise KitError(f"unknown stage '{name}'{nearest(name, SHARED_STAGES)}")
+    directory = RunDirectory.open(run_dir)
+    from delrec_kit import pipeline
+
+    getattr(pipeline, SHARED_STAGES[name])(directory)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -61,13 +61,21 @@ class TeacherConfig(StageConfig):
 class LlmConfig(StageConfig):
     """The language model, and how its prompt is written."""
 
-    name: str = Field("tiny", description="'tiny', a hub id such as google/flan-t5-xl, or a folder")
+    name: str = Field("tiny", description="'tiny', 'minilm', a hub id such as google/flan-t5-xl, or a folder")
     revision: str | None = None
-    quantization: Literal["nf4", "none"] = "nf4"
-    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    quantization: Literal["nf4", "fp4", "int8", "bf16", "fp16", "fp32"] = "nf4"
+    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field("auto", description="of quantised layers")
     gradient_checkpointing: bool = Field(False, description="recompute activations: a third slower, much less memory")
     history: Count = Field(10, description="n: last titles of the history that the prompt lists")
+    chat: Literal["auto", "on", "off"] = Field("auto", description="decoder-only: put the prompt in its chat template")
+    verbalizer: Literal["title", "index", "first_token"] = Field(
+        "title",
+        description="what is scored: the whole title, a letter before it, or (the authors' code) its first token",
+    )
     length_normalised: bool = Field(False, description="score a title by its mean, not its summed, log-likelihood")
+    pooling: Literal["history", "prompt", "answer"] = Field(
+        "history", description="masked encoders: whose hidden states are compared with the titles"
+    )
 
 
 class TrainConfig(StageConfig):
@@ -107,8 +115,10 @@ class FinetuneConfig(TrainConfig):
 
     learning_rate: Rate = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-6
-    init_r: Count = 12
-    target_r: Count = 8
+    adapter: Literal["adalora", "lora", "none"] = "adalora"
+    targets: tuple[str, ...] | None = Field(None, description="layers that get an adapter; None: query and value")
+    init_r: Count = Field(12, description="rank that AdaLoRA starts from")
+    target_r: Count = Field(8, description="rank that AdaLoRA ends with on average, and LoRA's rank")
     alpha: Rate = 32.0
     dropout: Share = 0.05
 
@@ -139,7 +149,7 @@ class KitConfig(StageConfig):
             raise ValueError(f"distill.h={self.distill.h} must be at most teacher.top={self.teacher.top}")
         if self.teacher.width % self.teacher.heads:
             raise ValueError(f"teacher.heads={self.teacher.heads} must divide teacher.width={self.teacher.width}")
-        if self.finetune.init_r <= self.finetune.target_r:
+        if self.finetune.adapter == "adalora" and self.finetune.init_r <= self.finetune.target_r:
             raise ValueError(
                 f"finetune.init_r={self.finetune.init_r} must be above finetune.target_r={self.finetune.target_r}"
             )

@@ -15,6 +15,7 @@ from delrec_kit.errors import KitError
 from delrec_kit.evaluation import compare, expected_ranks, write_comparison
 from delrec_kit.interpret import agreement_table, attention_mass
 from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt, load_llm, score_candidates
+from delrec_kit.processes import device, main_only, wait, writing
 from delrec_kit.runs import RunDirectory, read_json, write_json
 from delrec_kit.teachers import load_teacher, top_items, train_stage
 from delrec_kit.training import ExampleWriter, Validation, distill, final_prompt, finetune, load_adapter
@@ -50,8 +51,12 @@ def teacher_stage(run: RunDirectory) -> dict:
 
 def open_llm(run: RunDirectory, data: PreparedData) -> tuple[LanguageModel, PromptWriter]:
     """The run's frozen language model, and what writes its prompts."""
-    llm = load_llm(run.config.llm)
-    return llm, PromptWriter(llm.tokenizer, data.domain, data.split.titles)
+    llm = load_llm(run.config.llm, device())
+    writer = PromptWriter(
+        llm.tokenizer, data.domain, data.split.titles, format=llm.format, verbalizer=run.config.llm.verbalizer
+    )
+    llm.study(writer.table)
+    return llm, writer
 
 
 def example_prompts(run: RunDirectory, data: PreparedData, writer: PromptWriter) -> list[tuple[str, str, str]]:
@@ -73,8 +78,8 @@ def example_prompts(run: RunDirectory, data: PreparedData, writer: PromptWriter)
 def prompt_stage(run: RunDirectory) -> pd.DataFrame:
     """03: distil the teacher's pattern into P. Returns the learning curve."""
     run.require("teacher")
-    if not run.is_done("prompt"):
-        with run.writing("prompt") as folder:
+    if not _done(run, "prompt"):
+        with writing(run, "prompt") as folder:
             _distill(run, folder)
     return pd.read_csv(run.require("prompt") / "curve.csv")
 
@@ -108,18 +113,26 @@ def _distill(run: RunDirectory, folder: Path) -> None:
 def adapter_stage(run: RunDirectory) -> pd.DataFrame:
     """04: fine-tune by AdaLoRA, once without a soft prompt and once with the frozen P. Returns the learning curves."""
     run.require("prompt")
-    if not run.is_done("adapter"):
-        with run.writing("adapter") as folder:
+    if not _done(run, "adapter"):
+        with writing(run, "adapter") as folder:
             curves = {method: _finetune(run, method, folder) for method in ADAPTED}
             table = pd.concat([curve.assign(method=method) for method, curve in curves.items()])
             table.to_csv(folder / "curve.csv", index=False)
     return pd.read_csv(run.require("adapter") / "curve.csv")
 
 
+def _done(run: RunDirectory, stage: str) -> bool:
+    """Asked by all processes of a launch before one of them changes the answer."""
+    done = run.is_done(stage)
+    wait()
+    return done
+
+
 def _finetune(run: RunDirectory, method: str, folder: Path) -> pd.DataFrame:
     """One adapter; a run that died after the first takes that one up from its checkpoint folder."""
     config = run.config
     finished = run.checkpoints("adapter") / f"{method}-finished"
+    wait()
     if not finished.exists():
         data = load_data(run)
         llm, writer = open_llm(run, data)
@@ -141,10 +154,14 @@ def _finetune(run: RunDirectory, method: str, folder: Path) -> pd.DataFrame:
             f"stage 2, {method}",
             config.llm.length_normalised,
         )
-        curve.to_csv(draft / "curve.csv", index=False)
         trainable = sum(p.numel() for n, p in llm.named_parameters() if ".lora_" in n)
-        write_json(draft / "metrics.json", {"examples": len(examples), "trainable": trainable, "ranks": ranks})
-        draft.rename(finished)
+
+        def finish() -> None:
+            curve.to_csv(draft / "curve.csv", index=False)
+            write_json(draft / "metrics.json", {"examples": len(examples), "trainable": trainable, "ranks": ranks})
+            draft.rename(finished)
+
+        main_only(finish)
     shutil.copytree(finished, folder / method)
     return pd.read_csv(finished / "curve.csv")
 
@@ -152,8 +169,8 @@ def _finetune(run: RunDirectory, method: str, folder: Path) -> pd.DataFrame:
 def evaluation_stage(run: RunDirectory) -> dict:
     """05: score the test cases with every method, compare them, and look inside. Returns the comparison."""
     run.require("adapter")
-    if not run.is_done("evaluation"):
-        with run.writing("evaluation") as folder:
+    if not _done(run, "evaluation"):
+        with writing(run, "evaluation") as folder:
             _evaluate(run, folder)
     return read_json(run.require("evaluation") / "comparison.json")
 

@@ -46,7 +46,7 @@ def toy_llm_folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["none", "nf4"])
+@pytest.fixture(params=["fp32", "nf4"])
 def llm(request, toy_llm_folder):
     """The toy T5, unquantised and in 4-bit."""
     return load_llm(LlmConfig(name=str(toy_llm_folder), quantization=request.param), "cpu")
@@ -54,7 +54,7 @@ def llm(request, toy_llm_folder):
 
 @pytest.fixture
 def plain_llm(toy_llm_folder):
-    return load_llm(LlmConfig(name=str(toy_llm_folder), quantization="none"), "cpu")
+    return load_llm(LlmConfig(name=str(toy_llm_folder), quantization="fp32"), "cpu")
 
 
 @pytest.fixture

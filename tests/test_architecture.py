@@ -10,7 +10,7 @@ from delrec_kit.config import settable_keys
 
 PACKAGE = Path(delrec_kit.__file__).parent
 ROOMS = ["data", "evaluation", "teachers", "llm", "training", "interpret"]
-FREE = {"config": set(), "errors": set(), "progress": set(), "style": set()} | {
+FREE = {"config": set(), "errors": set(), "processes": set(), "progress": set(), "style": set()} | {
     "inputs": {"config", "errors"},
     "locking": {"errors"},
     "runs": {"config", "errors", "inputs", "locking"},

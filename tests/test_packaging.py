@@ -8,9 +8,14 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-IMPORT_NAMES = {"pyyaml": "yaml", "pytest-timeout": None, "ruff": None, "nbstripout": None}  # None: tools, not imported
+IMPORT_NAMES = {
+    "pyyaml": "yaml",
+    "huggingface-hub": "huggingface_hub",
+    "pytest-timeout": None,
+    "ruff": None,
+    "nbstripout": None,
+}  # None: tools, not imported
 UNIMPORTED = {
-    "accelerate",
     "bitsandbytes",
     "jupyterlab",
     "ipywidgets",
@@ -18,7 +23,8 @@ UNIMPORTED = {
     "nbformat",
 }  # used by what we import or start
 COME_ALONG = {"cycler", "tokenizers", "jupyter_client"}  # with matplotlib, transformers and nbclient
-EVERYTHING = [*PROJECT["dependencies"], *(d for extra in PROJECT["optional-dependencies"].values() for d in extra)]
+OPTIONAL = {name: extra for name, extra in PROJECT["optional-dependencies"].items() if name != "minilm"}  # not locked
+EVERYTHING = [*PROJECT["dependencies"], *(d for extra in OPTIONAL.values() for d in extra)]
 
 
 def name(requirement):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from delrec_kit.llm import LanguageModel, PackedTitles, Prompt, PromptWriter, SoftPrompt
+from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt
 from delrec_kit.progress import progress
 
 
@@ -30,16 +30,17 @@ def attention_mass(
     starts = range(0, len(prompts), batch)
     for start in progress(starts, "attention"):
         chosen = prompts[start : start + batch]
-        titles = PackedTitles.build(writer.table, candidates[start : start + batch], llm.start).to(llm.device)
+        titles = writer.pack(chosen, candidates[start : start + batch]).to(llm.device)
         asked = writer.batch(chosen).to(llm.device)
         member = torch.from_numpy(_membership(chosen, names, asked.ids.shape[1])).to(llm.device)
         tokens += member.sum(dim=(0, 1)).cpu().numpy()
         vectors = None if soft is None else soft.vectors
-        queries = {"encoder": asked.mask.bool(), "cross": titles.labels >= 0}
+        queries = {"encoder": asked.mask.bool(), "cross": titles.block >= 0}
         for kind, weights in llm.attentions(asked, titles, vectors).items():
             asks = queries[kind].float()
             asks = asks / asks.sum(1, keepdim=True)
-            mass = torch.einsum("nbhqk,bq,bks->nhs", weights, asks, member)
+            mass = torch.einsum("nbhqk,bq,bks->nbhs", weights, asks, member)
+            mass = (mass / mass.sum(-1, keepdim=True)).sum(1)  # what titles look at in themselves does not count
             sums[kind] = sums.get(kind, 0) + mass.cpu()
     tokens /= len(prompts)
     tables = [_table(kind, total / len(prompts), names, tokens) for kind, total in sums.items()]

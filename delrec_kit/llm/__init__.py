@@ -3,7 +3,7 @@
 from delrec_kit.llm.loading import load_llm, memory_footprint
 from delrec_kit.llm.model import LanguageModel
 from delrec_kit.llm.prompts import Prompt, PromptBatch, PromptWriter, Segment
-from delrec_kit.llm.scoring import score_candidates
+from delrec_kit.llm.scoring import score_candidates, score_catalogue
 from delrec_kit.llm.soft_prompt import SoftPrompt
 from delrec_kit.llm.titles import PackedTitles, TitleTable
 
@@ -19,4 +19,5 @@ __all__ = [
     "load_llm",
     "memory_footprint",
     "score_candidates",
+    "score_catalogue",
 ]

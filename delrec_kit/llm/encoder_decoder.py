@@ -1,14 +1,13 @@
 """Encoder-decoder language models: T5, Flan-T5 and their kin."""
 
-from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch.nn import functional as F
+from transformers import DynamicCache, EncoderDecoderCache
 
-from delrec_kit.errors import KitError
-from delrec_kit.llm.model import LanguageModel
+from delrec_kit.llm.model import LanguageModel, Reading
 from delrec_kit.llm.prompts import PromptBatch
-from delrec_kit.llm.titles import PackedTitles
+from delrec_kit.llm.titles import PackedTitles, additive
 
 
 class EncoderDecoder(LanguageModel):
@@ -18,55 +17,38 @@ class EncoderDecoder(LanguageModel):
     scores equal those of one forward pass a title, while cross-attention keys and values are projected once a prompt.
     """
 
-    @property
-    def start(self) -> int:
-        return int(self.model.config.decoder_start_token_id)
+    task_type = "SEQ_2_SEQ_LM"
+    longest = None  # T5's positions are relative
 
-    @property
-    def adapter_targets(self) -> list[str]:
-        return ["q", "v"]
+    def read(self, prompts: PromptBatch, soft: torch.Tensor | None, reuse: bool = False) -> Reading:
+        return self._encode(prompts, soft, DynamicCache() if reuse else None)[0]
 
-    def token_log_likelihoods(self, prompts: PromptBatch, titles: PackedTitles, soft: torch.Tensor | None):
-        hidden = self._decode(prompts, titles, soft).last_hidden_state
+    def token_log_likelihoods(self, reading: Reading, titles: PackedTitles) -> torch.Tensor:
+        hidden = self._decode(reading, titles).last_hidden_state
         if getattr(self.model.config, "scale_decoder_outputs", False):
             hidden = hidden * self.model.config.d_model**-0.5
-        place = titles.labels >= 0
-        head = self.model.get_output_embeddings()
-        logits = head(hidden[place].to(head.weight.dtype)).float()
-        values = -F.cross_entropy(logits, titles.labels[place], reduction="none")
-        return torch.zeros(place.shape, device=values.device).masked_scatter(place, values)
+        return self._likelihoods(hidden, titles)
 
     def attentions(self, prompts: PromptBatch, titles: PackedTitles, soft: torch.Tensor | None) -> dict:
-        """ "encoder": (layers, B, heads, L, L); "cross": (layers, B, heads, S, L), from title tokens to the prompt."""
         with torch.no_grad(), self._eager():
-            encoded, decoded = self._run(prompts, titles, soft, output_attentions=True)
-            kinds = {"encoder": encoded.attentions, "cross": decoded.cross_attentions}
-        if not all(kinds.values()):
-            raise KitError(f"{self.identity['llm']} returned no attention weights; load it with eager attention")
-        return {kind: torch.stack([w.float() for w in weights]) for kind, weights in kinds.items()}
+            reading, encoded = self._encode(prompts, soft, output_attentions=True)
+            decoded = self._decode(reading, titles, output_attentions=True)
+        return self._checked({"encoder": encoded.attentions, "cross": decoded.cross_attentions})
 
-    def _decode(self, prompts: PromptBatch, titles: PackedTitles, soft: torch.Tensor | None):
-        return self._run(prompts, titles, soft)[1]
-
-    def _run(self, prompts: PromptBatch, titles: PackedTitles, soft: torch.Tensor | None, **kwargs):
+    def _encode(self, prompts: PromptBatch, soft: torch.Tensor | None, cache: Any = None, **kwargs):
         embedded = self.embed(prompts, soft)
         encoded = self.model.get_encoder()(inputs_embeds=embedded, attention_mask=prompts.mask, **kwargs)
-        decoded = self.model.get_decoder()(
+        return Reading(prompts, encoded.last_hidden_state, cache), encoded
+
+    def _decode(self, reading: Reading, titles: PackedTitles, **kwargs):
+        """The cache of a reading holds the cross-attention's keys and values, made by the first call."""
+        cache = None if reading.cache is None else EncoderDecoderCache(DynamicCache(), reading.cache)
+        return self.model.get_decoder()(
             input_ids=titles.inputs,
-            attention_mask=titles.attention_mask(embedded.dtype),
-            encoder_hidden_states=encoded.last_hidden_state,
-            encoder_attention_mask=prompts.mask,
-            use_cache=False,
+            attention_mask=additive(titles.own(), reading.states.dtype),
+            encoder_hidden_states=reading.states,
+            encoder_attention_mask=reading.prompts.mask,
+            past_key_values=cache,
+            use_cache=cache is not None,
             **kwargs,
         )
-        return encoded, decoded
-
-    @contextmanager
-    def _eager(self):
-        """T5's default attention returns no weights; switch to the one that does for as long as needed."""
-        before = self.model.config._attn_implementation
-        self.model.set_attn_implementation("eager")
-        try:
-            yield
-        finally:
-            self.model.set_attn_implementation(before)

@@ -1,47 +1,62 @@
-"""Loading a language model: 4-bit NF4 by bitsandbytes or unquantised, from the kit, a folder or the hub."""
+"""Loading a language model: 4-bit, 8-bit or unquantised, from the kit, a folder, the cache or the hub."""
 
 import hashlib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from delrec_kit.config import LlmConfig
 from delrec_kit.errors import KitError
-from delrec_kit.llm.encoder_decoder import EncoderDecoder
+from delrec_kit.inputs import looks_like_path
+from delrec_kit.llm import memory
+from delrec_kit.llm.families import LOADERS, family_of
+from delrec_kit.llm.masked import MaskedEncoder
+from delrec_kit.llm.minilm import minilm_folder
 from delrec_kit.llm.model import LanguageModel
+from delrec_kit.llm.text import TextFormat, decoder_only_format, encoder_decoder_format, masked_format
 
 TINY = Path(__file__).parent / "tiny"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+WORTH_A_LINE = 2**28  # bytes of weights from which on loading is announced
 
 
 def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     """The language model of ``config``, frozen, in eval mode, on ``device`` (default: the GPU if there is one).
 
-    Raises KitError when the name is unknown or unreachable, or the family is not an encoder-decoder.
+    Raises KitError when the name is unknown or unreachable, its weights are missing or do not fit the memory, or it
+    belongs to no family that the kit reads.
     """
-    source = str(TINY) if config.name == "tiny" else config.name
+    source = _source(config)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = compute_dtype(config, device)
     _quiet()
     try:
         settings = AutoConfig.from_pretrained(source, revision=config.revision)
-        if not settings.is_encoder_decoder:
-            raise KitError(f"{config.name} is a {settings.model_type}; this version reads encoder-decoders such as T5")
+        family = family_of(settings, config.name)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision)
-        model = AutoModelForSeq2SeqLM.from_pretrained(
+        needed = memory.estimate(settings, LOADERS[family], config.quantization, dtype)
+        free = memory.free(device)
+        if needed > free:
+            raise KitError(f"{config.name} {memory.sentence(needed, free, config.quantization)}; {memory.ADVICE}")
+        if needed > WORTH_A_LINE:
+            print(f"loading {config.name}: {memory.sentence(needed, free, config.quantization)}")
+        model = LOADERS[family].from_pretrained(
             source,
             revision=config.revision,
             dtype=dtype,
-            quantization_config=_four_bit(dtype) if config.quantization == "nf4" else None,
+            quantization_config=_quantised(config.quantization, dtype),
             device_map={"": device},
             use_safetensors=True,
-            dropout_rate=0.0,  # what is frozen needs no dropout; the adapter has its own
+            **_no_dropout(settings),
         )
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise KitError(f"cannot load the language model '{config.name}': {first}") from error
+    except (OSError, ValueError, ImportError) as error:
+        raise KitError(_unloadable(config, error)) from error
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # nothing reads it, and a checkpoint for masked words brings no weights for it
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     for module in model.modules():
@@ -49,11 +64,17 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
         # silently yield no gradient.
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-    return EncoderDecoder(model, tokenizer, _identity(config, source, model, tokenizer))
+    format = _format(config, family, tokenizer, model)
+    llm = family(model, tokenizer, _identity(config, source, model, tokenizer, format), format)
+    if isinstance(llm, MaskedEncoder):
+        llm.pooling = config.pooling
+    return llm
 
 
 def compute_dtype(config: LlmConfig, device: str) -> torch.dtype:
     """bfloat16 where the hardware computes it, float16 on older GPUs (T5's ``wo`` then stays float32), CPU float32."""
+    if config.quantization in DTYPES:
+        return DTYPES[config.quantization]
     if config.compute_dtype != "auto":
         return getattr(torch, config.compute_dtype)
     if not device.startswith("cuda"):
@@ -66,25 +87,71 @@ def memory_footprint(llm: LanguageModel) -> int:
     return int(llm.model.get_memory_footprint())
 
 
-def _four_bit(dtype: torch.dtype) -> BitsAndBytesConfig:
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-    )
+def _source(config: LlmConfig) -> str:
+    if config.name == "tiny":
+        return str(TINY)
+    if config.name == "minilm":
+        return str(minilm_folder())
+    if looks_like_path(config.name) and not Path(config.name).expanduser().is_dir():
+        raise KitError(f"no language model at {config.name}: there is no such folder")
+    return str(Path(config.name).expanduser()) if Path(config.name).expanduser().is_dir() else config.name
 
 
-def _identity(config: LlmConfig, source: str, model, tokenizer) -> dict[str, str]:
+def _format(config: LlmConfig, family: type[LanguageModel], tokenizer: Any, model: Any) -> TextFormat:
+    if family.task_type == "SEQ_2_SEQ_LM":
+        return encoder_decoder_format(tokenizer, int(model.config.decoder_start_token_id))
+    if family is MaskedEncoder:
+        return masked_format(tokenizer)
+    chat = config.chat == "on" or (config.chat == "auto" and bool(getattr(tokenizer, "chat_template", None)))
+    return decoder_only_format(tokenizer, chat)
+
+
+def _quantised(quantization: str, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+    if quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    if quantization in ("nf4", "fp4"):
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=quantization,
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    return None
+
+
+def _no_dropout(settings: Any) -> dict[str, float]:
+    """What is frozen needs no dropout; the adapter has its own."""
+    names = ("dropout_rate", "attention_dropout", "attention_probs_dropout_prob", "hidden_dropout_prob")
+    more = ("attn_pdrop", "embd_pdrop", "resid_pdrop", "mlp_dropout", "embedding_dropout", "dropout")
+    return {name: 0.0 for name in (*names, *more) if isinstance(getattr(settings, name, None), float)}
+
+
+def _unloadable(config: LlmConfig, error: Exception) -> str:
+    text = str(error).strip()
+    reason = text.splitlines()[0] if text else type(error).__name__
+    if "connect" in text or "offline" in text or "Name or service" in text:
+        advice = "no connection, and it is not in the local cache; download it elsewhere and give its folder as --llm"
+    elif "safetensors" in text or "does not appear to have a file named" in text:
+        advice = f"{reason}; the kit reads weights from .safetensors files only"
+    elif "not a local folder and is not a valid model identifier" in text or "Repo id must" in text:
+        advice = "no such model on the Hugging Face hub and no such folder; 'tiny' and 'minilm' need neither"
+    else:
+        advice = reason
+    return f"cannot load the language model '{config.name}': {advice}"
+
+
+def _identity(config: LlmConfig, source: str, model: Any, tokenizer: Any, format: TextFormat) -> dict[str, str]:
     weights = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
     digest = hashlib.sha256()
     for path in weights:
         digest.update(path.read_bytes())
     revision = getattr(model.config, "_commit_hash", None) or config.revision or ""
+    named = config.name in ("tiny", "minilm") or not weights
     return {
-        "llm": config.name if config.name == "tiny" or not weights else Path(source).name,
+        "llm": config.name if named else Path(source).name,
         "revision": digest.hexdigest()[:16] if weights else revision,
         "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16],
+        "text": hashlib.sha256(repr(format).encode()).hexdigest()[:16],
     }
 
 

@@ -1,26 +1,47 @@
 """The one interface behind which every language model stands, whatever its family."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from delrec_kit.errors import KitError
 from delrec_kit.llm.prompts import PromptBatch
-from delrec_kit.llm.titles import PackedTitles
+from delrec_kit.llm.text import TextFormat
+from delrec_kit.llm.titles import PackedTitles, TitleTable
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Prompts as a model has read them, once, to score any number of titles behind them.
+
+    states (B, L, d): embedded (decoder-only) or encoded (the others); cache: keys and values that later calls reuse.
+    """
+
+    prompts: PromptBatch
+    states: torch.Tensor
+    cache: Any = None
 
 
 class LanguageModel(nn.Module, ABC):
-    """A frozen (perhaps 4-bit) transformer that embeds prompts with P in place, scores titles and shows attention.
+    """A frozen (perhaps 4-bit) transformer that reads prompts with P in place, scores titles and shows attention.
 
-    model: the transformers model; d: width of its embeddings; identity: what a soft prompt trained with it depends on.
+    model: the transformers model; d: width of its embeddings; format: how it wants its text; identity: what a soft
+    prompt trained with it depends on.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, identity: dict[str, str]):
+    task_type: ClassVar[str]  # peft's name for the family
+
+    def __init__(self, model: Any, tokenizer: Any, identity: dict[str, str], format: TextFormat):
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
         self.identity = identity
+        self.format = format
         self.model.requires_grad_(False)
         self.model.eval()
 
@@ -36,32 +57,50 @@ class LanguageModel(nn.Module, ABC):
     def device(self) -> torch.device:
         return self.embeddings.weight.device
 
+    @property
+    def longest(self) -> int | None:
+        """Tokens that the model's positions reach, None where they have no end."""
+        return getattr(self.model.config, "max_position_embeddings", None)
+
     def embed(self, prompts: PromptBatch, soft: torch.Tensor | None) -> torch.Tensor:
         """(B, L, d) input embeddings, with row j of ``soft`` (k, d) wherever the prompt holds soft token j."""
+        if self.longest is not None and prompts.ids.shape[1] > self.longest:
+            raise KitError(
+                f"a prompt has {prompts.ids.shape[1]} tokens and {self.identity['llm']} reads {self.longest}: "
+                "lower llm.history, data.candidates or distill.k"
+            )
         embedded = self.embeddings(prompts.ids.clamp(min=0))
-        is_soft = prompts.ids < 0
         if soft is None:
             return embedded
         rows = soft[(-prompts.ids - 1).clamp(min=0)].to(embedded.dtype)
-        return torch.where(is_soft[..., None], rows, embedded)
+        return torch.where((prompts.ids < 0)[..., None], rows, embedded)
 
-    @property
-    @abstractmethod
-    def start(self) -> int:
-        """The token behind which a title is scored."""
-
-    @property
-    @abstractmethod
-    def adapter_targets(self) -> list[str]:
-        """Names of the attention query and value projections, for AdaLoRA."""
+    def study(self, table: TitleTable) -> None:
+        """Prepare for a catalogue; a model that compares vectors makes them here, once, with its frozen weights."""
 
     @abstractmethod
-    def token_log_likelihoods(self, prompts: PromptBatch, titles: PackedTitles, soft: torch.Tensor | None):
-        """(B, S) log-likelihood of each title token given the prompt and the tokens before it in its title."""
+    def read(self, prompts: PromptBatch, soft: torch.Tensor | None, reuse: bool = False) -> Reading:
+        """Read the prompts. reuse: keep what later calls of ``score`` can share; for scoring only, not for training."""
+
+    @abstractmethod
+    def token_log_likelihoods(self, reading: Reading, titles: PackedTitles) -> torch.Tensor:
+        """(T,) float32 log-likelihood of each title token given the prompt and the tokens before it in its title."""
 
     @abstractmethod
     def attentions(self, prompts: PromptBatch, titles: PackedTitles, soft: torch.Tensor | None) -> dict:
-        """Attention weights by kind, each (layers, B, heads, queries, keys). Never empty."""
+        """Attention weights by kind: "encoder" (layers, B, heads, L, L), how the prompt reads itself, and where there
+        is such a thing "cross" (layers, B, heads, S, L), from title tokens to the prompt. Never empty."""
+
+    def score(self, reading: Reading, titles: PackedTitles, length_normalised: bool = False) -> torch.Tensor:
+        """(B, m) float32 log-likelihood of each whole title, its end included; equal titles score equal.
+
+        ``length_normalised`` divides by the number of tokens.
+        """
+        tokens = self.token_log_likelihoods(reading, titles)
+        sums = tokens.new_zeros(titles.lengths.numel()).index_add(0, titles.owner, tokens).view(titles.lengths.shape)
+        if length_normalised:
+            sums = sums / titles.lengths
+        return sums.gather(1, titles.first)
 
     def score_titles(
         self,
@@ -70,14 +109,36 @@ class LanguageModel(nn.Module, ABC):
         soft: torch.Tensor | None = None,
         length_normalised: bool = False,
     ) -> torch.Tensor:
-        """(B, m) float32 log-likelihood of each whole title, its end included; equal titles score equal.
+        """(B, m) float32 scores of ``titles`` behind ``prompts``, each of which is read once."""
+        return self.score(self.read(prompts, soft), titles, length_normalised)
 
-        The verbalizer of this kit. ``length_normalised`` divides by the number of tokens.
-        """
-        tokens = self.token_log_likelihoods(prompts, titles, soft).float()
-        block = titles.block
-        sums = tokens.new_zeros(titles.lengths.shape)
-        sums = sums.scatter_add(1, block.clamp(min=0), tokens.masked_fill(block < 0, 0.0))
-        if length_normalised:
-            sums = sums / titles.lengths
-        return sums.gather(1, titles.first)
+    def _likelihoods(self, hidden: torch.Tensor, titles: PackedTitles) -> torch.Tensor:
+        """(T,) from the last hidden states (B, S, d): only real title tokens are projected to the vocabulary."""
+        head = self.model.get_output_embeddings()
+        logits = head(hidden.flatten(0, 1)[titles.place].to(head.weight.dtype)).float()
+        return -F.cross_entropy(self._finished(logits), titles.labels, reduction="none")
+
+    def _finished(self, logits: torch.Tensor) -> torch.Tensor:
+        """What some architectures do to their logits after the head."""
+        config = self.model.config
+        if getattr(config, "logit_scale", None):  # Cohere
+            logits = logits * config.logit_scale
+        if getattr(config, "logits_scaling", None):  # Granite
+            logits = logits / config.logits_scaling
+        cap = getattr(config, "final_logit_softcapping", None)  # Gemma
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    def _checked(self, weights: dict[str, Any]) -> dict[str, torch.Tensor]:
+        if not all(kind and all(w is not None for w in kind) for kind in weights.values()):
+            raise KitError(f"{self.identity['llm']} returned no attention weights; load it with eager attention")
+        return {kind: torch.stack([w.float() for w in layers]) for kind, layers in weights.items()}
+
+    @contextmanager
+    def _eager(self):
+        """Default attention returns no weights; switch to the one that does for as long as needed."""
+        before = self.model.config._attn_implementation
+        self.model.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            self.model.set_attn_implementation(before)

@@ -6,7 +6,7 @@ prompt itself. The segments (instruction, history item 0, …) tile the prompt e
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,8 +14,10 @@ import numpy as np
 import torch
 
 from delrec_kit.data import Domain
+from delrec_kit.llm.labels import Labels
 from delrec_kit.llm.templates import TEMPLATES, TITLE_SEPARATOR
-from delrec_kit.llm.titles import TitleTable
+from delrec_kit.llm.text import TextFormat, encoder_decoder_format
+from delrec_kit.llm.titles import PackedTitles, TitleTable
 
 SLOT = re.compile(r"\{(\w+)\}")
 NOUNS = ("noun", "plural", "past", "present", "past_title")
@@ -39,23 +41,42 @@ class Prompt:
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """ids (B, L) with soft tokens below zero and right padding; mask (B, L), 1 where a token stands."""
+    """ids (B, L) with soft tokens below zero and right padding; mask (B, L), 1 where a token stands; told (B, L), true
+    on the titles of the history."""
 
     ids: torch.Tensor
     mask: torch.Tensor
+    told: torch.Tensor
 
     def to(self, device: torch.device | str) -> "PromptBatch":
-        return PromptBatch(self.ids.to(device), self.mask.to(device))
+        return PromptBatch(self.ids.to(device), self.mask.to(device), self.told.to(device))
 
 
 class PromptWriter:
-    """Writes the prompts of one dataset for one tokenizer. ``extra`` holds more templates by task."""
+    """Writes the prompts of one dataset for one model, and packs the answers that are scored.
 
-    def __init__(self, tokenizer: Any, domain: Domain, titles: list[str], extra: Mapping[str, str] = {}):
+    extra: more templates by task; format: how the model wants its text, an encoder-decoder's by default; verbalizer:
+    what is scored as the answer. "title" is the whole title; "index" the letter or number that the prompt puts before
+    the candidate; "first_token" the title's first token, which many titles share: only to reproduce the authors' code.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        domain: Domain,
+        titles: list[str],
+        extra: Mapping[str, str] = {},
+        format: TextFormat | None = None,
+        verbalizer: str = "title",
+    ):
         self.tokenizer = tokenizer
-        self.table = TitleTable.build(tokenizer, titles)
-        self.pad = int(tokenizer.pad_token_id)
-        self._separator = self._encode(TITLE_SEPARATOR)
+        self.format = format or encoder_decoder_format(tokenizer)
+        self.table = TitleTable.build(tokenizer, titles, self.format.eos, self.format.gap)
+        same = self.format.gap == self.format.answer_gap
+        answers = self.table if same else TitleTable.build(tokenizer, titles, self.format.eos, self.format.answer_gap)
+        self.answers = answers.first_tokens() if verbalizer == "first_token" else answers
+        self.labels = Labels(tokenizer, self.format.answer_gap) if verbalizer == "index" else None
+        self._separator = self._encode(TITLE_SEPARATOR.rstrip() if self.format.gap else TITLE_SEPARATOR)
         nouns = {name: getattr(domain, name) for name in NOUNS[:4]} | {"past_title": domain.past.capitalize()}
         self._templates = {task: self._compile(text, nouns) for task, text in {**TEMPLATES, **extra}.items()}
 
@@ -71,7 +92,7 @@ class PromptWriter:
         slots: item ids by slot name; k: soft tokens at ``{soft}``; text: words put there instead, such as a
         hand-written description of the teacher. With neither, the bracketed part about the pattern is left out.
         """
-        soft = np.arange(-1, -k - 1, -1) if k else self._encode(text) if text else None
+        soft = np.arange(-1, -k - 1, -1) if k else self._encode(self.format.gap + text) if text else None
         parts: list[tuple[str, int, np.ndarray]] = []
         for optional, pieces in self._templates[task]:
             names = [name for name, ids in pieces if ids is None]
@@ -84,8 +105,18 @@ class PromptWriter:
                     parts.append(("soft", 0, soft))
                 else:
                     parts.extend(self._titles(name, slots[name]))
-        parts.append(("answer", -1, np.array([self.table.eos])))
-        return self._join(parts)
+        return self._join(self._framed(parts))
+
+    def pack(self, prompts: Sequence[Prompt], candidates: np.ndarray) -> PackedTitles:
+        """The answers of ``candidates`` (B, m), to be scored behind each of the B prompts."""
+        start = self.format.start
+        if start is None:
+            start = np.array([prompt.ids[prompt.segments[-1].start] for prompt in prompts])
+        if self.labels is None:
+            return PackedTitles.build(self.answers, candidates, start)
+        B, m = candidates.shape
+        packed = PackedTitles.build(self.labels.table(m), np.tile(np.arange(1, m + 1), (B, 1)), start)
+        return replace(packed, items=torch.from_numpy(np.ascontiguousarray(candidates, dtype=np.int64)))
 
     def text(self, prompt: Prompt) -> str:
         """The prompt as the tokenizer reads it back, with ``<P>`` where the soft prompt stands."""
@@ -99,9 +130,14 @@ class PromptWriter:
         rows = [p.ids if isinstance(p, Prompt) else p for p in prompts]
         lengths = np.array([len(row) for row in rows])
         mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, self.pad, dtype=np.int64)
+        ids = np.full(mask.shape, self.format.pad, dtype=np.int64)
         ids[mask] = np.concatenate(rows)
-        return PromptBatch(torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64)))
+        told = np.zeros(mask.shape, dtype=bool)
+        for row, prompt in enumerate(prompts):
+            for segment in prompt.segments if isinstance(prompt, Prompt) else ():
+                if segment.name == "history":
+                    told[row, segment.start : segment.stop] = True
+        return PromptBatch(*map(torch.from_numpy, (ids, mask.astype(np.int64), told)))
 
     def _encode(self, text: str) -> np.ndarray:
         return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)
@@ -112,9 +148,10 @@ class PromptWriter:
         for chunk in re.split(r"(\[[^\]]*\])", template):
             optional = chunk.startswith("[")
             text = SLOT.sub(lambda s: nouns.get(s[1], s[0]), chunk.strip("[]"))
-            pieces = [
-                (part, None) if i % 2 else ("", self._encode(part)) for i, part in enumerate(SLOT.split(text)) if part
-            ]
+            parts = SLOT.split(text)
+            if self.format.gap:  # the blank before a slot belongs to the word that fills it
+                parts[:-1:2] = [part.rstrip() for part in parts[:-1:2]]
+            pieces = [(part, None) if i % 2 else ("", self._encode(part)) for i, part in enumerate(parts) if part]
             if pieces:
                 chunks.append((optional, pieces))
         return chunks
@@ -124,8 +161,24 @@ class PromptWriter:
         for index, item in enumerate(items):
             if index:
                 parts.append(("instruction", -1, self._separator))
+            if slot == "candidates" and self.labels is not None:
+                parts.append(
+                    ("instruction", -1, self._encode(self.format.gap + self.labels.of(len(items))[index] + ":"))
+                )
             parts.append((slot, index, self.table[int(item)]))
         return parts
+
+    def _framed(self, parts: list[tuple[str, int, np.ndarray]]) -> list[tuple[str, int, np.ndarray]]:
+        """The text with what the model wants around it; without a slot of its own, the last token is the answer's."""
+        format = self.format
+        around = lambda ids: [("instruction", -1, np.array(ids, dtype=np.int64))] if ids else []  # noqa: E731
+        parts = [*around(format.opening), *parts, *around(format.closing)]
+        slot = np.array(format.answer, dtype=np.int64)
+        if not len(slot):
+            name, index, last = parts.pop()
+            parts.append((name, index, last[:-1]))
+            slot = last[-1:]
+        return [*parts, ("answer", -1, slot), *around(format.ending)]
 
     @staticmethod
     def _join(parts: list[tuple[str, int, np.ndarray]]) -> Prompt:

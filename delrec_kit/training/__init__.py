@@ -1,6 +1,6 @@
 """Training: examples of the three tasks, stage 1 (distil into P) and stage 2 (AdaLoRA)."""
 
-from delrec_kit.training.adalora import live_ranks, load_adapter
+from delrec_kit.training.adapter import live_ranks, load_adapter
 from delrec_kit.training.distill import distill
 from delrec_kit.training.examples import Examples, ExampleWriter, final_prompt, teacher_targets
 from delrec_kit.training.finetune import finetune

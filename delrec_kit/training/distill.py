@@ -26,6 +26,12 @@ class TaskPairs(Dataset):
     def __len__(self) -> int:
         return max(map(len, self.tasks.values()))
 
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of the prompts of each pair."""
+        each = [examples.lengths for examples in self.tasks.values()]
+        return [sum(lengths[i % len(lengths)] for lengths in each) for i in range(len(self))]
+
     def __getitem__(self, index: int) -> dict:
         return {name: examples[index % len(examples)] for name, examples in self.tasks.items()}
 
@@ -38,9 +44,10 @@ class DistillTrainer(KitTrainer):
         self.task_weights = task_weights
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
+        model = self.model  # bare: the gradients of several processes meet below, not in a wrapper's hooks
         model.train()
         inputs = self._prepare_inputs(inputs)
-        vectors = self.model.soft.vectors
+        vectors = model.soft.vectors
         losses, gradients = [], []
         for batch in inputs.values():
             loss = model(**batch)
@@ -74,7 +81,7 @@ def distill(
         DistillTrainer,
         model,
         TaskPairs(tasks),
-        partial(collate_pairs, writer, llm.start),
+        partial(collate_pairs, writer),
         validate,
         config,
         seed,
@@ -85,5 +92,5 @@ def distill(
     )
 
 
-def collate_pairs(writer: PromptWriter, start: int, rows: list[dict]) -> dict:
-    return {name: collate(writer, start, [row[name] for row in rows]) for name in rows[0]}
+def collate_pairs(writer: PromptWriter, rows: list[dict]) -> dict:
+    return {name: collate(writer, [row[name] for row in rows]) for name in rows[0]}

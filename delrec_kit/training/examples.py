@@ -27,6 +27,11 @@ class Examples(Dataset):
     def __len__(self) -> int:
         return len(self.prompts)
 
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each prompt."""
+        return [len(prompt.ids) for prompt in self.prompts]
+
     def __getitem__(self, index: int) -> tuple[Prompt, np.ndarray, np.ndarray]:
         return self.prompts[index], self.candidates[index], self.targets[index]
 

@@ -8,14 +8,16 @@ from peft import PeftModel
 
 from delrec_kit.config import FinetuneConfig
 from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt
-from delrec_kit.training.adalora import RankBudget, add_adapter, live_ranks, orthogonality, save_adapter
+from delrec_kit.processes import main_only
+from delrec_kit.training.adalora import RankBudget, orthogonality
+from delrec_kit.training.adapter import add_adapter, live_ranks, save_adapter
 from delrec_kit.training.examples import Examples
 from delrec_kit.training.task import CandidateRanker, collate
-from delrec_kit.training.trainer import KitTrainer, Measure, run_training, total_steps
+from delrec_kit.training.trainer import KitTrainer, Measure, run_training, total_steps, valid_columns
 
 
 class FinetuneTrainer(KitTrainer):
-    """The task loss plus AdaLoRA's orthogonality penalty; the log keeps the task loss by itself."""
+    """The task loss, plus AdaLoRA's orthogonality penalty; the log keeps the task loss by itself."""
 
     def __init__(self, *args, peft_model: PeftModel, **kwargs):
         super().__init__(*args, **kwargs)
@@ -24,7 +26,8 @@ class FinetuneTrainer(KitTrainer):
     def training_step(self, model, inputs, num_items_in_batch=None):
         model.train()
         task_loss = self.compute_loss(model, self._prepare_inputs(inputs))
-        self.accelerator.backward(task_loss + orthogonality(self.peft_model))
+        penalty = orthogonality(self.peft_model) if self.peft_model.peft_config["default"].peft_type == "ADALORA" else 0
+        self.accelerator.backward(task_loss + penalty)
         return task_loss.detach()
 
 
@@ -43,27 +46,31 @@ def finetune(
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Train an adapter inside ``llm`` (in place) and save it to ``folder``.
 
-    Returns the learning curve and the rank that AdaLoRA left to each layer.
+    Returns the learning curve and the rank that AdaLoRA left to each layer; with ``finetune.adapter=none`` nothing is
+    trained, and the curve is one validation of the language model as it is.
     """
     if soft is not None:
         soft.requires_grad_(False)
+    if config.adapter == "none":
+        main_only(lambda: folder.mkdir(parents=True, exist_ok=True))
+        return pd.DataFrame([{"step": 0, "train_loss": float("nan"), **valid_columns(validate())}]), {}
     peft_model = add_adapter(llm, config, total_steps(len(examples), config), seed)
     model = CandidateRanker(llm, soft, length_normalised)
     assert all("lora_" in name for name in model.trainable()), "only the adapter may learn in stage 2"
-    budget = RankBudget(peft_model)
+    budgets = [RankBudget(peft_model)] if config.adapter == "adalora" else []
     curve = run_training(
         FinetuneTrainer,
         model,
         examples,
-        partial(collate, writer, llm.start),
+        partial(collate, writer),
         validate,
         config,
         seed,
         checkpoints,
         what,
-        callbacks=[budget],
-        resumables=[budget],
+        callbacks=budgets,
+        resumables=budgets,
         peft_model=peft_model,
     )
-    save_adapter(peft_model, folder)
+    main_only(lambda: save_adapter(peft_model, folder))
     return curve, live_ranks(peft_model)

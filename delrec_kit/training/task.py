@@ -36,11 +36,11 @@ class CandidateRanker(nn.Module):
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
 
-def collate(writer: PromptWriter, start: int, rows: Sequence[tuple[Prompt, np.ndarray, np.ndarray]]) -> dict:
+def collate(writer: PromptWriter, rows: Sequence[tuple[Prompt, np.ndarray, np.ndarray]]) -> dict:
     """A batch of plain nested dicts of tensors, as a Trainer moves them to its device."""
     prompts, candidates, targets = zip(*rows, strict=True)
     return {
         "prompts": vars(writer.batch(prompts)),
-        "titles": vars(PackedTitles.build(writer.table, np.stack(candidates), start)),
+        "titles": vars(writer.pack(prompts, np.stack(candidates))),
         "targets": torch.from_numpy(np.stack(targets)),
     }

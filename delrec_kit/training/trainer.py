@@ -1,6 +1,7 @@
 """transformers' Trainer, saving only what learns, validating through a callback of ours, printing plain lines."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,9 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
 from delrec_kit.config import TrainConfig
+from delrec_kit.errors import KitError
+from delrec_kit.processes import main_only, wait
 from delrec_kit.training.task import CandidateRanker
 
 Measure = Callable[[], dict[str, float]]
@@ -30,6 +34,22 @@ class Resumable(Protocol):
     def load(self, folder: Path) -> None: ...
 
 
+class ByLength(LengthGroupedSampler):
+    """Batches of prompts of like length in random order, the same in every process and after a resume."""
+
+    def __init__(self, lengths: Sequence[int], batch: int, seed: int):
+        super().__init__(batch, lengths=list(lengths))
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self):
+        self.generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
+        return super().__iter__()
+
+
 class KitTrainer(Trainer):
     """Checkpoints hold the trainable tensors (safetensors), each ``resumable``, and Trainer's own optimizer, scheduler
     and RNG states; the frozen language model is never written."""
@@ -39,6 +59,10 @@ class KitTrainer(Trainer):
         self.validate = validate
         self.resumables = resumables
         self.rows: list[dict[str, float]] = []
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> ByLength:
+        examples = train_dataset or self.train_dataset
+        return ByLength(examples.lengths, self.args.train_batch_size * self.args.world_size, self.args.seed)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         return model(**inputs)
@@ -88,6 +112,8 @@ class Lines(TrainerCallback):
         train = f"loss {losses[-1]:.3f}, " if losses else ""
         valid = ", ".join(f"{n.removeprefix('eval_')} {v:.3f}" for n, v in metrics.items() if n.startswith("eval_"))
         seconds = time.monotonic() - self.started
+        if not state.is_world_process_zero:
+            return
         print(f"{self.what}: step {state.global_step}/{state.max_steps}, {train}valid {valid} ({seconds:.0f} s)")
 
 
@@ -114,7 +140,7 @@ def run_training(
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=steps,
-        per_device_train_batch_size=config.batch,
+        per_device_train_batch_size=_batch_of_each(config.batch),
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         warmup_steps=int(config.warmup * steps),
@@ -133,6 +159,7 @@ def run_training(
         remove_unused_columns=False,
         label_names=[],
         disable_tqdm=True,
+        logging_nan_inf_filter=False,  # it makes a GPU wait at every step
         report_to="none",
         restore_callback_states_from_checkpoint=True,
         seed=seed,
@@ -153,37 +180,59 @@ def run_training(
     trainer.remove_callback(PrinterCallback)
     before = _before_training(model, validate, checkpoints)
     last = get_last_checkpoint(str(checkpoints))
-    if last:
+    if last and trainer.is_world_process_zero():
         print(f"{what}: resuming from step {last.rpartition('-')[2]}/{steps}")
     trainer.train(resume_from_checkpoint=last)
     if before["loss"] <= trainer.state.best_metric:
-        print(f"{what}: no validation was better than before training; the untrained state is kept")
+        if trainer.is_world_process_zero():
+            print(f"{what}: no validation was better than before training; the untrained state is kept")
         load_trainable(model, checkpoints / "before" / WEIGHTS)
     curve = _curve(before, trainer.state.log_history)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    wait()
+    main_only(lambda: shutil.rmtree(checkpoints, ignore_errors=True))
     return curve
+
+
+def _batch_of_each(batch: int) -> int:
+    """The batch of each process, all of which together make ``batch``."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if batch % processes:
+        raise KitError(f"a batch of {batch} cannot be shared by {processes} processes; set batch to a multiple of them")
+    return batch // processes
 
 
 def total_steps(examples: int, config: TrainConfig) -> int:
     return config.epochs * -(-examples // config.batch)
 
 
+def valid_columns(metrics: dict[str, float]) -> dict[str, float]:
+    return {f"valid_{name}": value for name, value in metrics.items()}
+
+
 def _before_training(model: CandidateRanker, validate: Measure, checkpoints: Path) -> dict[str, float]:
     """Validation of the untrained state, which is kept as a candidate for the best; read back when resuming."""
     folder = checkpoints / "before"
     record = folder / "metrics.json"
-    if not record.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({n: p.detach().cpu().contiguous() for n, p in model.trainable().items()}, folder / WEIGHTS)
-        record.write_text(json.dumps(validate()))
+    known = record.is_file()
+    wait()
+    if not known:
+        metrics = validate()
+
+        def keep() -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file({n: p.detach().cpu().contiguous() for n, p in model.trainable().items()}, folder / WEIGHTS)
+            record.write_text(json.dumps(metrics))
+
+        main_only(keep)
     return json.loads(record.read_text())
 
 
 def _curve(before: dict[str, float], history: list[dict[str, float]]) -> pd.DataFrame:
     losses = {row["step"]: row["loss"] for row in history if "loss" in row}
-    rows = [{"step": 0, "train_loss": float("nan"), **{f"valid_{name}": v for name, v in before.items()}}]
+    rows = [{"step": 0, "train_loss": float("nan"), **valid_columns(before)}]
     for row in history:
         if "eval_loss" in row:
-            valid = {f"valid_{k.removeprefix('eval_')}": v for k, v in row.items() if k.startswith("eval_")}
-            rows.append({"step": row["step"], "train_loss": losses.get(row["step"], float("nan")), **valid})
+            valid = {k.removeprefix("eval_"): v for k, v in row.items() if k.startswith("eval_")}
+            loss = losses.get(row["step"], float("nan"))
+            rows.append({"step": row["step"], "train_loss": loss, **valid_columns(valid)})
     return pd.DataFrame(rows)

@@ -1,15 +1,17 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from delrec_kit.config import LlmConfig
 from delrec_kit.errors import KitError
-from delrec_kit.llm import PackedTitles, SoftPrompt, load_llm, memory_footprint
+from delrec_kit.llm import SoftPrompt, load_llm, memory_footprint
 from delrec_kit.training.task import CandidateRanker, collate
 
 
 def test_four_bit_weights_are_four_bit_and_frozen(toy_llm_folder):
-    whole, packed = (load_llm(LlmConfig(name=str(toy_llm_folder), quantization=q), "cpu") for q in ("none", "nf4"))
+    whole, packed = (load_llm(LlmConfig(name=str(toy_llm_folder), quantization=q), "cpu") for q in ("fp32", "nf4"))
     assert memory_footprint(packed) < 0.6 * memory_footprint(whole)
     kinds = {type(m).__name__ for m in packed.model.modules()}
     assert "Linear4bit" in kinds
@@ -30,15 +32,15 @@ def test_gradient_checkpointing_changes_no_gradient(toy_llm_folder, writer):
         config = LlmConfig(name=str(toy_llm_folder), quantization="nf4", gradient_checkpointing=recompute)
         llm = load_llm(config, "cpu")
         model = CandidateRanker(llm, SoftPrompt.untrained(llm, 2, seed=0)).train()
-        model(**collate(writer, llm.start, rows)).backward()
+        model(**collate(writer, rows)).backward()
         gradients.append(model.soft.vectors.grad)
     torch.testing.assert_close(*gradients)
     assert gradients[0].abs().min() > 0
 
 
 def test_training_mode_of_a_frozen_model_adds_no_noise(llm, writer):
-    batch = writer.batch([writer.write("final", {"history": [7, 8], "candidates": [1, 2, 4]}, 2)])
-    titles = PackedTitles.build(writer.table, np.array([[1, 2, 4]]), llm.start)
+    prompts = [writer.write("final", {"history": [7, 8], "candidates": [1, 2, 4]}, 2)]
+    batch, titles = writer.batch(prompts), writer.pack(prompts, np.array([[1, 2, 4]]))
     soft = SoftPrompt.untrained(llm, 2, seed=0).vectors
     with torch.no_grad():
         scores = [llm.train(mode).score_titles(batch, titles, soft) for mode in (True, False)]
@@ -53,9 +55,10 @@ def test_an_unreachable_model_is_said_in_one_line(name, monkeypatch):
     assert name in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_decoder_only_model_is_refused_with_its_name(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}')
-    with pytest.raises(KitError, match="gpt2"):
+@pytest.mark.parametrize("kind", ["bart", "bloom", "vit"])
+def test_a_family_whose_titles_cannot_be_packed_is_refused_with_its_name(kind, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(KitError, match=f"is a {kind}"):
         load_llm(LlmConfig(name=str(tmp_path)), "cpu")
 
 

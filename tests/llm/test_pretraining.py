@@ -151,7 +151,7 @@ def test_no_module_of_the_training_can_reach_a_person():
 
 def test_the_flat_pass_equals_transformers(corpus):
     network = new_network(len(corpus.tokenizer), 64, 2, 2, 0)
-    llm = EncoderDecoder(network, corpus.tokenizer, {})
+    llm = EncoderDecoder(network, corpus.tokenizer, {}, corpus.writer.format)
     batch = corpus.ruled(SHORT, "ta", "unless", np.random.default_rng(1))
     prompts = corpus.writer.batch(batch.prompts)
     titles = PackedTitles.build(corpus.writer.table, batch.candidates, 0)

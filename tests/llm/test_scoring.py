@@ -70,18 +70,17 @@ def test_length_normalisation_divides_by_the_tokens(plain_llm, writer, prompts):
 
 def test_a_title_sees_no_other_title(writer):
     titles = PackedTitles.build(writer.table, CANDIDATES, start=0)
-    mask = titles.attention_mask(torch.float32)[0, 0] == 0
+    mask = titles.own()[0]
     block = titles.block[0]
     inside = block >= 0
     assert not mask[inside][:, inside][block[inside][:, None] != block[inside]].any()
     assert mask.diagonal().all()
-    ends = titles.labels[0] == writer.table.eos
-    assert ends.sum() == CANDIDATES.shape[1]
+    assert (titles.labels == writer.table.eos).sum() == CANDIDATES.size
 
 
 def test_attention_is_never_empty_and_sums_to_one(llm, writer, prompts):
     batch = writer.batch(prompts)
-    titles = PackedTitles.build(writer.table, CANDIDATES, llm.start)
+    titles = writer.pack(prompts, CANDIDATES)
     soft = SoftPrompt.untrained(llm, K, seed=0)
     attention = llm.attentions(batch, titles, soft.vectors)
     B, L, S = 2, batch.ids.shape[1], titles.inputs.shape[1]

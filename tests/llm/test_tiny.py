@@ -31,7 +31,7 @@ def test_it_is_small_and_whole():
 
 
 def test_its_tokenizer_is_the_corpus_own(corpus):
-    llm = load_llm(LlmConfig(quantization="none"), device="cpu")
+    llm = load_llm(LlmConfig(quantization="fp32"), device="cpu")
     assert llm.tokenizer.get_vocab() == corpus.tokenizer.get_vocab()
     for title in make_catalogue(360)["title"]:
         assert llm.tokenizer(title)["input_ids"] == corpus.tokenizer(title)["input_ids"]
@@ -51,7 +51,7 @@ SKILLS = (
 )
 
 
-@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("quantization", ["fp32", "nf4"])
 def test_it_reads(corpus, card, quantization):
     """On fresh prompts about as well as its card says, and far above chance, in 4-bit too."""
     llm = load_llm(LlmConfig(quantization=quantization), device="cpu")

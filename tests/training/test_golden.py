@@ -47,7 +47,7 @@ def steps(plain_llm, writer):
     for task in TASKS:
         soft = SoftPrompt(torch.arange(2 * plain_llm.d).cos().view(2, -1))
         model = CandidateRanker(plain_llm, soft)
-        batch = collate(writer, plain_llm.start, [made[task][i] for i in range(2)])
+        batch = collate(writer, [made[task][i] for i in range(2)])
         optimizer = torch.optim.SGD([soft.vectors], lr=500.0)
         losses[task] = []
         for _ in range(3):

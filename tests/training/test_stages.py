@@ -136,7 +136,7 @@ def test_stage_1_learns_the_teacher(plain_llm, writer, examples, lists, validati
     soft = SoftPrompt.untrained(plain_llm, K, seed=0)
     from delrec_kit.training.task import CandidateRanker, collate
 
-    batch = collate(writer, plain_llm.start, [rps[i] for i in range(len(rps))])
+    batch = collate(writer, [rps[i] for i in range(len(rps))])
     loss = lambda: CandidateRanker(plain_llm, soft)(**batch).item()  # noqa: E731
     before = loss()
     measure = lambda: {"loss": loss()}  # noqa: E731
@@ -193,7 +193,7 @@ def test_a_saved_adapter_scores_as_the_trained_one(llm, toy_llm_folder, writer, 
     run_finetune(llm, writer, examples, validation, soft, tmp_path / "a", tmp_path / "c")
     trained = validation.measure(llm, writer, soft, 5)
     assert sum(p.abs().sum() for n, p in llm.named_parameters() if "lora_E" in n) > 0
-    fresh = load_llm(LlmConfig(name=str(toy_llm_folder), quantization="nf4" if four_bit else "none"), "cpu")
+    fresh = load_llm(LlmConfig(name=str(toy_llm_folder), quantization="nf4" if four_bit else "fp32"), "cpu")
     plain = validation.measure(fresh, writer, soft, 5)
     load_adapter(fresh, tmp_path / "a")
     assert validation.measure(fresh, writer, soft, 5)["loss"] == pytest.approx(trained["loss"], abs=1e-5)
@@ -239,7 +239,7 @@ def test_stage_2_resumes_where_it_was_killed(toy_llm_folder, writer, examples, v
     from delrec_kit.config import LlmConfig
     from delrec_kit.llm import load_llm
 
-    fresh = lambda: load_llm(LlmConfig(name=str(toy_llm_folder), quantization="none"), "cpu")  # noqa: E731
+    fresh = lambda: load_llm(LlmConfig(name=str(toy_llm_folder), quantization="fp32"), "cpu")  # noqa: E731
     llm = fresh()
     soft = SoftPrompt.untrained(llm, K, seed=0)
     curve, ranks = run_finetune(llm, writer, examples, validation, soft, tmp_path / "a1", tmp_path / "c1")

@@ -56,7 +56,7 @@ def _skill(llm: LanguageModel, corpus: Corpus, number: int, what: str, task: str
 
 @torch.no_grad()
 def _scores(llm: LanguageModel, corpus: Corpus, batch: Batch) -> np.ndarray:
-    titles = PackedTitles.build(corpus.writer.table, batch.candidates, llm.start)
+    titles = PackedTitles.build(corpus.writer.table, batch.candidates, llm.format.start)
     return llm.score_titles(corpus.writer.batch(batch.prompts), titles).numpy()
 
 
@@ -70,7 +70,7 @@ def write_model(
     network.to(torch.bfloat16).save_pretrained(folder)
     corpus.tokenizer.save_pretrained(folder)
     name = str(folder)
-    full = load_llm(LlmConfig(name=name, quantization="none"), device="cpu")
+    full = load_llm(LlmConfig(name=name, quantization="fp32"), device="cpu")
     short = load_llm(LlmConfig(name=name, quantization="nf4"), device="cpu")
     card = {
         "parameters": sum(p.numel() for p in full.model.parameters()),

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from transformers import T5Config
 
 from delrec_kit.llm.prompts import PromptBatch
-from delrec_kit.llm.titles import PackedTitles
+from delrec_kit.llm.titles import PackedTitles, additive
 
 CLOSED = -1e4
 
@@ -35,12 +35,10 @@ class FlatT5:
         keys = torch.where(prompts.mask[:, None, None].bool(), 0.0, CLOSED).to(x.dtype)
         x = self._encode(x, keys)
         y = self._decode(embeddings[titles.inputs], titles, x, keys)
-        place = titles.labels >= 0
-        logits = F.linear(y[place] * self.c.d_model**-0.5, embeddings).float()
-        values = -F.cross_entropy(logits, titles.labels[place], reduction="none")
+        logits = F.linear(y.flatten(0, 1)[titles.place] * self.c.d_model**-0.5, embeddings).float()
+        values = -F.cross_entropy(logits, titles.labels, reduction="none")
         B, m = titles.lengths.shape
-        title = (torch.arange(B)[:, None] * m + titles.block)[place]
-        scores = torch.zeros(B * m).index_add(0, title, values).view(B, m)
+        scores = torch.zeros(B * m).index_add(0, titles.owner, values).view(B, m)
         return scores, x[torch.arange(B), prompts.mask.sum(1) - 1].float()
 
     def _encode(self, x: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
@@ -53,7 +51,7 @@ class FlatT5:
         return self._norm(x, "encoder.final_layer_norm")
 
     def _decode(self, y: torch.Tensor, titles: PackedTitles, x: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        bias = self._bias("decoder", y.shape[1]) + titles.attention_mask(y.dtype).clamp(min=CLOSED)
+        bias = self._bias("decoder", y.shape[1]) + additive(titles.own(), y.dtype).clamp(min=CLOSED)
         for i in range(self.c.num_decoder_layers):
             at = f"decoder.block.{i}.layer."
             n = self._norm(y, at + "0.layer_norm")

@@ -1,0 +1,56 @@
+"""Two processes on the CPU do what one does at the same global batch, and only one of them writes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from delrec_kit import pipeline
+from delrec_kit.config import resolve
+from delrec_kit.runs import RunDirectory, read_json
+
+SMALL = ["data.world_users=60", "distill.examples=20", "distill.batch=4", "finetune.batch=4", "finetune.examples=16"]
+SMALL += ["finetune.dropout=0", "llm.quantization=fp32", "distill.validations=3"]
+LAUNCH = ["--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same prepared run twice, each taken through the other stages: by one process, and by two."""
+    one, two = (tmp_path_factory.mktemp("runs") / name for name in ("one", "two"))
+    run = RunDirectory.create(one, resolve("smoke", SMALL))
+    pipeline.prepare_stage(run)
+    pipeline.teacher_stage(run)
+    shutil.copytree(one, two)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(pipeline.__file__).parents[1])}
+    said = []
+    for start, folder in (([], one), (["-m", "accelerate.commands.launch", *LAUNCH], two)):
+        for stage in ("distill", "finetune"):
+            command = [sys.executable, *start, "-m", "delrec_kit", "stage", stage, str(folder)]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, cwd=folder)
+            assert done.returncode == 0, done.stderr[-3000:]
+            said.append(done.stdout)
+    return one, two, said
+
+
+def test_the_same_losses_and_metrics(runs):
+    one, two, _ = runs
+    for curve in ("prompt/curve.csv", "adapter/curve.csv"):
+        first, second = (pd.read_csv(folder / curve) for folder in (one, two))
+        pd.testing.assert_frame_equal(first, second, rtol=1e-3, atol=1e-3)
+        assert first["valid_loss"].nunique() > 2, "weights that never moved would be equal too"
+
+
+def test_only_one_of_them_writes(runs):
+    one, two, said = runs
+    inside = lambda folder: sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())  # noqa: E731
+    assert inside(one) == inside(two)
+    assert not list(two.glob(".*.draft")) and not list((two / ".checkpoints").glob("*"))
+    assert said[2].count("stage 1: step 4/5") == said[0].count("stage 1: step 4/5") == 1
+    assert read_json(one / "adapter" / "delrec" / "metrics.json") == read_json(
+        two / "adapter" / "delrec" / "metrics.json"
+    )
