@@ -26,7 +26,7 @@ def run(
     profile: Annotated[str, typer.Option(help="smoke, demo, cpu, colab-t4 or paper")] = "demo",
     dataset: Annotated[str | None, typer.Option(help="demo, ml-100k or custom")] = None,
     data_dir: Annotated[str | None, typer.Option(help="folder with the raw files")] = None,
-    llm: Annotated[str | None, typer.Option(help="tiny, a hub id or a folder")] = None,
+    llm: Annotated[str | None, typer.Option(help="tiny, minilm, a hub id or a folder")] = None,
     teacher: Annotated[str | None, typer.Option(help="sasrec, gru4rec or caser")] = None,
     seed: Annotated[str | None, typer.Option(help="of every random draw")] = None,
     run_dir: Annotated[Path | None, typer.Option(help="default: runs/DATASET-TEACHER-PROFILE-seedN")] = None,
@@ -44,6 +44,10 @@ def run(
     check_folders(config)
     overrides += _absolute(config)
     config = resolve(profile, overrides)
+    if config.llm.name != "tiny" and set(numbers) & {"03", "04", "05"}:  # before a teacher is trained for nothing
+        from delrec_kit.llm import check_reachable
+
+        check_reachable(config.llm)
     directory = RunDirectory.create(run_dir or _default_folder(config), config)
     typer.echo(
         f"{directory.path}: profile {profile}, dataset {config.data.dataset}, teacher {config.teacher.name}, "

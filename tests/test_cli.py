@@ -116,7 +116,15 @@ def test_every_flag_reaches_the_settings_of_the_notebooks(started, stand_in, cap
     assert str(run.path / "figures") in shown
 
 
-def test_folders_are_relative_to_where_the_user_stands(started, stand_in):
+@pytest.fixture
+def reachable(monkeypatch):
+    """Every language model is; returns the names that were asked for."""
+    names = []
+    monkeypatch.setattr("delrec_kit.llm.check_reachable", lambda config: names.append(config.name))
+    return names
+
+
+def test_folders_are_relative_to_where_the_user_stands(started, stand_in, reachable):
     assert main(["run", "--llm", "./films", "--set", "data.dataset=custom", "data.data_dir=./films"]) == 0
     run, profile, overrides, numbers = started[0]
     assert run.config.llm.name == run.config.data.data_dir == str(stand_in / "films")
@@ -125,9 +133,17 @@ def test_folders_are_relative_to_where_the_user_stands(started, stand_in):
     assert numbers == ["01", "02", "03", "04", "05"]
 
 
-def test_a_hub_id_stays_one(started):
+def test_a_hub_id_stays_one_and_is_sought_before_anything_runs(started, reachable):
     assert main(["run", "--llm", "google/flan-t5-small"]) == 0
     assert started[0][0].config.llm.name == "google/flan-t5-small"
+    assert main(["run", "--llm", "google/flan-t5-small", "--stages", "01,02"]) == 0
+    assert reachable == ["google/flan-t5-small"]
+
+
+def test_a_model_that_cannot_be_had_starts_no_notebook(started, monkeypatch, capsys):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert main(["run", "--llm", "nobody/no-such-model-anywhere"]) == 2
+    assert "nobody/no-such-model-anywhere" in capsys.readouterr().err and not started
 
 
 @pytest.mark.parametrize(("error", "code"), [(KitError("m is too large"), 2), (NotebookFailed("it broke"), 1)])

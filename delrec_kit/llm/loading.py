@@ -71,6 +71,15 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     return llm
 
 
+def check_reachable(config: LlmConfig) -> None:
+    """Raise KitError where ``load_llm`` could not find the model or would refuse its family; loads no weights."""
+    _quiet()
+    try:
+        family_of(AutoConfig.from_pretrained(_source(config), revision=config.revision), config.name)
+    except (OSError, ValueError) as error:
+        raise KitError(_unloadable(config, error)) from error
+
+
 def compute_dtype(config: LlmConfig, device: str) -> torch.dtype:
     """bfloat16 where the hardware computes it, float16 on older GPUs (T5's ``wo`` then stays float32), CPU float32."""
     if config.quantization in DTYPES:

@@ -116,7 +116,7 @@ class PromptWriter:
             return PackedTitles.build(self.answers, candidates, start)
         B, m = candidates.shape
         packed = PackedTitles.build(self.labels.table(m), np.tile(np.arange(1, m + 1), (B, 1)), start)
-        return replace(packed, items=torch.from_numpy(np.ascontiguousarray(candidates, dtype=np.int64)))
+        return replace(packed, items=torch.from_numpy(np.array(candidates, dtype=np.int64)))
 
     def text(self, prompt: Prompt) -> str:
         """The prompt as the tokenizer reads it back, with ``<P>`` where the soft prompt stands."""

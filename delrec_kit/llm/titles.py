@@ -92,7 +92,7 @@ class PackedTitles:
         place = np.flatnonzero(inside)
         owner = (np.arange(B)[:, None] * m + block).reshape(-1)[place]
         arrays = (inputs, offset, np.where(inside, block, -1), place, labels.reshape(-1)[place], owner)
-        return cls(*map(torch.from_numpy, (*arrays, lengths, first, np.ascontiguousarray(candidates, dtype=np.int64))))
+        return cls(*map(torch.from_numpy, (*arrays, lengths, first, np.array(candidates, dtype=np.int64))))
 
     def to(self, device: torch.device | str) -> "PackedTitles":
         return PackedTitles(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
