@@ -50,6 +50,24 @@ def describe(interactions: Interactions, split: Split) -> dict:
     }
 
 
+def one_case(split: Split, row: int = 0) -> pd.DataFrame:
+    """A test case item by item, oldest first: role ("training", "validation target", "history", "test target"), title.
+
+    "history" is what is only known of a user, as with users that a brought split keeps out of the training.
+    """
+    case = split.test
+    user, history = case.user[row], case.history[row]
+    trained = split.train[user]
+    roles = ["history"] * len(history)
+    if len(trained) and np.array_equal(history[: len(trained)], trained):
+        roles[: len(trained)] = ["training"] * len(trained)
+    of_user = np.flatnonzero(split.valid.user == user)
+    if len(of_user) and len(history) and history[-1] == split.valid.target[of_user[0]]:
+        roles[-1] = "validation target"
+    items = [*history, case.target[row]]
+    return pd.DataFrame({"role": [*roles, "test target"], "title": [split.titles[item] for item in items]})
+
+
 def timeline(interactions: Interactions) -> pd.DataFrame:
     """Interactions and active users in equal spans of time: start (datetime), interactions, users."""
     frame = interactions.frame

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delrec_kit.data import brought_split, leave_one_out
+from delrec_kit.data.statistics import one_case
 from delrec_kit.errors import KitError
 
 TIMES = st.integers(0, 6)  # few, so that times tie
@@ -107,6 +108,17 @@ def test_a_brought_split_is_taken_as_marked(made):
     assert split.test.user.tolist() == [0, 2, 4] and split.test.target.tolist() == [4, 9, 5]
     assert [row.tolist() for row in split.test.history] == [[1, 2, 3], [8, 7], [4]]
     assert [row.tolist() for row in split.consumed()] == [[1, 2, 3, 4], [5, 6], [7, 8, 9], [1, 2, 3], [4, 5]]
+
+
+def test_one_case_tells_each_item_s_role(made):
+    split = brought_split(made(BROUGHT))
+    roles = [one_case(split, row)["role"].tolist() for row in range(3)]
+    assert roles[0] == ["training", "training", "validation target", "test target"]
+    assert roles[1] == ["history", "history", "test target"]
+    assert roles[2] == ["training", "test target"]
+    last = leave_one_out(made([("a", item, item) for item in range(1, 6)]))
+    assert one_case(last)["role"].tolist() == ["training"] * 3 + ["validation target", "test target"]
+    assert one_case(last)["title"].iloc[-1] == last.titles[last.test.target[0]]
 
 
 @pytest.mark.parametrize("label", ["train", "valid", "test"])
