@@ -13,7 +13,7 @@ from delrec_kit.data import Domain
 from delrec_kit.llm import PromptWriter, load_llm, score_catalogue
 
 SIZES = (1000, 4000, 16000)
-USERS = 8
+USERS = 4
 
 
 def bench(runs: int) -> list[dict]:

@@ -20,6 +20,7 @@ from delrec_kit.training.examples import Examples
 
 SHAPES = {
     "t5-small": (T5Config, {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6}),
+    "t5-mini": (T5Config, {"d_model": 256, "d_kv": 64, "d_ff": 512, "num_layers": 4, "num_heads": 4}),
     "t5-xl": (T5Config, {"d_model": 2048, "d_kv": 64, "d_ff": 5120, "num_layers": 24, "num_heads": 32}),
     "llama-8b": (
         LlamaConfig,
@@ -58,6 +59,8 @@ def model_folder(shape: str, tokenizer: str) -> Path:
     """A checkpoint of this shape with random weights, so that loading takes the road that real ones take."""
     folder = Path(tempfile.mkdtemp(prefix=f"{shape}-"))
     words = AutoTokenizer.from_pretrained(tokenizer)
+    if words.eos_token_id is None:  # a bare T5 vocabulary, without the settings that lie beside it
+        words.eos_token, words.pad_token = "</s>", "<pad>"
     kind, sizes = SHAPES[shape]
     extra = FLAN if kind is T5Config else {}
     ids = {"pad_token_id": words.pad_token_id, "eos_token_id": words.eos_token_id, "vocab_size": len(words)}

@@ -17,8 +17,8 @@ from delrec_kit.training import distill, finetune
 
 GIB = 2**30
 BIG = {"t5-xl": 15, "llama-8b": 24}
-SMALL = {"t5-small": None, "llama-tiny": None}
-M, K, BATCH, STEPS = 15, 100, 8, 12
+SMALL = {"t5-mini": None, "llama-tiny": None}
+M, K, BATCH, STEPS = 15, 100, 8, 12 if torch.cuda.is_available() else 3
 
 
 def bench(data_dir: str | None = None, tokenizer: str | None = None) -> list[dict]:

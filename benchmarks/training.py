@@ -14,10 +14,10 @@ from delrec_kit.config import DistillConfig, FinetuneConfig
 from delrec_kit.llm import PackedTitles, PromptBatch, SoftPrompt
 from delrec_kit.training import distill, finetune
 
-K, M, BATCH, STEPS = 10, 15, 20, 10
+K, M, BATCH, STEPS = 10, 15, 20, 6
 
 
-def bench(data_dir: str | None, tokenizer: str | None, runs: int, shape: str = "t5-small") -> list[dict]:
+def bench(data_dir: str | None, tokenizer: str | None, runs: int, shape: str = "t5-mini") -> list[dict]:
     material = Material.load(data_dir, tokenizer, M)
     llm, writer = open_model(shape, material)
     examples = next_item_examples(material, writer, BATCH * STEPS, M, K)

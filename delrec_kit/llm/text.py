@@ -30,7 +30,7 @@ class TextFormat:
 
 def encoder_decoder_format(tokenizer: Any, start: int = 0) -> TextFormat:
     """T5's: the prompt ends in its end-of-sequence token, the answer begins behind the decoder's start token."""
-    eos = int(tokenizer.eos_token_id)
+    eos = _eos(tokenizer)
     return TextFormat(eos, _pad(tokenizer), start, answer=(eos,), gap=_gap(tokenizer), answer_gap=_gap(tokenizer))
 
 
@@ -39,9 +39,7 @@ def decoder_only_format(tokenizer: Any, chat: bool) -> TextFormat:
 
     Raises KitError where the tokenizer has no end-of-sequence token, or ``chat`` is asked and it has no template.
     """
-    if tokenizer.eos_token_id is None:
-        raise KitError("the tokenizer has no end-of-sequence token, so that a title has no end; choose another model")
-    eos, pad, gap = int(tokenizer.eos_token_id), _pad(tokenizer), _gap(tokenizer)
+    eos, pad, gap = _eos(tokenizer), _pad(tokenizer), _gap(tokenizer)
     if not chat:
         return TextFormat(eos, pad, opening=_opening(tokenizer), gap=gap, answer_gap=gap)
     if not getattr(tokenizer, "chat_template", None):
@@ -69,6 +67,12 @@ def masked_format(tokenizer: Any) -> TextFormat:
     return TextFormat(
         int(end), _pad(tokenizer), int(end), opening, answer=answer, ending=ending, gap=gap, answer_gap=gap
     )
+
+
+def _eos(tokenizer: Any) -> int:
+    if tokenizer.eos_token_id is None:
+        raise KitError("the tokenizer has no end-of-sequence token, so that a title has no end; choose another model")
+    return int(tokenizer.eos_token_id)
 
 
 def _pad(tokenizer: Any) -> int:
