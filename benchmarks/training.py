@@ -14,7 +14,7 @@ from delrec_kit.config import DistillConfig, FinetuneConfig
 from delrec_kit.llm import PackedTitles, PromptBatch, SoftPrompt
 from delrec_kit.training import distill, finetune
 
-K, M, BATCH, STEPS = 10, 15, 20, 6
+K, M, BATCH, STEPS = 10, 15, 20, 16
 
 
 def bench(data_dir: str | None, tokenizer: str | None, runs: int, shape: str = "t5-mini") -> list[dict]:
