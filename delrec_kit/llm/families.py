@@ -20,6 +20,8 @@ from delrec_kit.llm.model import LanguageModel
 
 RELATIVE = ("t5", "mt5", "umt5", "longt5")  # packed titles need positions that are counted from the title itself
 NO_POSITIONS = ("bloom", "mpt", "mamba", "mamba2", "falcon_mamba", "rwkv", "jamba", "xlnet")
+RECURRENT = ("lfm2", "lfm2_moe", "recurrent_gemma", "bamba", "zamba", "zamba2", "falcon_h1", "qwen3_next", "nemotron_h")
+RECURRENT += ("granitemoehybrid", "xlstm", "minimax", "reformer")  # titles would see each other through their states
 LOADERS = {EncoderDecoder: AutoModelForSeq2SeqLM, DecoderOnly: AutoModelForCausalLM, MaskedEncoder: AutoModel}
 QUERY_VALUE = (
     {"q", "v"},
@@ -45,6 +47,8 @@ def family_of(settings: Any, name: str) -> type[LanguageModel]:
         raise KitError(
             f"{name} is a {kind}, which takes no position ids, so that titles cannot be packed behind a prompt"
         )
+    if kind in RECURRENT or getattr(settings, "alibi", False):
+        raise KitError(f"{name} is a {kind}, which is not all attention by position, so that titles cannot be packed")
     if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(settings, "is_decoder", False):
         return MaskedEncoder
     if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:

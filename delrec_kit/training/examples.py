@@ -1,7 +1,7 @@
 """Training examples of the three tasks, made from training sequences and the teacher's lists only.
 
 No function here is given a validation or a test case. Of their targets only this much is known: a user's own are never
-among the distractors of that user's examples, as they never are among those of the evaluation.
+among the distractors of that user's examples of TA and stage 2, as they never are among those of the evaluation.
 """
 
 from dataclasses import dataclass

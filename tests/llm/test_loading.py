@@ -55,7 +55,7 @@ def test_an_unreachable_model_is_said_in_one_line(name, monkeypatch):
     assert name in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("kind", ["bart", "bloom", "vit"])
+@pytest.mark.parametrize("kind", ["bart", "bloom", "vit", "lfm2", "recurrent_gemma"])
 def test_a_family_whose_titles_cannot_be_packed_is_refused_with_its_name(kind, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
     with pytest.raises(KitError, match=f"is a {kind}"):
