@@ -199,7 +199,7 @@ def test_running_again_skips_every_stage(produced):
 
 
 def test_recommendations_are_ranked_and_new(produced):
-    run = RunDirectory.open(produced)
+    run = produced
     split = pipeline.load_data(run).split
     history = [split.titles[i] for i in split.train[0][:3]]
     table = pipeline.recommend(run, history, top=5)
