@@ -30,7 +30,7 @@ def run(
     teacher: Annotated[str | None, typer.Option(help="sasrec, gru4rec or caser")] = None,
     seed: Annotated[str | None, typer.Option(help="of every random draw")] = None,
     run_dir: Annotated[Path | None, typer.Option(help="default: runs/DATASET-TEACHER-PROFILE-seedN")] = None,
-    stages: Annotated[str, typer.Option(help="numbers of the notebooks to run")] = ",".join(STAGES),
+    stages: Annotated[str, typer.Option(help="numbers of the notebooks to run, such as 03-05")] = ",".join(STAGES),
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="STAGE.FIELD=VALUE …", help="such as data.candidates=20")
     ] = None,
@@ -67,8 +67,10 @@ def report(
     for file in (csv, markdown):
         if file is not None and not file.absolute().parent.is_dir():
             raise KitError(f"no folder {file.absolute().parent} to write {file.name} in")
+        if file is not None and file.is_dir():
+            raise KitError(f"{file} is a folder; name a file to write the report in")
     for folder in run_dirs:
-        RunDirectory.open(folder)
+        RunDirectory.open(folder).require("evaluation")
     from delrec_kit.evaluation import report_table, report_text, write_report
 
     table = report_table(run_dirs)
@@ -100,8 +102,11 @@ def stage(
         raise KitError(f"unknown stage '{name}'{nearest(name, SHARED_STAGES)}")
     directory = RunDirectory.open(run_dir)
     from delrec_kit import pipeline
+    from delrec_kit.processes import is_main
 
     getattr(pipeline, SHARED_STAGES[name])(directory)
+    if is_main():
+        typer.echo(f"{name}: done, in {directory.folder(SHARED_STAGES[name].removesuffix('_stage'))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -158,10 +163,13 @@ def _say(message: str, code: int) -> int:
 
 
 def _numbers(stages: str) -> list[str]:
-    wanted = [number.strip().zfill(2) for number in stages.split(",") if number.strip()]
-    for number in wanted:
-        if number not in STAGES:
-            raise KitError(f"unknown stage '{number}' (known: {', '.join(STAGES)})")
+    wanted = []
+    for part in (part.strip() for part in stages.split(",") if part.strip()):
+        first, last = (number.strip().zfill(2) for number in (part.partition("-")[0], part.rpartition("-")[2]))
+        for number in (first, last):
+            if number not in STAGES:
+                raise KitError(f"unknown stage '{number}' (known: {', '.join(STAGES)}, or a range such as 03-05)")
+        wanted += [number for number in STAGES if first <= number <= last]
     if not wanted:
         raise KitError(f"--stages names no stage (known: {', '.join(STAGES)})")
     return [number for number in STAGES if number in wanted]

@@ -147,6 +147,10 @@ class KitConfig(StageConfig):
     def _fit_together(self) -> "KitConfig":
         if self.distill.h > self.teacher.top:
             raise ValueError(f"distill.h={self.distill.h} must be at most teacher.top={self.teacher.top}")
+        if self.distill.h >= self.data.candidates:
+            raise ValueError(f"distill.h={self.distill.h} must be below data.candidates={self.data.candidates}")
+        if not self.distill.weight_ta and not self.distill.weight_rps:
+            raise ValueError("distill.weight_ta and distill.weight_rps are both 0; stage 1 needs at least one task")
         if self.teacher.width % self.teacher.heads:
             raise ValueError(f"teacher.heads={self.teacher.heads} must divide teacher.width={self.teacher.width}")
         if self.finetune.adapter == "adalora" and self.finetune.init_r <= self.finetune.target_r:
@@ -161,7 +165,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "data": {"world_users": 120},
         "teacher": {"width": 16, "layers": 1, "epochs": 4, "prefixes": 1},
         "distill": {"examples": 40, "epochs": 1, "k": 4, "validations": 2, "valid_users": 16},
-        "finetune": {"examples": 40, "epochs": 1, "validations": 2, "valid_users": 16},
+        "finetune": {"examples": 240, "epochs": 1, "validations": 2, "valid_users": 64, "learning_rate": 2e-2},
         "evaluation": {"resamples": 200, "attention_users": 8},
     },
     "demo": {
@@ -213,6 +217,8 @@ def resolve(profile: str = "demo", overrides: Sequence[str] = (), **top: Any) ->
 
 def validated(values: Mapping[str, Any]) -> KitConfig:
     """A KitConfig from plain values; the first misfit becomes a KitError that names the key."""
+    if not isinstance(values, Mapping):
+        raise KitError(f"settings are a table of stages, not {type(values).__name__}")
     try:
         return KitConfig.model_validate(values)
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """Drives the numbered notebooks through papermill, one a stage, into ``RUN/notebooks/``.
 
-A notebook is executed under a temporary name and renamed when it ends, with its error in it if it failed. Papermill
+A notebook is executed under a temporary name and renamed when it ends; one that failed is kept, with its error in it,
+beside the last good copy. Papermill
 cannot resume (papermill#824): a notebook whose stage is done and whose source has not changed is skipped, and a stage
 that was cut off takes up its work from the run directory.
 """
@@ -83,7 +84,10 @@ def _stamp(run: RunDirectory, number: str) -> dict[str, str]:
 
 def _run_one(run: RunDirectory, number: str, profile: str, overrides: Sequence[str]) -> Path:
     source = source_of(number)
-    copy, draft = run.path / "notebooks" / source.name, run.path / "notebooks" / f".{source.stem}.running.ipynb"
+    folder = run.path / "notebooks"
+    copy, draft, failed = (folder / name for name in (
+        source.name, f".{source.stem}.running.ipynb", f"{source.stem}.failed.ipynb"
+    ))  # fmt: skip
     if is_current(run, number):
         print(f"{source.stem}: done before, skipped", flush=True)
         return copy
@@ -94,10 +98,11 @@ def _run_one(run: RunDirectory, number: str, profile: str, overrides: Sequence[s
     failure = _execute(source, draft, parameters)
     if failure is None and not run.is_done(STAGES[number]):
         failure = NotebookFailed(f"it ended before stage {number} ({STAGES[number]}) was done")
+    failed.unlink(missing_ok=True)
     if draft.is_file():
-        _finish(draft, copy, None if failure else stamp)
+        _finish(draft, failed if failure else copy, stamp)
     if failure is not None:
-        raise type(failure)(f"{failure} [{source.stem}; see {copy}]")
+        raise type(failure)(f"{failure} [{source.stem}; see {failed}]")
     print(f"{source.stem}: {time.monotonic() - started:.1f} s", flush=True)
     return copy
 
@@ -152,12 +157,11 @@ def _kernel_manager():
     return AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
 
 
-def _finish(draft: Path, copy: Path, stamp: dict[str, str] | None) -> None:
-    """Give the executed copy its name; without ``stamp`` it will be executed again next time."""
+def _finish(draft: Path, copy: Path, stamp: dict[str, str]) -> None:
+    """Give the executed copy its name."""
     notebook = json.loads(draft.read_text(encoding="utf-8"))
     notebook["metadata"].pop("widgets", None)  # GitHub refuses to show a notebook with them
-    if stamp:
-        notebook["metadata"]["delrec_kit"] = stamp
+    notebook["metadata"]["delrec_kit"] = stamp
     draft.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(draft, copy)
 

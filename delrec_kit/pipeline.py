@@ -18,7 +18,15 @@ from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt, load_llm, sc
 from delrec_kit.processes import device, main_only, wait, writing
 from delrec_kit.runs import RunDirectory, read_json, write_json
 from delrec_kit.teachers import load_teacher, top_items, train_stage
-from delrec_kit.training import ExampleWriter, Validation, distill, final_prompt, finetune, load_adapter
+from delrec_kit.training import (
+    ExampleWriter,
+    Validation,
+    check_lengths,
+    distill,
+    final_prompt,
+    finetune,
+    load_adapter,
+)
 
 ADAPTED = {"llm_finetuned": False, "delrec": True}  # method -> is P in the prompt?
 
@@ -33,7 +41,9 @@ def prepare_stage(run: RunDirectory) -> PreparedData:
     if not run.is_done("data"):
         with run.writing("data") as folder:
             prepare(run.config.data, run.config.seed).save(folder)
-    return load_data(run)
+    data = load_data(run)
+    check_lengths(data.split.train, run.config.distill)
+    return data
 
 
 def load_data(run: RunDirectory) -> PreparedData:
@@ -64,11 +74,12 @@ def example_prompts(run: RunDirectory, data: PreparedData, writer: PromptWriter)
     examples = _example_writer(run, data, writer)
     config, seed = run.config.distill, run.config.seed
     lists = pd.read_parquet(run.require("teacher") / "distillation.parquet")
-    made = {
-        "temporal analysis": examples.temporal_analysis(1, config, seed),
-        "recommendation pattern simulating": examples.pattern_simulating(lists, 1, config, seed),
-        "next item (stage 2)": examples.next_item(1, config.k, seed),
-    }
+    made = {}
+    if config.weight_ta:
+        made["temporal analysis"] = examples.temporal_analysis(1, config, seed)
+    if config.weight_rps:
+        made["recommendation pattern simulating"] = examples.pattern_simulating(lists, 1, config, seed)
+    made["next item (stage 2)"] = examples.next_item(1, config.k, seed)
     return [
         (task, writer.text(rows.prompts[0]), data.split.titles[rows.candidates[0][rows.targets[0].argmax()]])
         for task, rows in made.items()
@@ -98,8 +109,6 @@ def _distill(run: RunDirectory, folder: Path) -> None:
         tasks["ta"] = examples.temporal_analysis(count, config.distill, seed)
     if config.distill.weight_rps > 0:
         tasks["rps"] = examples.pattern_simulating(lists, count, config.distill, seed)
-    if not tasks:
-        raise KitError("distill.weight_ta and distill.weight_rps are both 0; stage 1 needs at least one task")
     measure = _measure(run, data, llm, writer, soft, config.distill)
     curve = distill(
         llm, writer, soft, tasks, measure, config.distill, seed, run.checkpoints("prompt"), config.llm.length_normalised
@@ -245,9 +254,11 @@ def recommend(run: RunDirectory, titles: Sequence[str], top: int = 10) -> pd.Dat
     run.require("adapter")
     data = load_data(run)
     history = Ragged.from_lists([[_item(data.split.titles, title) for title in titles]])
-    proposed = top_items(
-        load_teacher(run.folder("teacher")).scores(history), history, max(top, run.config.data.candidates)
-    )
+    scores = load_teacher(run.folder("teacher")).scores(history)
+    free = scores.shape[1] - 1 - len(set(history[0]))
+    if not free:
+        raise KitError("the history holds the whole catalogue; there is nothing left to recommend")
+    proposed = top_items(scores, history, min(max(top, run.config.data.candidates), free))
     llm, writer = open_llm(run, data)
     soft = _distilled_prompt(run, llm)
     load_adapter(llm, run.folder("adapter") / "delrec")
@@ -270,9 +281,16 @@ def _item(titles: Sequence[str], wanted: str) -> int:
     folded = {title.casefold(): item for item, title in reversed(list(enumerate(titles))) if item}
     item = folded.get(wanted.strip().casefold())
     if item is None:
-        near = [titles[folded[t]] for t in get_close_matches(wanted.casefold(), folded, n=3, cutoff=0.3)]
+        near = [titles[folded[title]] for title in _nearest_titles(wanted.casefold(), list(folded))]
         raise KitError(f"no title '{wanted}' in the catalogue; nearest: {', '.join(map(repr, near)) or 'none'}")
     return item
+
+
+def _nearest_titles(wanted: str, titles: Sequence[str]) -> list[str]:
+    """Up to three; who writes no year is matched without it."""
+    bare = [title.rpartition(" (")[0] or title for title in titles]
+    known = dict(zip(titles if "(" in wanted else bare, titles, strict=True))
+    return [known[match] for match in get_close_matches(wanted, known, n=3, cutoff=0.3)]
 
 
 def _distilled_prompt(run: RunDirectory, llm: LanguageModel) -> SoftPrompt:

@@ -114,7 +114,10 @@ class RunDirectory:
         if not self.is_done(stage):
             number = next(n for n, name in STAGES.items() if name == stage)
             state = "was made with other settings" if self.folder(stage).exists() else "has not been run"
-            raise KitError(f"{self.path.name}: stage {number} ({stage}) {state}; run notebook {number} first")
+            raise KitError(
+                f"{self.path.name}: stage {number} ({stage}) {state}; run notebook {number} first, or "
+                "python -m delrec_kit run with the settings of this run"
+            )
         return self.folder(stage)
 
     @contextmanager
@@ -147,7 +150,11 @@ class RunDirectory:
 
     def _marker(self, stage: str) -> dict:
         marker = self.folder(stage) / "done.json"
-        return read_json(marker) if marker.is_file() else {}
+        try:
+            content = read_json(marker)
+        except (OSError, ValueError):  # none, or damaged: not done
+            return {}
+        return content if isinstance(content, dict) else {}
 
 
 def _stored(path: Path) -> dict | None:

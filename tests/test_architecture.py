@@ -11,6 +11,7 @@ from delrec_kit.config import settable_keys
 PACKAGE = Path(delrec_kit.__file__).parent
 ROOMS = ["data", "evaluation", "teachers", "llm", "training", "interpret"]
 FREE = {"config": set(), "errors": set(), "processes": set(), "progress": set(), "style": set()} | {
+    "checkpoints": {"processes"},
     "inputs": {"config", "errors"},
     "locking": {"errors"},
     "runs": {"config", "errors", "inputs", "locking"},

@@ -60,7 +60,7 @@ def finished(folder, seed, right):
         ("run --llm ./t5", "no language-model folder ./t5"),
         ("run --seed one", "seed='one'"),
         ("run --seed -1", "seed=-1"),
-        ("run --stages 01,07", "unknown stage '07' (known: 01, 02, 03, 04, 05)"),
+        ("run --stages 01,07", "unknown stage '07' (known: 01, 02, 03, 04, 05,"),
         ("run --set distill.kk=3", "did you mean 'distill.k'?"),
         ("run --set distill.k=3 data.candidats=3", "did you mean 'data.candidates'?"),
         ("run --set distill.k=0", "greater than or equal to 1"),
@@ -175,6 +175,20 @@ def test_report_is_the_mean_and_spread_over_seeds(capsys):
     numbers = pd.read_csv("table.csv").set_index(["method", "metric"])
     assert numbers.loc[("delrec", "HR@1"), "mean"] == 0.5
     assert "0.500 ± 0.354" in Path("table.md").read_text(encoding="utf-8")
+
+
+def test_report_refuses_numbers_of_other_settings(capsys):
+    finished("s0", 0, 1)
+    RunDirectory.create("s0", resolve("demo", ["distill.k=3"]))
+    assert main(["report", "s0"]) == 2
+    assert "was made with other settings" in capsys.readouterr().err
+    assert main(["report", "s0", "--csv", "."]) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_ranges_of_stages(started):
+    main(["run", "--stages", "2-4,05"])
+    assert started[-1][3] == ["02", "03", "04", "05"]
 
 
 def test_report_refuses_a_folder_that_is_not_there(capsys):

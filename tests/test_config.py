@@ -56,6 +56,7 @@ def test_text_settings_stay_text():
         ("demo", "distill.h=9999", "distill.h=9999 must be at most teacher.top"),
         ("demo", "finetune.init_r=1", "finetune.init_r=1 must be above finetune.target_r"),
         ("demo", "teacher.heads=9999", "must divide teacher.width"),
+        ("demo", "data.candidates=5", "distill.h=5 must be below data.candidates=5"),
     ],
 )
 def test_a_misfit_is_one_line_that_names_the_key(profile, override, says):
@@ -70,6 +71,16 @@ def test_a_stored_config_with_a_foreign_key_is_refused():
     stored["distill"]["kk"] = 3
     with pytest.raises(KitError, match=r"unknown setting 'distill.kk'; did you mean 'distill.k'"):
         validated(stored)
+
+
+def test_stage_1_needs_a_task():
+    with pytest.raises(KitError, match="both 0; stage 1 needs at least one task"):
+        resolve("demo", ["distill.weight_ta=0", "distill.weight_rps=0"])
+
+
+def test_a_stored_config_that_is_no_table_is_refused():
+    with pytest.raises(KitError, match="not list"):
+        validated([])
 
 
 def test_settings_cannot_be_changed_in_place():

@@ -30,7 +30,18 @@ def checked_labels(frame: pd.DataFrame, rows: Table) -> tuple[pd.DataFrame, list
     _refuse(rows, frame, early, "this row marked '{value}' is earlier than what is known of the user before it")
     alone = target.to_numpy() & (before[user] == LONG_AGO)
     notices = [f"{alone.sum()} targets with nothing known before them left out"] if alone.any() else []
+    ahead = _trains_on_later(frame, user, time, target.to_numpy() & ~alone)
+    if ahead:
+        notices.append(f"{ahead} users have 'train' rows later than their own target: the training sees their future")
     return frame[~alone], notices
+
+
+def _trains_on_later(frame: pd.DataFrame, user: np.ndarray, time: np.ndarray, target: np.ndarray) -> int:
+    """Users with a training row after their first target."""
+    first = np.full(user.max(initial=-1) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, user[target], time[target])
+    trains = (frame["split"] == "train").to_numpy()
+    return len(np.unique(user[trains & (time > first[user])]))
 
 
 def _last_known(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.agreement import MEASURES
-from delrec_kit.style import HATCHES, PALETTE, label
+from delrec_kit.style import HATCHES, label, look
 
 KINDS = {"encoder": "encoder: the prompt reads itself", "cross": "decoder: titles read the prompt"}
 
@@ -59,8 +59,8 @@ def plot_agreement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         rows = table[table["measure"] == measure].set_index("variant").loc[variants]
         reach = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
         axis.barh(range(len(rows)), rows["value"], xerr=reach, capsize=3, color="white", edgecolor="black")
-        for bar, color, hatch in zip(axis.patches, PALETTE, HATCHES, strict=False):
-            bar.set(facecolor=color, hatch=hatch, alpha=0.75)
+        for bar, variant, hatch in zip(axis.patches, variants, HATCHES, strict=False):
+            bar.set(facecolor=look(variant)["color"], hatch=hatch, alpha=0.75)
         axis.set(xlabel=name)
         axis.set_yticks(range(len(rows)), [label(v) for v in variants])
         axis.invert_yaxis() if axis is axes[0] else None

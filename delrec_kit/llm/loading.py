@@ -37,6 +37,7 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     try:
         settings = AutoConfig.from_pretrained(source, revision=config.revision)
         family = family_of(settings, config.name)
+        _refuse_idle(config, family)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision)
         needed = memory.estimate(settings, LOADERS[family], config.quantization, dtype)
         free = memory.free(device)
@@ -75,9 +76,25 @@ def check_reachable(config: LlmConfig) -> None:
     """Raise KitError where ``load_llm`` could not find the model or would refuse its family; loads no weights."""
     _quiet()
     try:
-        family_of(AutoConfig.from_pretrained(_source(config), revision=config.revision), config.name)
+        _refuse_idle(
+            config, family_of(AutoConfig.from_pretrained(_source(config), revision=config.revision), config.name)
+        )
     except (OSError, ValueError) as error:
         raise KitError(_unloadable(config, error)) from error
+
+
+def _refuse_idle(config: LlmConfig, family: type[LanguageModel]) -> None:
+    """KitError for a setting that this family would not heed, so that no table is labelled with it."""
+    masked = family is MaskedEncoder
+    idle = [
+        ("verbalizer", masked and config.verbalizer != "title", "a masked encoder compares whole titles"),
+        ("length_normalised", masked and config.length_normalised, "a masked encoder has no likelihoods"),
+        ("chat", config.chat == "on" and family.task_type != "CAUSAL_LM", "only decoder-only models chat"),
+    ]
+    for name, given, why in idle:
+        if given:
+            default = LlmConfig.model_fields[name].default
+            raise KitError(f"llm.{name}={getattr(config, name)} does nothing for {config.name}: {why}; use {default}")
 
 
 def compute_dtype(config: LlmConfig, device: str) -> torch.dtype:

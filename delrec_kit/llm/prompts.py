@@ -58,6 +58,7 @@ class PromptWriter:
     extra: more templates by task; format: how the model wants its text, an encoder-decoder's by default; verbalizer:
     what is scored as the answer. "title" is the whole title; "index" the letter or number that the prompt puts before
     the candidate; "first_token" the title's first token, which many titles share: only to reproduce the authors' code.
+    notices: what is lost of the titles, counted.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class PromptWriter:
         same = self.format.gap == self.format.answer_gap
         answers = self.table if same else TitleTable.build(tokenizer, titles, self.format.eos, self.format.answer_gap)
         self.answers = answers.first_tokens() if verbalizer == "first_token" else answers
+        self.notices = self.answers.notices(titles)
         self.labels = Labels(tokenizer, self.format.answer_gap) if verbalizer == "index" else None
         self._separator = self._encode(TITLE_SEPARATOR.rstrip() if self.format.gap else TITLE_SEPARATOR)
         nouns = {name: getattr(domain, name) for name in NOUNS[:4]} | {"past_title": domain.past.capitalize()}

@@ -44,6 +44,17 @@ class TitleTable:
         """Each title cut to its first token, as the authors' code scores it: titles that share it are tied."""
         return TitleTable.of_rows([self[item][:1].tolist() for item in range(len(self.lengths))], None)
 
+    def notices(self, titles: Sequence[str]) -> list[str]:
+        """What is lost of the titles in this table, counted."""
+        texts = np.array(titles, dtype=object)
+        merged = (texts != texts[self.canonical]).sum()
+        cut = (self.lengths >= MAX_TITLE_TOKENS).sum()
+        found = [
+            (merged, "titles have the same tokens as another, different title; the model cannot tell them apart"),
+            (cut, f"titles are cut at {MAX_TITLE_TOKENS} tokens"),
+        ]
+        return [f"{count} of {len(titles) - 1} {what}" for count, what in found if count]
+
     def __getitem__(self, item: int) -> np.ndarray:
         return self.ids[item, : self.lengths[item]]
 

@@ -105,5 +105,5 @@ def _gain(metrics: Mapping[str, Any]) -> str:
     best = max(metrics["baselines"], key=lambda name: metrics["baselines"][name]["full"]["NDCG@10"])
     theirs = metrics["baselines"][best]["full"]["NDCG@10"]
     ours = metrics["full"]["NDCG@10"]
-    ratio = f"{ours / theirs:.1f} times " if theirs else ""
-    return f"The teacher's NDCG@10 is {ours:.3f}, {ratio}that of {label(best)} ({theirs:.3f})"
+    side = "above" if ours > theirs else "below" if ours < theirs else "equal to"
+    return f"The teacher's NDCG@10 is {ours:.3f}, {side} that of {label(best)} ({theirs:.3f})"

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging as transformers_logging
 
+from delrec_kit.checkpoints import last_checkpoint
 from delrec_kit.config import TeacherConfig
 from delrec_kit.data import Cases, Ragged, Split
 from delrec_kit.errors import KitError
@@ -88,6 +89,7 @@ def _train(
     epochs: int,
     validate: Validate | None,
 ) -> None:
+    transformers_logging.set_verbosity_error()  # it doubts the clock of every second file system
     torch.manual_seed(seed)
     model = MODELS[config.name](n_items, config)
     trainer = TeacherTrainer(
@@ -100,7 +102,7 @@ def _train(
     )
     for shown in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(shown)
-    last = get_last_checkpoint(str(folder / "steps")) if (folder / "steps").is_dir() else None
+    last = last_checkpoint(folder / "steps")
     if last:
         print(f"{what}: resuming after step {last.rpartition('-')[2]}", flush=True)
     trainer.train(resume_from_checkpoint=last)

@@ -2,7 +2,7 @@
 
 from delrec_kit.training.adapter import live_ranks, load_adapter
 from delrec_kit.training.distill import distill
-from delrec_kit.training.examples import Examples, ExampleWriter, final_prompt, teacher_targets
+from delrec_kit.training.examples import Examples, ExampleWriter, check_lengths, final_prompt, teacher_targets
 from delrec_kit.training.finetune import finetune
 from delrec_kit.training.plots import plot_curves
 from delrec_kit.training.validation import Validation
@@ -11,6 +11,7 @@ __all__ = [
     "ExampleWriter",
     "Examples",
     "Validation",
+    "check_lengths",
     "distill",
     "final_prompt",
     "finetune",

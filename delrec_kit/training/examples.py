@@ -67,7 +67,7 @@ class ExampleWriter:
         """
         rng = np.random.default_rng(seed)
         a = config.a
-        users, stops = self._draw(count, a + 3, rng)
+        users, stops = self._draw(count, shortest_for_ta(config), rng)
         sequences = [self.train[u][:n] for u, n in zip(users, stops, strict=True)]
         candidates, targets = self._with_distractors(users, np.array([s[-2] for s in sequences]), rng)
         prompts = []
@@ -90,10 +90,10 @@ class ExampleWriter:
         are R_1, the paper's; listwise ones are softmax(f(C) / T).
         """
         rng = np.random.default_rng(seed)
-        h = min(config.h, self.m - 1)
+        h = config.h
         chosen = lists.iloc[np.sort(rng.choice(len(lists), size=min(count, len(lists)), replace=False))]
-        tops = np.stack(chosen["top_items"])[:, : config.h]
-        items = np.concatenate([tops[:, :h], np.stack(chosen["other_items"])[:, : self.m - h]], axis=1)
+        tops = np.stack(chosen["top_items"])[:, :h]
+        items = np.concatenate([tops, np.stack(chosen["other_items"])[:, : self.m - h]], axis=1)
         scores = np.concatenate(
             [np.stack(chosen["top_scores"])[:, :h], np.stack(chosen["other_scores"])[:, : self.m - h]], axis=1
         )
@@ -115,7 +115,7 @@ class ExampleWriter:
         lengths = self.train.lengths
         pairs = np.maximum(lengths - shortest + 1, 0)
         if not pairs.sum():
-            raise KitError(f"no training sequence has {shortest} items; this task needs longer histories")
+            raise KitError(f"no training sequence has {shortest} items, of which an example needs as many")
         ends = pairs.cumsum()
         flat = rng.permutation(ends[-1])[:count]
         users = np.searchsorted(ends, flat, side="right")
@@ -126,6 +126,22 @@ class ExampleWriter:
         rows = np.concatenate([answers[:, None], others], axis=1)
         order = rng.permuted(np.tile(np.arange(self.m), (len(rows), 1)), axis=1)
         return np.take_along_axis(rows, order, 1), (order == 0).astype(np.float32)
+
+
+def shortest_for_ta(config: DistillConfig) -> int:
+    """Items that a sequence needs for temporal analysis: the worked example, one of history, the gap and the last."""
+    return config.a + 3
+
+
+def check_lengths(train: Ragged, config: DistillConfig) -> None:
+    """Raise KitError where the training sequences are too short for what stage 1 is set to do."""
+    longest, needed = max(train.lengths, default=0), shortest_for_ta(config)
+    if config.weight_ta and longest < needed:
+        raise KitError(
+            f"temporal analysis needs a training sequence of {needed} items (distill.a={config.a} and three), and the "
+            f"longest has {longest}; set distill.weight_ta=0"
+            + (f", or distill.a={longest - 3}" if longest >= 6 else "")
+        )
 
 
 def final_prompt(writer: PromptWriter, history: np.ndarray, candidates: np.ndarray, shown: int, k: int) -> Prompt:

@@ -1,6 +1,5 @@
 """transformers' Trainer, saving only what learns, validating through a callback of ours, printing plain lines."""
 
-import json
 import os
 import shutil
 import time
@@ -15,11 +14,12 @@ from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
-from transformers.trainer_utils import get_last_checkpoint
 
+from delrec_kit.checkpoints import last_checkpoint
 from delrec_kit.config import TrainConfig
 from delrec_kit.errors import KitError
 from delrec_kit.processes import main_only, wait
+from delrec_kit.runs import read_json, write_json
 from delrec_kit.training.task import CandidateRanker
 
 Measure = Callable[[], dict[str, float]]
@@ -108,7 +108,7 @@ class Lines(TrainerCallback):
         self.started = time.monotonic()
 
     def on_evaluate(self, args, state, control, metrics=None, **kwargs):
-        losses = [row["loss"] for row in state.log_history if "loss" in row]
+        losses = [row["loss"] for row in state.log_history if "loss" in row and row["step"] == state.global_step]
         train = f"loss {losses[-1]:.3f}, " if losses else ""
         valid = ", ".join(f"{n.removeprefix('eval_')} {v:.3f}" for n, v in metrics.items() if n.startswith("eval_"))
         seconds = time.monotonic() - self.started
@@ -182,7 +182,7 @@ def run_training(
     )
     trainer.remove_callback(PrinterCallback)
     before = _before_training(model, validate, checkpoints)
-    last = get_last_checkpoint(str(checkpoints))
+    last = last_checkpoint(checkpoints)
     if last and trainer.is_world_process_zero():
         print(f"{what}: resuming from step {last.rpartition('-')[2]}/{steps}")
     trainer.train(resume_from_checkpoint=last)
@@ -224,10 +224,10 @@ def _before_training(model: CandidateRanker, validate: Measure, checkpoints: Pat
         def keep() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             save_file({n: p.detach().cpu().contiguous() for n, p in model.trainable().items()}, folder / WEIGHTS)
-            record.write_text(json.dumps(metrics))
+            write_json(record, metrics)
 
         main_only(keep)
-    return json.loads(record.read_text())
+    return read_json(record)
 
 
 def _curve(before: dict[str, float], history: list[dict[str, float]]) -> pd.DataFrame:

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from delrec_kit.config import LlmConfig
+from delrec_kit.data import Domain
 from delrec_kit.errors import KitError
-from delrec_kit.llm import SoftPrompt, load_llm, memory_footprint
+from delrec_kit.llm import PromptWriter, SoftPrompt, check_reachable, load_llm, memory_footprint
 from delrec_kit.training.task import CandidateRanker, collate
 
 
@@ -79,3 +80,26 @@ def test_random_words_are_a_seed_apart_and_never_special(plain_llm):
     table = plain_llm.embeddings.weight
     rows = [int((table == v).all(1).nonzero()[0]) for v in first]
     assert not set(rows) & set(plain_llm.tokenizer.all_special_ids)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"verbalizer": "index"}, r"llm\.verbalizer=index does nothing .* use title"),
+        ({"length_normalised": True}, "has no likelihoods"),
+        ({"chat": "on"}, "only decoder-only models chat"),
+    ],
+)
+def test_a_setting_that_a_family_would_not_heed_is_refused(setting, says, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    for ask in (load_llm, check_reachable):
+        with pytest.raises(KitError, match=says):
+            ask(LlmConfig(name=str(tmp_path), **setting))
+
+
+def test_titles_that_the_tokenizer_cannot_tell_apart_are_counted(plain_llm):
+    titles = ["", "Red Moon", "Red Moon", "\u6771", "\u897f", "word " * 60]
+    told = PromptWriter(plain_llm.tokenizer, Domain(), titles).notices
+    assert told[0].startswith("1 of 5 titles have the same tokens as another")
+    assert told[1] == "1 of 5 titles are cut at 48 tokens"
+    assert PromptWriter(plain_llm.tokenizer, Domain(), titles[:3]).notices == []

@@ -114,16 +114,18 @@ def test_a_failure_is_one_line_and_its_notebook_is_kept(tmp_path, sources, capfd
     with pytest.raises(kind, match=says) as raised:
         go()
     assert "\n" not in str(raised.value)
-    assert str(run.path / "notebooks" / "01_data_prep.ipynb") in str(raised.value)
+    failed = run.path / "notebooks" / "01_data_prep.failed.ipynb"
+    assert str(failed) in str(raised.value)
     shown = capfd.readouterr()
     assert "Traceback" not in shown.out + shown.err
-    texts = [out.get("text") for c in executed(run)["cells"] for out in c.get("outputs", [])]
+    texts = [out.get("text") for c in json.loads(failed.read_text())["cells"] for out in c.get("outputs", [])]
     assert ["before\n"] in texts
     assert not run.is_done("data")
     assert not list(run.path.rglob(".*.draft")) + list(run.path.rglob(".*.running.ipynb"))
 
     sources(COMPLETE)
     go()
+    assert not failed.exists()
     assert not [o for c in executed(run)["cells"] for o in c.get("outputs", []) if o["output_type"] == "error"]
 
 

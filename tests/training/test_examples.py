@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.config import DataConfig, DistillConfig
+from delrec_kit.config import DataConfig, DistillConfig, TeacherConfig
 from delrec_kit.data import Ragged, prepare
 from delrec_kit.errors import KitError
 from delrec_kit.llm import PromptWriter
-from delrec_kit.training import ExampleWriter, teacher_targets
+from delrec_kit.teachers import Popularity, distillation_table
+from delrec_kit.training import ExampleWriter, check_lengths, teacher_targets
 
 M = 5
 TRAIN = Ragged.from_lists([[1, 2, 4, 5, 6, 7, 8, 9], [10, 11, 12, 13, 14, 15, 16], [4, 8]])
@@ -98,6 +101,11 @@ def test_listwise_targets_are_the_teachers_softmax(examples, lists):
 def test_too_short_histories_and_too_many_candidates_are_said(writer, examples, lists):
     with pytest.raises(KitError, match="no training sequence has 7 items"):
         ExampleWriter(writer, *2 * [Ragged.from_lists([[1, 2, 4]])], M, 3).temporal_analysis(9, DistillConfig(), 0)
+    with pytest.raises(KitError, match=r"needs a training sequence of 7 .* distill\.weight_ta=0$"):
+        check_lengths(Ragged.from_lists([[1, 2, 4]]), DistillConfig())
+    with pytest.raises(KitError, match=r"or distill\.a=3$"):
+        check_lengths(Ragged.from_lists([[1, 2, 4, 5, 6, 7]]), DistillConfig())
+    check_lengths(Ragged.from_lists([[1, 2, 4]]), DistillConfig(weight_ta=0))
     with pytest.raises(KitError, match=r"data\.candidates=12"):
         ExampleWriter(writer, TRAIN, TRAIN, 12, 3).pattern_simulating(lists, 2, DistillConfig(h=2), 0)
 
@@ -124,3 +132,23 @@ def test_no_validation_or_test_target_reaches_an_example(plain_llm):
         assert any(not held_out[u] & {*history, *candidates} for u in users)
         answers[users[0]] += 1
     assert min(answers.values()) > 0
+
+
+def test_other_targets_would_lead_to_the_same_lessons(plain_llm):
+    """Validation and test targets changed: the histories, gaps and teacher's answers of stage 1 are what they were."""
+    data = prepare(DataConfig(world_users=40, world_items=200), seed=0)
+    split, rng = data.split, np.random.default_rng(0)
+    elsewhere = lambda cases: replace(cases, target=rng.integers(1, 201, len(cases)))  # noqa: E731
+    other = replace(split, valid=elsewhere(split.valid), test=elsewhere(split.test))
+    writer = PromptWriter(plain_llm.tokenizer, data.domain, split.titles)
+    config = DistillConfig(k=2)
+    lessons = []
+    for s in (split, other):
+        examples = ExampleWriter(writer, s.train, s.consumed(), 15, 10)
+        lists = distillation_table(s, Popularity(s), TeacherConfig(), 0)
+        ta, rps = examples.temporal_analysis(500, config, 0), examples.pattern_simulating(lists, 500, config, 0)
+        shown = [[slot(p, writer.table, n) for n in ("example", "history", "last")] for p in ta.prompts]
+        lessons.append((shown, ta.candidates[ta.targets == 1], rps.candidates, rps.targets))
+    assert lessons[0][0] == lessons[1][0] and len(lessons[0][0]) > 100
+    for one, two in zip(lessons[0][1:], lessons[1][1:], strict=True):
+        np.testing.assert_array_equal(one, two)

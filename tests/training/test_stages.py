@@ -227,6 +227,9 @@ def test_stage_1_resumes_where_it_was_killed(plain_llm, writer, examples, lists,
     )
     with pytest.raises(Killed):
         run(killed_at(4, measure))
+    torn = tmp_path / "c2" / "checkpoint-99"  # as a kill in the middle of writing leaves it
+    torn.mkdir()
+    (torn / "trainer_state.json").write_text('{"global_step": 9')
     with torch.no_grad():
         soft.vectors.zero_()
     resumed, curve2 = run(measure)
