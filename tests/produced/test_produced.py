@@ -208,3 +208,11 @@ def test_recommendations_are_ranked_and_new(produced):
     assert not set(table["title"]) & set(history) and table["title"].is_unique
     with pytest.raises(KitError, match=re.escape(repr(history[0]))):
         pipeline.recommend(run, [history[0][:-1] + "x"], top=5)
+
+
+def test_fine_tuning_taught_something(produced):
+    """Cross-entropy of validation answers, in nats, at the best step against before training."""
+    curve = pd.read_csv(produced.folder("adapter") / "curve.csv")
+    for method, rows in curve.groupby("method"):
+        before = rows.loc[rows["step"] == 0, "valid_loss"].item()
+        assert rows["valid_loss"].min() < before - 0.2, method
