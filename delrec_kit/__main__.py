@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 
 @app.command(epilog="Settings for --set are the fields of delrec_kit/config.py; config.json in a run lists them all.")
 def run(
-    profile: Annotated[str, typer.Option(help="smoke, demo, cpu, colab-t4 or paper")] = "demo",
+    profile: Annotated[str, typer.Option(help="smoke, demo, cpu, minilm, colab-t4 or paper")] = "demo",
     dataset: Annotated[str | None, typer.Option(help="demo, ml-100k or custom")] = None,
     data_dir: Annotated[str | None, typer.Option(help="folder with the raw files")] = None,
     llm: Annotated[str | None, typer.Option(help="tiny, minilm, a hub id or a folder")] = None,

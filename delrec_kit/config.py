@@ -177,6 +177,12 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "distill": {"examples": 1000, "epochs": 1, "validations": 5, "valid_users": 128},
         "finetune": {"examples": 2000, "epochs": 1, "validations": 5, "valid_users": 128, "learning_rate": 1e-2},
     },
+    "minilm": {
+        "data": {"dataset": "ml-100k"},
+        "llm": {"name": "minilm"},
+        "distill": {"examples": 1000, "epochs": 1, "validations": 5, "valid_users": 256, "learning_rate": 2e-2},
+        "finetune": {"examples": 2000, "epochs": 1, "validations": 5, "valid_users": 256, "learning_rate": 1e-2},
+    },
     "colab-t4": {
         "data": {"dataset": "ml-100k"},
         "llm": {"name": "google/flan-t5-xl", "gradient_checkpointing": True},
