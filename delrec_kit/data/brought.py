@@ -46,7 +46,7 @@ def _trains_on_later(frame: pd.DataFrame, user: np.ndarray, time: np.ndarray, ta
 
 def _last_known(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """(rows,) user numbers, and (users,) the time of the last ``history`` row, else of the last ``train`` row."""
-    user, keys = pd.factorize(frame["user"])
+    user, keys = frame["user"].cat.codes.to_numpy(), frame["user"].cat.categories
     last = {}
     for name in ("history", "train"):
         chosen = (frame["split"] == name).to_numpy()

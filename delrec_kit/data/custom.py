@@ -23,5 +23,7 @@ def read_custom(data_dir: str | Path, domain: Domain = ITEMS) -> Interactions:
     interactions = TextFile(find_file(folder, names))
     items = TextFile(find_file(folder, ["items.csv"]))
     return validate(
-        interactions.read(("user", "item", "timestamp"), optional=("split",)), items.read(("item", "title")), domain
+        interactions.read(("user", "item", "timestamp"), ("split", "rating"), numbers=("timestamp",)),
+        items.read(("item", "title")),
+        domain,
     )

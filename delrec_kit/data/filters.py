@@ -1,9 +1,6 @@
-"""Leaving out users and items with too few interactions; every such step is counted."""
-
-from dataclasses import replace
+"""Leaving out users, items and interactions; every such step is counted."""
 
 import numpy as np
-import pandas as pd
 
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.errors import KitError
@@ -11,24 +8,17 @@ from delrec_kit.errors import KitError
 
 def drop_short_users(interactions: Interactions, minimum: int) -> Interactions:
     """Without the users of fewer than ``minimum`` interactions. Raises KitError if no user remains."""
-    frame = interactions.frame
-    user, keys = pd.factorize(frame["user"])
-    counts = np.bincount(user, minlength=len(keys))
+    counts = np.bincount(interactions.users)
     short = counts < minimum
     if short.all():
-        longest = counts.max() if len(counts) else 0
         raise KitError(
-            f"no user has {minimum} interactions or more (the most is {longest}); leave-one-out needs at least 3: "
-            "one to train on, one to validate, one to test"
+            f"no user has {minimum} interactions or more (the most is {counts.max(initial=0)}); leave-one-out needs at "
+            "least 3: one to train on, one to validate, one to test"
         )
     if not short.any():
         return interactions
     notice = f"{short.sum()} users with fewer than {minimum} interactions left out"
-    return replace(
-        interactions,
-        frame=frame[~short[user]].reset_index(drop=True),
-        notices=[*interactions.notices, notice],
-    )
+    return interactions.keep(~short[interactions.users], notice)
 
 
 def k_core(interactions: Interactions, core: int) -> Interactions:
@@ -37,25 +27,54 @@ def k_core(interactions: Interactions, core: int) -> Interactions:
     Users and items are dropped in turn until nothing changes; dropped items leave the catalogue too. 0 and 1 drop
     only catalogue items that nobody has. Raises KitError if nothing remains.
     """
-    frame = interactions.frame
-    user, users = pd.factorize(frame["user"])
-    item = interactions.titles.index.get_indexer(frame["item"])
-    keep = np.ones(len(frame), dtype=bool)
+    user, item = interactions.users, interactions.items
+    users, items = int(user.max()) + 1, len(interactions.titles)
+    rows = np.ones(len(user), dtype=bool)
+    left = len(rows)
     while True:
-        per_user = np.bincount(user[keep], minlength=len(users))
-        per_item = np.bincount(item[keep], minlength=len(interactions.titles))
-        still = keep & (per_user[user] >= core) & (per_item[item] >= core)
-        if still.sum() == keep.sum():
+        per_user, per_item = np.bincount(user[rows], minlength=users), np.bincount(item[rows], minlength=items)
+        rows &= (per_user >= core)[user]
+        rows &= (per_item >= core)[item]
+        if (now := int(rows.sum())) == left:
             break
-        keep = still
-    if not keep.any():
+        left = now
+    if not left:
         raise KitError(f"data.core={core} leaves no interactions; take a smaller number")
-    kept_items = per_item > 0
-    gone = (len(users) - (per_user > 0).sum(), (~kept_items).sum(), (~keep).sum())
+    kept = per_item > 0
+    gone = (users - (per_user > 0).sum(), (~kept).sum(), len(rows) - left)
     notice = f"{core}-core: {gone[0]} users, {gone[1]} items and {gone[2]} interactions left out"
-    return replace(
-        interactions,
-        frame=frame[keep].reset_index(drop=True),
-        titles=interactions.titles[kept_items],
-        notices=[*interactions.notices, notice],
-    )
+    return interactions.keep(rows, notice, kept)
+
+
+def above_rating(interactions: Interactions, threshold: float) -> Interactions:
+    """Only interactions rated ``threshold`` or higher. Raises KitError where there are no ratings, or none so high."""
+    if "rating" not in interactions.frame:
+        raise KitError(f"data.min_rating={threshold:g}, but this data has no ratings; set it to null")
+    high = interactions.frame["rating"].to_numpy() >= threshold
+    if not high.any():
+        raise KitError(f"data.min_rating={threshold:g} leaves no interactions; take a smaller number")
+    return interactions.keep(high, f"{(~high).sum()} interactions rated below {threshold:g} left out")
+
+
+def one_of_repeats(interactions: Interactions, which: str) -> Interactions:
+    """Of a user's interactions with the same item only the ``first`` or the ``last`` by time."""
+    code = interactions.users.astype(np.int64) * len(interactions.titles) + interactions.items
+    order = np.argsort(code, kind="stable")
+    again = code[order][1:] == code[order][:-1]
+    dropped = np.zeros(len(code), dtype=bool)
+    dropped[order] = np.append(False, again) if which == "first" else np.append(again, False)
+    if not dropped.any():
+        return interactions
+    return interactions.keep(~dropped, f"{dropped.sum()} choices of an item that the user had before or after left out")
+
+
+def last_of_each(interactions: Interactions, length: int) -> Interactions:
+    """Of each user only the last ``length`` interactions."""
+    user = interactions.users
+    counts = np.bincount(user)
+    from_end = counts.cumsum()[user] - np.arange(len(user))
+    kept = from_end <= length
+    if kept.all():
+        return interactions
+    notice = f"{(~kept).sum()} interactions of {(counts > length).sum()} users before their last {length} left out"
+    return interactions.keep(kept, notice)

@@ -1,6 +1,6 @@
 """The validated table that everything later trusts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -8,19 +8,20 @@ import pandas as pd
 from delrec_kit.data.brought import LABELS, checked_labels
 from delrec_kit.data.domain import Domain
 from delrec_kit.data.tables import Table, brief
+from delrec_kit.data.timestamps import seconds
 from delrec_kit.data.titles import clean_titles
 from delrec_kit.errors import nearest
-
-LATEST = 4_102_444_799  # seconds: the end of year 2099; pictures fail near year 9999
 
 
 @dataclass(frozen=True)
 class Interactions:
     """Who chose what, when, and what things are called.
 
-    frame: user (str), item (str), timestamp (int64, seconds since 1970) and, where the data brings a split, split;
-    users in order of first appearance, each user's rows by time, equal times in file order. titles: raw item id ->
-    cleaned title, in catalogue order, holding every item of the frame. notices: each clean-up with its count.
+    frame: user and item (categories, so that a row holds two numbers), timestamp (int64, seconds since 1970) and, where
+    the data brings them, split and rating; by user, each user's rows by time, equal times in file order. The categories
+    of user are in natural order ("u9" before "u10"), those of item are the index of titles. titles: raw item id ->
+    cleaned title, in natural order of the ids. So nothing but ties in time depends on the order of rows in a file.
+    notices: each clean-up with its count.
     """
 
     frame: pd.DataFrame
@@ -28,60 +29,96 @@ class Interactions:
     domain: Domain
     notices: list[str] = field(default_factory=list)
 
+    @property
+    def users(self) -> np.ndarray:
+        """(rows,) number of each row's user, an index into the categories."""
+        return self.frame["user"].cat.codes.to_numpy()
 
-def validate(rows: Table, catalogue: Table, domain: Domain) -> Interactions:
-    """Interactions from two tables of strings: user, item, timestamp[, split] and item, title.
+    @property
+    def items(self) -> np.ndarray:
+        """(rows,) place of each row's item in ``titles``."""
+        return self.frame["item"].cat.codes.to_numpy()
+
+    def keep(self, rows: np.ndarray, notice: str | None = None, items: np.ndarray | None = None) -> "Interactions":
+        """The ``rows`` that are true, and of the catalogue the ``items`` that are true; users without rows go."""
+        frame = self.frame.loc[rows].reset_index(drop=True) if not rows.all() else self.frame
+        frame = frame.assign(user=frame["user"].cat.remove_unused_categories())
+        titles = self.titles
+        if items is not None:
+            titles = titles[items]
+            frame["item"] = frame["item"].cat.set_categories(titles.index)
+        return replace(self, frame=frame, titles=titles, notices=[*self.notices, *([notice] if notice else [])])
+
+
+def validate(rows: Table, catalogue: Table, domain: Domain, untitled: str = "name") -> Interactions:
+    """Interactions from two tables: user, item, timestamp[, split, rating] and item, title.
 
     Counted clean-ups: titles (see ``clean_titles``), catalogue rows that repeat another, interactions that repeat
-    another in every column, interactions with items that the catalogue lacks.
-    Raises KitError with file, line and column for an empty id, a timestamp that is no whole number of seconds from 0
-    to the year 2099, an unknown split label, a row that stands under two labels, an item with two titles, or when
-    most interactions are with unknown items.
+    another in every column, interactions with items that the catalogue lacks, timestamps that are read as milliseconds
+    or dates. Items with an empty title are named after their id or, with ``untitled="drop"``, left out.
+    Raises KitError with file, line and column for an empty id, a timestamp that cannot be one, an unknown split label,
+    a row that stands under two labels, an item with two titles, or when most interactions are with unknown items.
     """
-    titles, notices = _titles(catalogue, domain)
-    frame = rows.frame
+    titles, notices = _titles(catalogue, domain, untitled)
     for column in ("user", "item"):
-        rows.refuse(frame[column] == "", column, "the id is empty")
-    frame = frame.assign(timestamp=_seconds(rows))
+        _refuse_ids(rows, column)
+    frame = rows.frame.copy(deep=False)
+    frame["timestamp"], found = seconds(rows)
+    notices += found
     if "split" in frame:
         frame["split"] = _labels(rows)
-    known, found = _known(rows, catalogue, titles)
+    if "rating" in frame:
+        frame["rating"] = _ratings(rows)
+    frame["item"], known, found = _known(rows, catalogue, titles)
     notices += found
-    frame = frame[known]
+    frame["user"] = frame["user"].cat.set_categories(natural_order(frame["user"].cat.categories))
+    frame = _by_user_and_time(frame if known.all() else frame[known])
     frame, found = _without_repeats(frame)
     notices += found
-    frame = _by_user_and_time(frame)
     if "split" in frame:
         frame, found = checked_labels(frame, rows)
         notices += found
-    return Interactions(frame.reset_index(drop=True), titles, domain, notices)
+    frame = frame.reset_index(drop=True)
+    frame["user"] = frame["user"].cat.remove_unused_categories()
+    return Interactions(frame, titles, domain, notices)
 
 
-def _titles(catalogue: Table, domain: Domain) -> tuple[pd.Series, list[str]]:
-    frame = catalogue.frame
-    catalogue.refuse(frame["item"] == "", "item", "the id is empty")
+def natural_order(keys: pd.Index) -> pd.Index:
+    """Shorter ids first, then by letters: "9" before "10", "u2" before "u10"."""
+    names = np.asarray(keys, dtype=object)
+    lengths = np.fromiter(map(len, names), np.int64, len(names))
+    by_letter = np.argsort(names.astype("U") if lengths.max(initial=0) < 40 else names, kind="stable")
+    return keys[by_letter[np.argsort(lengths[by_letter], kind="stable")]]
+
+
+def _refuse_ids(table: Table, column: str) -> None:
+    values = table.frame[column]
+    names = values.cat.categories
+    for wrong, what in (
+        (names == "", "the id is empty"),
+        (names.str.contains("\x00", regex=False), "the id holds a NUL byte; the file is damaged"),
+    ):
+        if wrong.any():
+            table.refuse(np.isin(values.cat.codes, np.flatnonzero(wrong)), column, what)
+
+
+def _titles(catalogue: Table, domain: Domain, untitled: str) -> tuple[pd.Series, list[str]]:
+    frame = catalogue.frame.astype("str")
+    _refuse_ids(catalogue, "item")
     repeated = frame.duplicated()
     clash = frame[~repeated].duplicated("item").reindex(frame.index, fill_value=False)
     catalogue.refuse(clash, "item", "item '{value}' already has another title; give each item one row")
-    titles, notices = clean_titles(frame[~repeated].set_index("item")["title"], domain)
-    if repeated.any():
-        notices.insert(0, f"{repeated.sum()} repeated catalogue rows dropped")
-    return titles, notices
-
-
-def _seconds(rows: Table) -> pd.Series:
-    text = rows.frame["timestamp"]
-    rows.refuse(text == "", "timestamp", "the timestamp is missing; write seconds since 1970")
-    number = pd.to_numeric(text, errors="coerce").astype("float64")
-    rows.refuse(~np.isfinite(number), "timestamp", "'{value}' is not a number; write seconds since 1970")
-    rows.refuse(number < 0, "timestamp", "{value} is negative; write seconds since 1970")
-    rows.refuse(number > LATEST, "timestamp", "{value} is after the year 2099; write seconds, not milliseconds")
-    rows.refuse(number % 1 != 0, "timestamp", "{value} is not a whole number of seconds")
-    return number.astype("int64")
+    raw = frame[~repeated].set_index("item")["title"]
+    notices = [f"{repeated.sum()} repeated catalogue rows dropped"] if repeated.any() else []
+    if untitled == "drop" and (empty := raw.str.strip() == "").any():
+        raw = raw[~empty]
+        notices.append(f"{empty.sum()} items without a title left out")
+    titles, found = clean_titles(raw.loc[natural_order(raw.index)], domain)
+    return titles, notices + found
 
 
 def _labels(rows: Table) -> pd.Series:
-    labels = rows.frame["split"].str.lower()
+    labels = rows.frame["split"].astype("str").str.lower()
     wrong = ~labels.isin(LABELS)
     if wrong.any():
         hint = nearest(labels[wrong].iloc[0], LABELS)
@@ -89,27 +126,61 @@ def _labels(rows: Table) -> pd.Series:
     return labels
 
 
-def _known(rows: Table, catalogue: Table, titles: pd.Series) -> tuple[np.ndarray, list[str]]:
-    known = rows.frame["item"].isin(titles.index).to_numpy()
+def _ratings(rows: Table) -> pd.Series:
+    values = rows.frame["rating"]
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        return values.astype("float32")
+    numbers = pd.to_numeric(values.cat.categories, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+    wrong = ~np.isfinite(numbers)
+    if wrong.any():
+        rows.refuse(np.isin(values.cat.codes, np.flatnonzero(wrong)), "rating", "'{value}' is not a number")
+    return pd.Series(numbers.astype("float32")[values.cat.codes], index=values.index)
+
+
+def _known(rows: Table, catalogue: Table, titles: pd.Series) -> tuple[pd.Series, np.ndarray, list[str]]:
+    """The item column in the catalogue's categories, which rows have one, and the count of the others."""
+    raw = rows.frame["item"]
+    item = raw.cat.set_categories(titles.index)
+    known = item.notna().to_numpy()
     unknown = int((~known).sum())
     if unknown * 2 > len(known):
+        example = str(raw.iloc[int((~known).argmax())])
         rows.refuse(
-            ~known, "item", f"'{{value}}' is not in {catalogue.file.path.name}, nor are most; do the ids match?"
+            ~known,
+            "item",
+            f"'{{value}}' is not in {catalogue.file.path.name}, nor are most; do the ids match?"
+            + _alike(example, titles.index),
         )
     if not unknown:
-        return known, []
+        return item, known, []
     row = int((~known).argmax())
-    example = f"the first is '{brief(rows.frame['item'].iloc[row])}' in line {rows.line(row)}"
-    return known, [f"{unknown} interactions with items that the catalogue lacks dropped ({example})"]
+    example = f"the first is '{brief(str(raw.iloc[row]))}' in line {rows.line(row)}"
+    hint = _alike(str(raw.iloc[row]), titles.index)
+    return item, known, [f"{unknown} interactions with items that the catalogue lacks dropped ({example}{hint})"]
+
+
+def _alike(key: str, known: pd.Index) -> str:
+    """A hint where an id is there in another spelling: "7.0" for "7", "b00x" for "B00X", "007" for "7"."""
+    for spelled in (key.removesuffix(".0"), key.upper(), key.lower(), key.lstrip("0")):
+        if spelled != key and spelled in known:
+            return f" The catalogue has '{brief(spelled)}'"
+    return ""
 
 
 def _without_repeats(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    repeated = frame.duplicated()
-    frame = frame[~repeated]
-    return frame, [f"{repeated.sum()} repeated rows dropped"] if repeated.any() else []
+    """``frame`` is sorted: only rows beside one of the same user and time can repeat another."""
+    user, time = frame["user"].cat.codes.to_numpy(), frame["timestamp"].to_numpy()
+    tied = (user[1:] == user[:-1]) & (time[1:] == time[:-1])
+    near = np.append(False, tied) | np.append(tied, False)
+    repeated = np.zeros(len(frame), dtype=bool)
+    repeated[near] = frame[near].duplicated().to_numpy()
+    if not repeated.any():
+        return frame, []
+    return frame[~repeated], [f"{repeated.sum()} repeated rows dropped"]
 
 
 def _by_user_and_time(frame: pd.DataFrame) -> pd.DataFrame:
     """Sorted, with the row of the file kept as index."""
-    user = pd.factorize(frame["user"])[0]
-    return frame.iloc[np.lexsort((frame["timestamp"], user))]
+    user, time = frame["user"].cat.codes.to_numpy(), frame["timestamp"].to_numpy()
+    later = (user[1:] > user[:-1]) | ((user[1:] == user[:-1]) & (time[1:] >= time[:-1]))
+    return frame if later.all() else frame.iloc[np.lexsort((time, user))]

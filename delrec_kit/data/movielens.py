@@ -32,7 +32,11 @@ def read_movielens(data_dir: str | Path | None = None) -> Interactions:
     ratings = TextFile(find_file(folder, ["u.data"]), ("user", "item", "rating", "timestamp"), "\t", quoted=False)
     path = find_file(folder, ["u.item"])
     films = TextFile(path, ("item", "title"), "|", quoted=False, encoding=_encoding(path))
-    return validate(ratings.read(("user", "item", "timestamp")), films.read(("item", "title")), FILMS)
+    return validate(
+        ratings.read(("user", "item", "rating", "timestamp"), numbers=("rating", "timestamp")),
+        films.read(("item", "title")),
+        FILMS,
+    )
 
 
 def download(cache: Path | None = None) -> Path:

@@ -34,7 +34,7 @@ def read_source(config: DataConfig, seed: int) -> "tuple[Interactions, World | N
 def true_probabilities(world: "World", split: Split, candidates: np.ndarray) -> np.ndarray:
     """(U, m) what the world gives each test candidate as the next item, over its whole catalogue."""
     place = world.interactions.titles.index.get_indexer(split.item_keys)  # -1 for padding, never asked for
-    person = {key: number for number, key in enumerate(world.interactions.frame["user"].unique())}
+    person = {key: number for number, key in enumerate(world.interactions.frame["user"].cat.categories)}
     rows = np.empty(candidates.shape)
     for row, (user, history) in enumerate(zip(split.test.user, split.test.history)):
         chances = world.next_distribution(person[split.user_keys[user]], place[history])

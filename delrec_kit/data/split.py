@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from delrec_kit.data.filters import drop_short_users
 from delrec_kit.data.interactions import Interactions
@@ -27,7 +26,7 @@ class Cases:
 
 @dataclass(frozen=True)
 class Split:
-    """Items are 1…N in catalogue order, 0 is padding; users are 0…U-1 in order of first appearance.
+    """Items are 1…N in catalogue order, 0 is padding; users are 0…U-1 in natural order of their ids.
 
     titles, item_keys: N+1 strings, the first empty; user_keys: U raw ids; train: U training sequences, oldest first,
     possibly empty. No validation or test target's occurrence stands in ``train``.
@@ -107,9 +106,8 @@ def brought_split(interactions: Interactions) -> Split:
 
 
 def _encode(interactions: Interactions) -> tuple[np.ndarray, list[str], np.ndarray]:
-    frame = interactions.frame
-    user, keys = pd.factorize(frame["user"])
-    return user.astype(np.int64), list(keys), interactions.titles.index.get_indexer(frame["item"]).astype(np.int64) + 1
+    keys = interactions.frame["user"].cat.categories.tolist()
+    return interactions.users.astype(np.int64), keys, interactions.items.astype(np.int64) + 1
 
 
 def _catalogue(interactions: Interactions) -> tuple[list[str], list[str]]:

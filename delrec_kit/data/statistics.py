@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from delrec_kit.data.interactions import Interactions
+from delrec_kit.data.ragged import sorted_unique
 from delrec_kit.data.split import Split
 
 BINS = 40
@@ -17,8 +18,10 @@ def describe(interactions: Interactions, split: Split) -> dict:
     ``repeated_choices``: interactions with an item that the user had before; ``duplicate_titles``: titles that more
     than one item bears.
     """
-    frame = interactions.frame.drop_duplicates(["user", "item", "timestamp"])
-    user, keys = pd.factorize(frame["user"])
+    frame, keys = interactions.frame, interactions.frame["user"].cat.categories
+    if "split" in frame:  # one row may stand under two labels
+        frame = frame.drop_duplicates(["user", "item", "timestamp"])
+    user, item = (frame[name].cat.codes.to_numpy() for name in ("user", "item"))
     time = frame["timestamp"].to_numpy()
     lengths = np.bincount(user, minlength=len(keys))
     neighbours = user[1:] == user[:-1]
@@ -28,7 +31,8 @@ def describe(interactions: Interactions, split: Split) -> dict:
     last_two = np.append(False, tied)[last][several]
     titles = interactions.titles
     counts = titles.value_counts()
-    used = frame["item"].nunique()
+    used = len(sorted_unique(item))
+    pairs = len(sorted_unique(user.astype(np.int64) * len(titles) + item))
     return {
         "users": len(keys),
         "items": len(titles),
@@ -40,7 +44,7 @@ def describe(interactions: Interactions, split: Split) -> dict:
         "days": float(np.ptp(time)) / 86400,
         "ties_in_time": float(tied.sum() / max(neighbours.sum(), 1)),
         "last_two_tie": float(last_two.mean()) if len(last_two) else 0.0,
-        "repeated_choices": int(frame.duplicated(["user", "item"]).sum()),
+        "repeated_choices": len(frame) - pairs,
         "duplicate_titles": int((counts > 1).sum()),
         "items_nobody_had": len(titles) - used,
         "training_users": int((split.train.lengths > 0).sum()),
@@ -74,13 +78,14 @@ def timeline(interactions: Interactions) -> pd.DataFrame:
     time = frame["timestamp"].to_numpy()
     edges = np.unique(np.linspace(time.min(), time.max() + 1, BINS + 1).astype(np.int64))
     span = np.searchsorted(edges, time, side="right") - 1
-    active = pd.DataFrame({"span": span, "user": frame["user"].to_numpy()}).groupby("span")["user"].nunique()
     spans = np.arange(len(edges) - 1)
+    pairs = sorted_unique(span * (len(frame["user"].cat.categories) + 1) + interactions.users)
+    active = np.bincount(pairs // (len(frame["user"].cat.categories) + 1), minlength=len(spans))
     return pd.DataFrame(
         {
             "start": pd.to_datetime(edges[:-1], unit="s"),
             "interactions": np.bincount(span, minlength=len(spans)),
-            "users": active.reindex(spans, fill_value=0).to_numpy(),
+            "users": active,
         }
     )
 

@@ -1,7 +1,7 @@
-"""Delimited text files, read as strings so that every complaint can name a file, a line and a column.
+"""Delimited text files, read column by column so that every complaint can name a file, a line and a column.
 
-The quick way reads by Arrow. Where that fails, or a value turns out wrong, the file is walked once more, slowly, by
-the csv module, which knows its lines.
+The quick way reads by Arrow, text as categories: each different value is kept once, and a row is a number. Where that
+fails, or a value turns out wrong, the file is walked once more, slowly, by the csv module, which knows its lines.
 """
 
 import csv
@@ -14,16 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from delrec_kit.errors import KitError, nearest
 
+BLOCK = 2**25  # bytes that Arrow parses at a time; a longer line cannot be read
+csv.field_size_limit(2**30)
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what bytes become that cannot be decoded
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 
@@ -74,19 +75,30 @@ class TextFile:
             except csv.Error as error:
                 raise KitError(f"{self.path}, line {line}: {error}; is a quotation mark left open?") from error
 
-    def read(self, wanted: tuple[str, ...], optional: tuple[str, ...] = ()) -> "Table":
-        """The columns ``wanted``, and those of ``optional`` that are there, stripped of outer blanks."""
+    def read(self, wanted: tuple[str, ...], optional: tuple[str, ...] = (), numbers: tuple[str, ...] = ()) -> "Table":
+        """The columns ``wanted``, and those of ``optional`` that are there, as categories without outer blanks.
+
+        Those of ``numbers`` whose every value is a whole number come as int64.
+        """
         columns = self._columns(wanted)
         chosen = [*wanted, *(name for name in optional if name in columns)]
         if self.encoding == "utf-8-sig":
-            frame = self._read_by_arrow(columns, chosen)
+            frame = self._read_by_arrow(columns, chosen, [name for name in numbers if name in chosen])
         else:
             rows = [fields for _, fields in self.rows()][self.names is None :]
             frame = pd.DataFrame(rows, columns=columns, dtype="str")[chosen]
-            frame = frame.apply(lambda column: column.str.strip())
+            frame = frame.apply(lambda column: trimmed(column.astype("category")))
         if not len(frame):
             raise KitError(f"{self.path} has a header and no rows")
-        return Table(self, frame)
+        table = Table(self, frame)
+        if self.quoted:
+            self._refuse_swallowed(table)
+        return table
+
+    def line(self, row: int) -> int:
+        """The line of the file on which a row (0 is the first after the header) begins."""
+        skip = 1 if self.names is None else 0
+        return next(islice(self.rows(), row + skip, None))[0]
 
     @contextmanager
     def _text(self) -> Iterator[IO[str]]:
@@ -126,48 +138,101 @@ class TextFile:
             )
         return [*names, *(f"column {i + 1}" for i in range(len(names), width))]
 
-    def _read_by_arrow(self, columns: list[str], chosen: list[str]) -> pd.DataFrame:
+    def _read_by_arrow(self, columns: list[str], chosen: list[str], numbers: list[str]) -> pd.DataFrame:
         try:
-            with self.open() as raw:
-                table = pyarrow.csv.read_csv(
-                    raw,
-                    pyarrow.csv.ReadOptions(column_names=columns),
-                    pyarrow.csv.ParseOptions(
-                        delimiter=self.delimiter,
-                        quote_char='"' if self.quoted else False,
-                        newlines_in_values=self.quoted,
-                    ),
-                    pyarrow.csv.ConvertOptions(
-                        include_columns=chosen, column_types=dict.fromkeys(chosen, pa.large_string())
-                    ),
-                )
+            table = self._arrow(columns, chosen, numbers)
         except (pa.ArrowInvalid, OSError, *DAMAGE) as error:
+            if numbers:  # not every value is a whole number: what is wrong with it is found in the text
+                return self._read_by_arrow(columns, chosen, [])
             for _ in self.rows():
                 pass
             raise KitError(f"{self.path} cannot be read: {str(error).splitlines()[0]}") from error
-        table = table.slice(1) if self.names is None else table
-        trimmed = {name: pc.utf8_trim_whitespace(table[name]) for name in chosen}
-        return pa.table(trimmed).to_pandas().astype("str")
+        taken = {}
+        for name in chosen:  # column by column, so that no two copies of the whole table lie in memory
+            place = table.column_names.index(name)
+            column = table.column(place).unify_dictionaries().to_pandas()
+            taken[name] = column if name in numbers else trimmed(column)
+            table = table.remove_column(place)
+        return pd.DataFrame(taken, copy=False)
+
+    def _arrow(self, columns: list[str], chosen: list[str], numbers: list[str]) -> pa.Table:
+        text = pa.dictionary(pa.int32(), pa.string())
+        quote = '"' if self.quoted else False
+        with self.open() as raw:
+            return pyarrow.csv.read_csv(
+                raw,
+                pyarrow.csv.ReadOptions(column_names=columns, block_size=BLOCK, skip_rows=self._header_lines()),
+                pyarrow.csv.ParseOptions(delimiter=self.delimiter, quote_char=quote, newlines_in_values=self.quoted),
+                pyarrow.csv.ConvertOptions(
+                    include_columns=chosen,
+                    column_types={name: pa.int64() if name in numbers else text for name in chosen},
+                    null_values=[],
+                    strings_can_be_null=False,
+                ),
+            )
+
+    def _header_lines(self) -> int:
+        """Lines of the file up to the end of the one that names the columns."""
+        if self.names is not None:
+            return 0
+        line, fields = next(self.rows())
+        return line + sum(field.count("\n") for field in fields)
+
+    def _refuse_swallowed(self, table: "Table") -> None:
+        """A quotation mark left open makes one value of many rows; such a value holds lines that look like rows."""
+        for name, column in table.frame.items():
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                names = column.cat.categories
+                several = np.flatnonzero(names.str.contains("\n", regex=False))
+                broken = [place for place in several if self._holds_rows(names[place], table.frame.shape[1])]
+                wrong = np.isin(column.cat.codes, broken)
+                table.refuse(wrong, name, "'{value}' holds whole lines of the table; is a quotation mark left open?")
+        # one left open in a column that is not read is only told by the end of the file
+        with self.open() as raw:
+            lines = sum(chunk.count(b"\n") for chunk in iter(lambda: raw.read(2**20), b""))
+        if lines > len(table.frame) + 1:
+            for _ in self.rows():
+                pass
+
+    def _holds_rows(self, value: str, width: int) -> bool:
+        return any(line.count(self.delimiter) >= width - 1 > 0 for line in value.split("\n")[1:])
+
+
+def trimmed(column: pd.Series) -> pd.Series:
+    """Categories without outer blanks; those that become equal become one."""
+    names = column.cat.categories.astype("str")
+    bare = names.str.strip()
+    if bare.equals(names):
+        return column.cat.rename_categories(names)
+    place, kept = pd.factorize(bare)
+    return pd.Series(pd.Categorical.from_codes(place[column.cat.codes], kept), index=column.index)
+
+
+class Located(Protocol):
+    """A file whose rows can be found again."""
+
+    path: Path
+
+    def line(self, row: int) -> int:
+        """The line of the file on which a row (0 is the first) begins."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A file's columns as strings, in file order."""
+    """A file's columns in file order: text as categories, whole numbers as int64."""
 
-    file: TextFile
+    file: Located
     frame: pd.DataFrame
 
     def line(self, row: int) -> int:
-        """The line of the file on which a row (0 is the first after the header) begins."""
-        skip = 1 if self.file.names is None else 0
-        return next(islice(self.file.rows(), row + skip, None))[0]
+        return self.file.line(row)
 
     def refuse(self, wrong: np.ndarray, column: str, what: str) -> None:
         """Raises KitError for the first row that is ``wrong``; ``{value}`` in ``what`` stands for its value."""
         if not (wrong := np.asarray(wrong)).any():
             return
         row = int(wrong.argmax())
-        value = brief(self.frame[column].iloc[row])
+        value = brief(str(self.frame[column].iloc[row]))
         more = f" ({wrong.sum()} rows in all)" if wrong.sum() > 1 else ""
         where = f"{self.file.path}, line {self.line(row)}, column '{column}'"
         raise KitError(f"{where}: {what.replace('{value}', value)}{more}")

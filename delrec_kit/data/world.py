@@ -83,9 +83,11 @@ def make_world(users: int, items: int, seed: int) -> World:
     empty = Interactions(pd.DataFrame(), pd.Series(dtype=str), Domain(), [])
     world = World(films, empty, popularity, habits, links, tastes)
     frame = _watch(world, users, rng)
-    keys = pd.Index([f"f{i + 1}" for i in range(items)], name="item")
+    keys = pd.Index([f"f{i + 1}" for i in range(items)], name="item", dtype="str")
     titles = pd.Series(films["title"].to_numpy(), index=keys, name="title")
-    frame["item"] = keys.to_numpy()[frame["item"]]
+    people = pd.Index([f"u{u + 1}" for u in range(users)], dtype="str")
+    frame["user"] = pd.Categorical.from_codes(frame["user"], people)
+    frame["item"] = pd.Categorical.from_codes(frame["item"], keys)
     notices = ["this is a made world: films, people and choices are synthetic"]
     return replace(world, interactions=Interactions(frame, titles, Domain(), notices))
 
@@ -110,5 +112,5 @@ def _watch(world: World, users: int, rng: np.random.Generator) -> pd.DataFrame:
     gaps = 1 + rng.exponential(4 * DAY, watched.shape).astype(np.int64)
     times = start + gaps.cumsum(1)
     inside = np.arange(watched.shape[1]) < lengths[:, None]
-    user = np.repeat([f"u{u + 1}" for u in range(users)], lengths)
+    user = np.repeat(np.arange(users), lengths)
     return pd.DataFrame({"user": user, "item": watched[inside], "timestamp": times[inside]})

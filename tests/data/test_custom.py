@@ -24,19 +24,19 @@ def refused(folder, *parts):
 def test_a_sound_folder(write):
     read = read_custom(write(HEADER + "b,1,5\na,2,9\nb,3,1\na,1,9\n", CATALOGUE))
     assert read.frame.to_dict("list") == {
-        "user": ["b", "b", "a", "a"],
-        "item": ["3", "1", "2", "1"],
-        "timestamp": [1, 5, 9, 9],
+        "user": ["a", "a", "b", "b"],
+        "item": ["2", "1", "3", "1"],
+        "timestamp": [9, 9, 1, 5],
     }
     assert read.titles.to_dict() == {"1": "One", "2": "Two", "3": "Three"}
     assert read.notices == [] and read.domain.noun == "item"
-    assert read.frame["timestamp"].dtype == "int64" and read.frame["user"].dtype == "str"
+    assert read.frame["timestamp"].dtype == "int64" and read.frame["user"].cat.categories.tolist() == ["a", "b"]
 
 
 def test_order_of_columns_extra_columns_crlf_and_bom(write):
     text = "\ufefftimestamp,rating,user,item\r\n5,1,b,1\r\n1,2,b,3\r\n"
     read = read_custom(write(text, "\ufeff" + CATALOGUE.replace("\n", "\r\n")))
-    assert read.frame.to_numpy().tolist() == [["b", "3", 1], ["b", "1", 5]]
+    assert read.frame.to_numpy().tolist() == [["b", "3", 1, 2.0], ["b", "1", 5, 1.0]]
     assert read.titles.tolist() == ["One", "Two", "Three"]
 
 

@@ -16,7 +16,7 @@ LOOSE = settings(max_examples=60)
 
 def by_user(rows):
     """What the specification says, in the plainest way: each user's rows by time, ties in file order."""
-    return {u: sorted((r for r in rows if r[0] == u), key=lambda r: r[2]) for u in dict.fromkeys(r[0] for r in rows)}
+    return {u: sorted((r for r in rows if r[0] == u), key=lambda r: r[2]) for u in sorted({r[0] for r in rows})}
 
 
 def items(rows):
