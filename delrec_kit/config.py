@@ -24,7 +24,15 @@ class DataConfig(StageConfig):
     dataset: Literal["demo", "ml-100k", "custom"] = "demo"
     data_dir: str | None = Field(None, description="folder with the raw files; None downloads ml-100k")
     candidates: Annotated[int, Field(ge=2)] = Field(15, description="m: size of the candidate set, answer included")
+    distractors: Literal["uniform", "popularity"] = Field("uniform", description="how the others are drawn")
+    split: Literal["auto", "leave-one-out", "temporal", "by-user"] = Field(
+        "auto", description="auto: the split that the data brings, else leave-one-out; the others are 8:1:1"
+    )
     core: CountOrNone = Field(0, description="k-core: drop users and items with fewer interactions; 0 keeps all")
+    min_rating: float | None = Field(None, description="leave out interactions rated lower; None keeps all")
+    repeats: Literal["keep", "first", "last"] = Field("keep", description="of a user's choices of the same item")
+    max_length: CountOrNone = Field(0, description="keep the last interactions of each user; 0 keeps all")
+    untitled: Literal["name", "drop"] = Field("name", description="items without a title: named by id, or left out")
     min_interactions: Annotated[int, Field(ge=3)] = Field(3, description="leave-one-out drops users with fewer")
     world_users: Count = Field(1000, description="demo only: users in the made world")
     world_items: Count = Field(360, description="demo only: films in the made world")
@@ -145,6 +153,8 @@ class KitConfig(StageConfig):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "KitConfig":
+        if 0 < self.data.max_length < 3:
+            raise ValueError(f"data.max_length={self.data.max_length} must be 0 or at least 3")
         if self.distill.h > self.teacher.top:
             raise ValueError(f"distill.h={self.distill.h} must be at most teacher.top={self.teacher.top}")
         if self.distill.h >= self.data.candidates:

@@ -8,7 +8,7 @@ from delrec_kit.data.interactions import Interactions, validate
 from delrec_kit.data.movielens import read_movielens
 from delrec_kit.data.prepared import PreparedData, prepare
 from delrec_kit.data.ragged import Ragged
-from delrec_kit.data.split import Cases, Split, brought_split, leave_one_out
+from delrec_kit.data.split import Cases, Split, brought_split, by_user, leave_one_out, temporal
 from delrec_kit.data.titles import clean_title
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Split",
     "answer_index",
     "brought_split",
+    "by_user",
     "clean_title",
     "draw_candidates",
     "draw_distractors",
@@ -29,5 +30,6 @@ __all__ = [
     "prepare",
     "read_custom",
     "read_movielens",
+    "temporal",
     "validate",
 ]

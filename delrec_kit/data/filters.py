@@ -56,6 +56,18 @@ def above_rating(interactions: Interactions, threshold: float) -> Interactions:
     return interactions.keep(high, f"{(~high).sum()} interactions rated below {threshold:g} left out")
 
 
+def with_titles(interactions: Interactions) -> Interactions:
+    """Without the items whose title is empty. Raises KitError if nothing remains."""
+    titled = ~interactions.titles.index.isin(list(interactions.untitled))
+    rows = titled[interactions.items]
+    if not rows.any():
+        raise KitError("no interaction is with an item that has a title; set data.untitled=name")
+    if titled.all():
+        return interactions
+    notice = f"{(~titled).sum()} items without a title and their {(~rows).sum()} interactions left out"
+    return interactions.keep(rows, notice, titled)
+
+
 def one_of_repeats(interactions: Interactions, which: str) -> Interactions:
     """Of a user's interactions with the same item only the ``first`` or the ``last`` by time."""
     code = interactions.users.astype(np.int64) * len(interactions.titles) + interactions.items

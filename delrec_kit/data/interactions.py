@@ -21,13 +21,14 @@ class Interactions:
     the data brings them, split and rating; by user, each user's rows by time, equal times in file order. The categories
     of user are in natural order ("u9" before "u10"), those of item are the index of titles. titles: raw item id ->
     cleaned title, in natural order of the ids. So nothing but ties in time depends on the order of rows in a file.
-    notices: each clean-up with its count.
+    notices: each clean-up with its count; untitled: raw ids of the items whose title was empty.
     """
 
     frame: pd.DataFrame
     titles: pd.Series
     domain: Domain
     notices: list[str] = field(default_factory=list)
+    untitled: frozenset[str] = frozenset()
 
     @property
     def users(self) -> np.ndarray:
@@ -50,16 +51,16 @@ class Interactions:
         return replace(self, frame=frame, titles=titles, notices=[*self.notices, *([notice] if notice else [])])
 
 
-def validate(rows: Table, catalogue: Table, domain: Domain, untitled: str = "name") -> Interactions:
+def validate(rows: Table, catalogue: Table, domain: Domain) -> Interactions:
     """Interactions from two tables: user, item, timestamp[, split, rating] and item, title.
 
     Counted clean-ups: titles (see ``clean_titles``), catalogue rows that repeat another, interactions that repeat
     another in every column, interactions with items that the catalogue lacks, timestamps that are read as milliseconds
-    or dates. Items with an empty title are named after their id or, with ``untitled="drop"``, left out.
+    or dates.
     Raises KitError with file, line and column for an empty id, a timestamp that cannot be one, an unknown split label,
     a row that stands under two labels, an item with two titles, or when most interactions are with unknown items.
     """
-    titles, notices = _titles(catalogue, domain, untitled)
+    titles, untitled, notices = _titles(catalogue, domain)
     for column in ("user", "item"):
         _refuse_ids(rows, column)
     frame = rows.frame.copy(deep=False)
@@ -80,7 +81,7 @@ def validate(rows: Table, catalogue: Table, domain: Domain, untitled: str = "nam
         notices += found
     frame = frame.reset_index(drop=True)
     frame["user"] = frame["user"].cat.remove_unused_categories()
-    return Interactions(frame, titles, domain, notices)
+    return Interactions(frame, titles, domain, notices, untitled)
 
 
 def natural_order(keys: pd.Index) -> pd.Index:
@@ -102,7 +103,7 @@ def _refuse_ids(table: Table, column: str) -> None:
             table.refuse(np.isin(values.cat.codes, np.flatnonzero(wrong)), column, what)
 
 
-def _titles(catalogue: Table, domain: Domain, untitled: str) -> tuple[pd.Series, list[str]]:
+def _titles(catalogue: Table, domain: Domain) -> tuple[pd.Series, frozenset[str], list[str]]:
     frame = catalogue.frame.astype("str")
     _refuse_ids(catalogue, "item")
     repeated = frame.duplicated()
@@ -110,11 +111,8 @@ def _titles(catalogue: Table, domain: Domain, untitled: str) -> tuple[pd.Series,
     catalogue.refuse(clash, "item", "item '{value}' already has another title; give each item one row")
     raw = frame[~repeated].set_index("item")["title"]
     notices = [f"{repeated.sum()} repeated catalogue rows dropped"] if repeated.any() else []
-    if untitled == "drop" and (empty := raw.str.strip() == "").any():
-        raw = raw[~empty]
-        notices.append(f"{empty.sum()} items without a title left out")
     titles, found = clean_titles(raw.loc[natural_order(raw.index)], domain)
-    return titles, notices + found
+    return titles, frozenset(raw.index[raw == ""]), notices + found
 
 
 def _labels(rows: Table) -> pd.Series:

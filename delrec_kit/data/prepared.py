@@ -1,6 +1,6 @@
 """Everything that later stages read of the data, and how it lies on disk."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,16 @@ import pyarrow.parquet as pq
 from delrec_kit.config import DataConfig
 from delrec_kit.data.candidates import draw_candidates
 from delrec_kit.data.domain import Domain
-from delrec_kit.data.filters import drop_short_users, k_core
+from delrec_kit.data.filters import above_rating, drop_short_users, k_core, last_of_each, one_of_repeats, with_titles
+from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.ragged import Ragged
 from delrec_kit.data.sources import read_source, true_probabilities
-from delrec_kit.data.split import Cases, Split, brought_split, leave_one_out
+from delrec_kit.data.split import Cases, Split, brought_split, by_user, leave_one_out, temporal
 from delrec_kit.data.statistics import describe, timeline
 from delrec_kit.errors import KitError
 from delrec_kit.runs import read_json, write_json
+
+FILTERS_OFF = {"core": 0, "min_rating": None, "repeats": "keep", "max_length": 0, "untitled": "name"}
 
 
 @dataclass(frozen=True)
@@ -83,21 +86,16 @@ class PreparedData:
 def prepare(config: DataConfig, seed: int) -> PreparedData:
     """Read or make the interactions, validate, filter, split, and draw the candidate sets from ``seed``.
 
-    A split that the data brings is taken as it is: ``core`` must be 0, and ``min_interactions`` is not applied.
-    Raises KitError for whatever is wrong with the settings or the files.
+    A split that the data brings is taken as it is, unless ``split`` asks for another: no filter may be set then, and
+    ``min_interactions`` is not applied. Raises KitError for whatever is wrong with the settings or the files.
     """
     interactions, world = read_source(config, seed)
-    if "split" in interactions.frame:
-        if config.core:
-            raise KitError(f"data.core={config.core} would break the split that the data brings; set it to 0")
-        split = brought_split(interactions)
-    else:
-        if config.core:
-            interactions = k_core(interactions, config.core)
-        interactions = drop_short_users(interactions, config.min_interactions)
-        split = leave_one_out(interactions, config.min_interactions)
-    valid = draw_candidates(split, split.valid, config.candidates, [seed, 1])
-    test = draw_candidates(split, split.test, config.candidates, [seed, 2])
+    interactions, split = _split(interactions, config, seed)
+    consumed = split.consumed()
+    valid, test = (
+        draw_candidates(split, cases, config.candidates, [seed, part], consumed, config.distractors)
+        for part, cases in ((1, split.valid), (2, split.test))
+    )
     return PreparedData(
         split,
         interactions.domain,
@@ -108,6 +106,36 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
         None if world is None else true_probabilities(world, split, test),
         timeline(interactions),
     )
+
+
+def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[Interactions, Split]:
+    if "split" in interactions.frame:
+        if config.split == "auto":
+            for name, idle in FILTERS_OFF.items():
+                if getattr(config, name) != idle:
+                    raise KitError(
+                        f"data.{name}={getattr(config, name)} would break the split that the data brings; set it to "
+                        f"{idle}, or data.split=leave-one-out to have another split"
+                    )
+            return interactions, brought_split(interactions)
+        frame = interactions.frame.drop(columns="split").drop_duplicates(ignore_index=True)
+        interactions = replace(interactions, frame=frame)
+    if config.untitled == "drop":
+        interactions = with_titles(interactions)
+    if config.min_rating is not None:
+        interactions = above_rating(interactions, config.min_rating)
+    if config.repeats != "keep":
+        interactions = one_of_repeats(interactions, config.repeats)
+    if config.core:
+        interactions = k_core(interactions, config.core)
+    interactions = drop_short_users(interactions, config.min_interactions)
+    if config.max_length:
+        interactions = last_of_each(interactions, config.max_length)
+    if config.split == "temporal":
+        return interactions, temporal(interactions)
+    if config.split == "by-user":
+        return interactions, by_user(interactions, seed)
+    return interactions, leave_one_out(interactions, config.min_interactions)
 
 
 def _table(path: Path) -> pa.Table:

@@ -45,6 +45,12 @@ class Ragged:
         return cls._of(array.flatten().to_numpy(zero_copy_only=False), lengths)
 
     @classmethod
+    def slices(cls, values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> "Ragged":
+        """Sequence i is ``values[starts[i] : starts[i] + lengths[i]]``; they may overlap."""
+        shift = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64), lengths)
+        return cls._of(values[shift + np.arange(lengths.sum())], lengths)
+
+    @classmethod
     def _of(cls, values: np.ndarray, lengths: np.ndarray) -> "Ragged":
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return cls(np.asarray(values, dtype=np.int64), offsets)
@@ -84,9 +90,7 @@ class Ragged:
         """The sequences at ``index`` (a list of positions or a mask), in that order."""
         index = np.asarray(index)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
-        lengths = self.lengths[index]
-        starts = np.repeat(self.offsets[index] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-        return self._of(self.values[starts + np.arange(lengths.sum())], lengths)
+        return self.slices(self.values, self.offsets[index], self.lengths[index])
 
     def drop_last(self, count: int) -> "Ragged":
         """Every sequence without its last ``count`` values; shorter ones become empty."""

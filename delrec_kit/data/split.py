@@ -10,10 +10,12 @@ from delrec_kit.data.ragged import Ragged, sorted_unique
 from delrec_kit.data.tables import brief
 from delrec_kit.errors import KitError
 
+BLOCK = 2**16  # users at a time
+
 
 @dataclass(frozen=True)
 class Cases:
-    """U evaluation cases: ``user`` (U,) index into the split's users, ``history`` U sequences oldest first,
+    """U evaluation cases: ``user`` (U,) index into the split's users, rising; ``history`` U sequences oldest first;
     ``target`` (U,) the item that came next."""
 
     user: np.ndarray
@@ -46,12 +48,19 @@ class Split:
 
     def consumed(self) -> Ragged:
         """For each user every item of its training sequence, histories and targets, each once, in rising order."""
-        parts = [(self.train.rows, self.train.values)]
-        for cases in (self.valid, self.test):
-            parts += [(cases.user[cases.history.rows], cases.history.values), (cases.user, cases.target)]
-        width = len(self.titles)
-        codes = sorted_unique(np.concatenate([user * width + item for user, item in parts]))
-        return Ragged.from_groups(codes // width, codes % width, len(self.user_keys))
+        users, width = len(self.user_keys), len(self.titles)
+        codes = [np.empty(0, np.int64)]
+        for start in range(0, users, BLOCK):  # bounds the memory
+            stop = min(start + BLOCK, users)
+            train = self.train.take(np.arange(start, stop))
+            parts = [(start + train.rows) * width + train.values]
+            for cases in (self.valid, self.test):
+                rows = np.arange(*np.searchsorted(cases.user, [start, stop]))
+                user, history = cases.user[rows], cases.history.take(rows)
+                parts += [user[history.rows] * width + history.values, user * width + cases.target[rows]]
+            codes.append(sorted_unique(np.concatenate(parts)))
+        codes = np.concatenate(codes)
+        return Ragged.from_groups(codes // width, codes % width, users)
 
 
 def leave_one_out(interactions: Interactions, min_interactions: int = 3) -> Split:
@@ -65,13 +74,54 @@ def leave_one_out(interactions: Interactions, min_interactions: int = 3) -> Spli
     sequences = Ragged.from_groups(user, item, len(user_keys))
     everyone = np.arange(len(user_keys))
     ends = sequences.offsets[1:]
+    train = sequences.drop_last(2)
     return Split(
         *_catalogue(interactions),
         user_keys,
-        train=sequences.drop_last(2),
-        valid=Cases(everyone, sequences.drop_last(2), sequences.values[ends - 2]),
+        train=train,
+        valid=Cases(everyone, train, sequences.values[ends - 2]),
         test=Cases(everyone.copy(), sequences.drop_last(1), sequences.values[ends - 1]),
     )
+
+
+def temporal(interactions: Interactions) -> Split:
+    """8:1:1 by time, the same two moments for all: nothing that trains is later than anything that is predicted.
+
+    Interactions before the first moment train. A user's first interaction between the moments validates, its first one
+    after the second tests, each with all that the user did before as history; what has no history is left out, and
+    users without a training sequence are cold. (Leave-one-out lets other users' later interactions train: arXiv
+    2010.11060.) Raises KitError where a part would be empty.
+    """
+    user, user_keys, item = _encode(interactions)
+    time = interactions.frame["timestamp"].to_numpy()
+    n = len(time)
+    first, second = np.partition(time, [n * 8 // 10, n * 9 // 10])[[n * 8 // 10, n * 9 // 10]]
+    offsets = np.concatenate([[0], np.bincount(user, minlength=len(user_keys)).cumsum()])
+    early = time < first
+    train = Ragged.from_groups(user[early], item[early], len(user_keys))
+    windows = ((time >= first) & (time < second), time >= second)
+    valid, test = (_first_in(window, user, item, offsets) for window in windows)
+    for part, size in (("training", len(train.values)), ("validation", len(valid)), ("test", len(test))):
+        if not size:
+            raise KitError(f"the temporal split leaves nothing for the {part}; take data.split=leave-one-out")
+    return Split(*_catalogue(interactions), user_keys, train, valid, test)
+
+
+def by_user(interactions: Interactions, seed: int) -> Split:
+    """8:1:1 by user: of each user in the last two parts the last item is predicted from all before it, and nothing of
+    them trains. Raises KitError for fewer than ten users."""
+    user, user_keys, item = _encode(drop_short_users(interactions, 3))
+    sequences, U = Ragged.from_groups(user, item, len(user_keys)), len(user_keys)
+    if U < 10:
+        raise KitError(f"a split 8:1:1 by user needs ten users, and there are {U}; take data.split=leave-one-out")
+    part = np.random.default_rng([seed, 3]).permutation(np.arange(U) * 10 // U)
+    valid, test = (
+        Cases(u, sequences.take(u).drop_last(1), sequences.values[sequences.offsets[u + 1] - 1])
+        for u in (np.flatnonzero(part == 8), np.flatnonzero(part == 9))
+    )
+    trains = part[sequences.rows] < 8
+    train = Ragged.from_groups(sequences.rows[trains], sequences.values[trains], U)
+    return Split(*_catalogue(interactions), user_keys, train, valid, test)
 
 
 def brought_split(interactions: Interactions) -> Split:
@@ -103,6 +153,15 @@ def brought_split(interactions: Interactions) -> Split:
         if not len(cases):
             raise KitError(f"no '{name}' row has anything known before it; mark earlier rows 'history' or 'train'")
     return Split(*_catalogue(interactions), user_keys, parts["train"], valid, test)
+
+
+def _first_in(window: np.ndarray, user: np.ndarray, item: np.ndarray, offsets: np.ndarray) -> Cases:
+    """Each user's first row that is true, if something precedes it; rows are by user and time."""
+    rows = np.flatnonzero(window)
+    rows = rows[np.append(True, user[rows][1:] != user[rows][:-1])] if len(rows) else rows
+    rows = rows[rows > offsets[user[rows]]]
+    users = user[rows]
+    return Cases(users, Ragged.slices(item, offsets[users], rows - offsets[users]), item[rows])
 
 
 def _encode(interactions: Interactions) -> tuple[np.ndarray, list[str], np.ndarray]:

@@ -1,0 +1,105 @@
+"""Preparing data against its size: time and memory of each step, beside loops over users as commonly written."""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+
+from delrec_kit.config import DataConfig
+from delrec_kit.data import draw_candidates, k_core, leave_one_out, read_custom
+from delrec_kit.data.filters import drop_short_users
+
+SIZES = (1_000_000, 5_000_000, 20_000_000, 50_000_000)
+LOOPED = 1_000_000  # rows up to which the loops are run
+COLUMNS = 16  # bytes a row: user and item of 4, timestamp of 8
+MIB = 2**20
+CORE, M = 5, 15
+
+
+def bench(sizes: tuple[int, ...] = SIZES) -> list[dict]:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for size in sizes:
+            write_rows(Path(folder), size)
+            for way in ("kit", "loops") if size <= LOOPED else ("kit",):
+                command = [sys.executable, "-m", "benchmarks.data", way, folder]
+                output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+                rows.append({"rows": size, "way": way, **json.loads(output.splitlines()[-1])})
+                print(rows[-1], flush=True)
+    return rows
+
+
+def write_rows(folder: Path, size: int) -> None:
+    """Users with geometric lengths of mean 25, items of Zipf's popularity, in random order of rows."""
+    rng = np.random.default_rng(0)
+    users, items = size // 25, max(1000, size // 500)
+    user = rng.integers(0, users, size, dtype=np.int32)
+    item = (items * rng.random(size) ** 3).astype(np.int32)
+    time_ = rng.integers(1_000_000_000, 1_600_000_000, size)
+    table = pa.table({"user": user, "item": item, "timestamp": time_})
+    pyarrow.csv.write_csv(table, folder / "interactions.csv")
+    titles = pa.table({"item": np.arange(items), "title": [f"Title {i}" for i in range(items)]})
+    pyarrow.csv.write_csv(titles, folder / "items.csv")
+
+
+def kit(folder: str) -> dict:
+    steps, started = {}, time.perf_counter()
+
+    def step(name: str) -> None:
+        nonlocal started
+        steps[f"{name}, s"] = round(time.perf_counter() - started, 1)
+        started = time.perf_counter()
+
+    interactions = read_custom(folder)
+    step("read and validate")
+    interactions = drop_short_users(k_core(interactions, CORE), 3)
+    step("5-core")
+    split = leave_one_out(interactions)
+    rows = len(interactions.frame)
+    del interactions
+    step("split")
+    consumed = split.consumed()
+    for part, cases in ((1, split.valid), (2, split.test)):
+        draw_candidates(split, cases, M, [0, part], consumed)
+    step("candidates")
+    return {**steps, "rows kept": rows}
+
+
+def loops(folder: str) -> dict:
+    """The same by one pandas group, and one set, a user."""
+    started = time.perf_counter()
+    frame = pd.read_csv(Path(folder) / "interactions.csv")
+    items = pd.read_csv(Path(folder) / "items.csv")["item"].to_numpy()
+    while True:
+        few = frame.groupby("user")["item"].transform("size").lt(CORE) | frame.groupby("item")["user"].transform(
+            "size"
+        ).lt(CORE)
+        if not few.any():
+            break
+        frame = frame[~few]
+    rng, kept = np.random.default_rng(0), 0
+    for _, own in frame.groupby("user"):
+        own = own.sort_values("timestamp", kind="stable")["item"].tolist()
+        kept += len(own)
+        free = np.setdiff1d(items, own)
+        for _answer in own[-2:]:
+            rng.choice(free, M - 1, replace=False)
+    return {"whole, s": round(time.perf_counter() - started, 1), "rows kept": kept}
+
+
+if __name__ == "__main__":
+    DataConfig()  # what is imported is no part of what is measured
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    begun = time.perf_counter()
+    result = {"kit": kit, "loops": loops}[sys.argv[1]](sys.argv[2])
+    result["whole, s"] = round(time.perf_counter() - begun, 1)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    print(json.dumps({**result, "peak above start, MB": round(grown / MIB)}))
