@@ -17,7 +17,7 @@ TITLES = {
     "scoring": "Scoring m candidates for a user (times faster than the peer; goals at m = 15: 8 over (a), 2 over (b))",
     "catalogue": "Scoring the whole catalogue (tiny T5 in 4-bit)",
     "training": "A training step over a peer on the same tokens",
-    "data": "Preparing data: 5-core, leave-one-out, candidates of 15, from a CSV file (made rows; 16 bytes a row in columns)",
+    "data": "Preparing data: 5-core, leave-one-out, candidates of 15, from CSV (made rows; 16 bytes a row in columns)",
     "gpu": "Stages on large shapes within a memory limit (small shapes where there is no GPU)",
 }
 
