@@ -86,6 +86,12 @@ class Ragged:
         """(total,) int64: which sequence each value belongs to."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
+    @property
+    def most_different(self) -> int:
+        """How many different values the sequence with the most of them has."""
+        width = int(self.values.max(initial=0)) + 1
+        return int(np.bincount(sorted_unique(self.rows * width + self.values) // width).max(initial=0))
+
     def take(self, index: np.ndarray) -> "Ragged":
         """The sequences at ``index`` (a list of positions or a mask), in that order."""
         index = np.asarray(index)

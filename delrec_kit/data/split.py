@@ -25,6 +25,9 @@ class Cases:
     def __len__(self) -> int:
         return len(self.user)
 
+    def take(self, rows: np.ndarray) -> "Cases":
+        return Cases(self.user[rows], self.history.take(rows), self.target[rows])
+
 
 @dataclass(frozen=True)
 class Split:

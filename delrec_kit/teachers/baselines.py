@@ -36,7 +36,9 @@ class Markov:
         self.prior = prior
 
     def scores(self, histories: Ragged, users: np.ndarray | None = None) -> np.ndarray:
-        last = np.array([history[-1] if len(history) else 0 for history in histories], dtype=np.int64)
+        last = np.zeros(len(histories), dtype=np.int64)
+        known = histories.lengths > 0
+        last[known] = histories.values[histories.offsets[1:][known] - 1]
         counts = self.follows[last].toarray()
         smoothed = counts + self.prior * self.share
         return _padded_out(smoothed / (counts.sum(axis=1, keepdims=True) + self.prior))

@@ -77,8 +77,10 @@ def draw_prefixes(train: Ragged, per_user: int, seed: int) -> tuple[np.ndarray, 
         users and lengths, both (rows,): the history is ``train[user][:length]``.
     """
     rng = np.random.default_rng(seed)
-    drawn = [np.sort(rng.choice(n, size=min(per_user, n), replace=False)) + 1 for n in train.lengths]
-    return np.repeat(np.arange(len(train)), [len(d) for d in drawn]), np.concatenate([np.empty(0, np.int64), *drawn])
+    users, place = train.rows, np.arange(len(train.values))
+    shuffled = np.lexsort((rng.random(len(users)), users))  # within each user
+    chosen = np.sort(shuffled[place - train.offsets[users] < per_user])
+    return users[chosen], chosen - train.offsets[users[chosen]] + 1
 
 
 def distillation_table(split: Split, scorer: Scorer, config: TeacherConfig, seed: int) -> pd.DataFrame:
@@ -93,7 +95,7 @@ def distillation_table(split: Split, scorer: Scorer, config: TeacherConfig, seed
         KitError: where a user's training sequence leaves fewer than two items of the catalogue.
     """
     users, lengths = draw_prefixes(split.train, config.prefixes, seed)
-    histories = Ragged.from_lists([split.train[u][:n] for u, n in zip(users, lengths)])
+    histories = Ragged.slices(split.train.values, split.train.offsets[users], lengths)
     sequences = split.train.take(users)
     top, others = _list_lengths(split, config)
     rng = np.random.default_rng([seed, 1])
@@ -110,7 +112,7 @@ def distillation_table(split: Split, scorer: Scorer, config: TeacherConfig, seed
 
 
 def _list_lengths(split: Split, config: TeacherConfig) -> tuple[int, int]:
-    free = split.n_items - max((len(np.unique(sequence)) for sequence in split.train), default=0)
+    free = split.n_items - split.train.most_different
     if free < 2:
         raise KitError(f"a training sequence holds all but {free} items of the catalogue; nothing is left to list")
     others = min(OTHERS, max(free - config.top, free // 2))

@@ -1,11 +1,14 @@
 """What every recommender of this room offers: scores of the whole catalogue for given histories."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
-from delrec_kit.data import Ragged
+from delrec_kit.data import Cases, Ragged
 from delrec_kit.evaluation import membership
+
+SCORES = 2**24  # at a time, which bounds the memory: 64 MB
 
 
 class Scorer(Protocol):
@@ -15,6 +18,17 @@ class Scorer(Protocol):
         ``users`` (B,) says whose histories they are, for scorers that depend on it.
         """
         ...
+
+
+def scored(scorer: Scorer, cases: Cases) -> Iterator[tuple[np.ndarray, Cases, np.ndarray]]:
+    """Rows of ``cases``, these cases, and their scores (rows, N+1) of the whole catalogue, part by part."""
+    start, size = 0, 256
+    while start < len(cases):
+        rows = np.arange(start, min(start + size, len(cases)))
+        part = cases.take(rows)
+        scores = scorer.scores(part.history, part.user)
+        yield rows, part, scores
+        start, size = start + size, max(1, SCORES // scores.shape[1])
 
 
 def top_items(scores: np.ndarray, exclude: Ragged, h: int) -> np.ndarray:

@@ -19,14 +19,14 @@ def windows(train: Ragged, length: int) -> np.ndarray:
     Returns:
         (windows, L+1) int64: columns 0…L-1 are read, columns 1…L are their targets.
     """
-    cuts = [
-        (max(begin, last - length), last + 1)
-        for begin, stop in zip(train.offsets[:-1].tolist(), train.offsets[1:].tolist())
-        for last in range(stop - 1, begin, -length)
-    ]
-    table = np.zeros((len(cuts), length + 1), dtype=np.int64)
-    for row, (start, stop) in enumerate(cuts):
-        table[row, : stop - start] = train.values[start:stop]
+    per_user = -(-np.maximum(train.lengths - 1, 0) // length)
+    user = np.repeat(np.arange(len(train)), per_user)
+    back = np.arange(len(user)) - np.repeat(per_user.cumsum() - per_user, per_user)  # 0 is the latest window
+    stop = train.offsets[user + 1] - back * length
+    start = np.maximum(train.offsets[user], stop - 1 - length)
+    table = np.zeros((len(user), length + 1), dtype=np.int64)
+    inside = np.arange(length + 1) < (stop - start)[:, None]
+    table[inside] = Ragged.slices(train.values, start, stop - start).values
     return table
 
 

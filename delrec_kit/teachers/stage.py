@@ -12,7 +12,7 @@ from delrec_kit.evaluation import expected_ranks, full_ranks, means
 from delrec_kit.runs import write_json
 from delrec_kit.teachers.baselines import Markov, Popularity
 from delrec_kit.teachers.crossfit import CrossFitted, distillation_table, fold_teachers
-from delrec_kit.teachers.scorer import Scorer, top_items
+from delrec_kit.teachers.scorer import Scorer, scored, top_items
 from delrec_kit.teachers.training import train_teacher
 
 
@@ -42,7 +42,8 @@ def train_stage(
     lists = distillation_table(split, cross_fitted, config, seed)
     lists.to_parquet(folder / "distillation.parquet", index=False)
     for name, cases, candidates in _case_sets(prepared):
-        case_table(teacher, cases, candidates, config.top).to_parquet(folder / f"{name}.parquet", index=False)
+        table = case_table(teacher, cases, candidates, config.top, split.n_items)
+        table.to_parquet(folder / f"{name}.parquet", index=False)
     _baseline_table(baselines, split.test, prepared.test_candidates).to_parquet(
         folder / "baselines.parquet", index=False
     )
@@ -63,21 +64,22 @@ def train_stage(
 
 def measure(scorer: Scorer, cases: Cases, candidates: np.ndarray) -> dict[str, dict[str, float]]:
     """Every metric over the whole catalogue (``full``, histories excluded) and among ``candidates`` (U, m)."""
-    scores = scorer.scores(cases.history, cases.user)
-    among = np.take_along_axis(scores, candidates, axis=1)
-    return {
-        "full": means(full_ranks(scores, cases.target, cases.history)),
-        "candidates": means(expected_ranks(among, answer_index(candidates, cases.target))),
-    }
+    full, among = [], []
+    for rows, part, scores in scored(scorer, cases):
+        full.append(full_ranks(scores, part.target, part.history))
+        among.append(np.take_along_axis(scores, candidates[rows], axis=1))
+    ranks = expected_ranks(np.concatenate(among), answer_index(candidates, cases.target))
+    return {"full": means(np.concatenate(full)), "candidates": means(ranks)}
 
 
-def case_table(scorer: Scorer, cases: Cases, candidates: np.ndarray, top: int) -> pd.DataFrame:
+def case_table(scorer: Scorer, cases: Cases, candidates: np.ndarray, top: int, n_items: int) -> pd.DataFrame:
     """One row an evaluation case: user, candidate_scores (m), top_items (history excluded, best first)."""
-    scores = scorer.scores(cases.history, cases.user)
-    free = scores.shape[1] - 1 - max((len(np.unique(history)) for history in cases.history), default=0)
-    best = top_items(scores, cases.history, min(top, free))
-    among = np.take_along_axis(scores, candidates, axis=1)
-    return pd.DataFrame({"user": cases.user, "candidate_scores": list(among), "top_items": list(best)})
+    top = min(top, n_items - cases.history.most_different)
+    among, best = [], []
+    for rows, part, scores in scored(scorer, cases):
+        among += list(np.take_along_axis(scores, candidates[rows], axis=1))
+        best += list(top_items(scores, part.history, top))
+    return pd.DataFrame({"user": cases.user, "candidate_scores": among, "top_items": best})
 
 
 def _case_sets(prepared: PreparedData) -> list[tuple[str, Cases, np.ndarray]]:
@@ -89,7 +91,9 @@ def _case_sets(prepared: PreparedData) -> list[tuple[str, Cases, np.ndarray]]:
 
 def _baseline_table(baselines: dict[str, Scorer], cases: Cases, candidates: np.ndarray) -> pd.DataFrame:
     columns = {
-        name: list(np.take_along_axis(scorer.scores(cases.history, cases.user), candidates, axis=1))
+        name: [
+            row for rows, _, table in scored(scorer, cases) for row in np.take_along_axis(table, candidates[rows], 1)
+        ]
         for name, scorer in baselines.items()
     }
     return pd.DataFrame({"user": cases.user, **columns})

@@ -21,6 +21,7 @@ from delrec_kit.errors import KitError
 from delrec_kit.evaluation import full_ranks, means
 from delrec_kit.progress import SECONDS_BETWEEN_LINES
 from delrec_kit.teachers.models import MODELS, SequentialModel
+from delrec_kit.teachers.scorer import scored
 from delrec_kit.teachers.sequences import Windows
 from delrec_kit.teachers.teacher import Teacher
 
@@ -54,7 +55,8 @@ def train_teacher(
 
 def catalogue_ranks(teacher: Teacher, cases: Cases) -> np.ndarray:
     """(U,) ranks of the targets in the whole catalogue, histories excluded."""
-    return full_ranks(teacher.scores(cases.history, cases.user), cases.target, cases.history)
+    parts = [full_ranks(scores, part.target, part.history) for _, part, scores in scored(teacher, cases)]
+    return np.concatenate(parts)
 
 
 def fit(

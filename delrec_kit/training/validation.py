@@ -22,8 +22,7 @@ class Validation:
     @classmethod
     def sample(cls, cases: Cases, candidates: np.ndarray, teacher: np.ndarray, users: int, seed: int) -> "Validation":
         chosen = np.sort(np.random.default_rng(seed).permutation(len(cases.user))[:users])
-        part = Cases(cases.user[chosen], cases.history.take(chosen), cases.target[chosen])
-        return cls(part, candidates[chosen], teacher[chosen])
+        return cls(cases.take(chosen), candidates[chosen], teacher[chosen])
 
     def measure(
         self,
