@@ -16,7 +16,7 @@ from delrec_kit.runs import STAGES, RunDirectory
 
 USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 SHARED_STAGES = {"distill": "prompt_stage", "finetune": "adapter_stage", "evaluate": "evaluation_stage"}
-MANY = {"--history", "--set"}  # options that take several values after one flag
+MANY = {"--columns", "--history", "--set"}  # options that take several values after one flag
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 
@@ -26,6 +26,9 @@ def run(
     profile: Annotated[str, typer.Option(help="smoke, demo, cpu, minilm, colab-t4 or paper")] = "demo",
     dataset: Annotated[str | None, typer.Option(help="demo, ml-100k or custom")] = None,
     data_dir: Annotated[str | None, typer.Option(help="folder with the raw files")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=THEIRS …", help="custom data: such as user=reviewer title=name")
+    ] = None,
     llm: Annotated[str | None, typer.Option(help="tiny, minilm, a hub id or a folder")] = None,
     teacher: Annotated[str | None, typer.Option(help="sasrec, gru4rec or caser")] = None,
     seed: Annotated[str | None, typer.Option(help="of every random draw")] = None,
@@ -38,6 +41,7 @@ def run(
     """Run the numbered notebooks; what is done for these settings is skipped."""
     flags = {"data.dataset": dataset, "data.data_dir": data_dir, "llm.name": llm, "teacher.name": teacher, "seed": seed}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None and key != "seed"]
+    overrides += _renamed(columns)
     overrides += [f"seed={seed}"] * (seed is not None) + (settings or [])
     numbers = _numbers(stages)
     config = resolve(profile, overrides)
@@ -160,6 +164,14 @@ def _usage(command, words: Sequence[str], error: Exception) -> str:
 def _say(message: str, code: int) -> int:
     typer.echo(f"error: {' '.join(message.split())}", err=True)
     return code
+
+
+def _renamed(columns: Sequence[str] | None) -> list[str]:
+    pairs = [text.partition("=")[::2] for text in columns or ()]
+    for ours, theirs in pairs:
+        if not theirs:
+            raise KitError(f"--columns takes name=theirs, such as user=reviewer, not '{ours}'")
+    return [f"data.columns={json.dumps(dict(pairs))}"] if pairs else []
 
 
 def _numbers(stages: str) -> list[str]:

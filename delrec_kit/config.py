@@ -1,5 +1,6 @@
 """Settings: one frozen pydantic model a stage, named profiles, and overrides such as ``distill.k=20``."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
@@ -23,6 +24,7 @@ class DataConfig(StageConfig):
 
     dataset: Literal["demo", "ml-100k", "custom"] = "demo"
     data_dir: str | None = Field(None, description="folder with the raw files; None downloads ml-100k")
+    columns: dict[str, str] = Field({}, description="custom only: what the files call user, item, timestamp, title …")
     candidates: Annotated[int, Field(ge=2)] = Field(15, description="m: size of the candidate set, answer included")
     distractors: Literal["uniform", "popularity"] = Field("uniform", description="how the others are drawn")
     split: Literal["auto", "leave-one-out", "temporal", "by-user"] = Field(
@@ -267,7 +269,7 @@ def _parsed(key: str, raw: str) -> Any:
     stage, _, field = key.partition(".")
     model = _stages().get(stage)
     textual = model and field in model.model_fields and str in _leaves(model.model_fields[field].annotation)
-    return raw if textual and value is not None and not isinstance(value, str) else value
+    return raw if textual and isinstance(value, int | float | datetime.date) else value
 
 
 def _leaves(annotation: Any) -> set[type]:

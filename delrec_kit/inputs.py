@@ -10,7 +10,7 @@ from delrec_kit.errors import KitError
 
 RAW_FILES = {
     "ml-100k": ("u.data", "u.item"),
-    "custom": ("interactions.csv", "interactions.csv.gz", "items.csv"),
+    "custom": tuple(f"{name}{end}" for name in ("interactions", "items") for end in (".csv", ".csv.gz", ".parquet")),
 }
 MODEL_SUFFIXES = (".json", ".model", ".safetensors")
 TINY = Path(__file__).parent / "llm" / "tiny"

@@ -1,29 +1,48 @@
-"""A folder of the user's own: interactions.csv[.gz] and items.csv."""
+"""A folder of the user's own: interactions and items, as CSV, CSV.gz or Parquet, under any column names."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from delrec_kit.data.domain import ITEMS, Domain
 from delrec_kit.data.files import find_file, find_folder
 from delrec_kit.data.interactions import Interactions, validate
-from delrec_kit.data.tables import TextFile
-from delrec_kit.errors import KitError
+from delrec_kit.data.parquet import ParquetFile
+from delrec_kit.data.tables import Table, TextFile
+from delrec_kit.errors import KitError, nearest
+
+ENDINGS = (".csv", ".csv.gz", ".parquet")
+ROWS, OPTIONAL, CATALOGUE = ("user", "item", "timestamp"), ("split", "rating"), ("item", "title")
 
 
-def read_custom(data_dir: str | Path, domain: Domain = ITEMS) -> Interactions:
-    """Read and validate ``interactions.csv`` (user, item, timestamp[, split]) and ``items.csv`` (item, title).
+def read_custom(data_dir: str | Path, domain: Domain = ITEMS, columns: Mapping[str, str] = {}) -> Interactions:
+    """Read and validate ``interactions`` (user, item, timestamp[, split, rating]) and ``items`` (item, title).
 
-    UTF-8, comma separated, a header line naming the columns in any order; other columns are not read; interactions may
-    be packed (``.csv.gz``). Ids are text: "1" and "01" differ. Raises KitError as ``validate`` does, and for files
-    that are missing, empty, damaged, not UTF-8, or there both packed and unpacked.
+    Each is a ``.csv``, ``.csv.gz`` or ``.parquet`` file. ``columns`` says what the file calls a column:
+    ``{"user": "reviewer"}``; the one for item goes for both files. Text is UTF-8, comma separated, a header line naming
+    the columns in any order; other columns are not read. Ids are text: "1" and "01" differ. Raises KitError as
+    ``validate`` does, and for files that are missing, empty, damaged, not UTF-8, or there twice.
     """
     folder = find_folder(data_dir)
-    names = ["interactions.csv", "interactions.csv.gz"]
-    if all((folder / name).is_file() for name in names):
-        raise KitError(f"{folder} holds both {names[0]} and {names[1]}; keep the one that is meant")
-    interactions = TextFile(find_file(folder, names))
-    items = TextFile(find_file(folder, ["items.csv"]))
-    return validate(
-        interactions.read(("user", "item", "timestamp"), ("split", "rating"), numbers=("timestamp",)),
-        items.read(("item", "title")),
-        domain,
-    )
+    for name in columns:
+        if name not in {*ROWS, *OPTIONAL, *CATALOGUE}:
+            raise KitError(f"data.columns: no column '{name}'{nearest(name, [*ROWS, *OPTIONAL, 'title'])}")
+    interactions = _read(_file(folder, "interactions"), columns, ROWS, OPTIONAL)
+    return validate(interactions, _read(_file(folder, "items"), columns, CATALOGUE), domain)
+
+
+def _file(folder: Path, stem: str) -> Path:
+    names = [stem + ending for ending in ENDINGS]
+    there = [name for name in names if (folder / name).is_file()]
+    if len(there) > 1:
+        raise KitError(f"{folder} holds both {there[0]} and {there[1]}; keep the one that is meant")
+    return find_file(folder, names)
+
+
+def _read(path: Path, called: Mapping[str, str], wanted: tuple[str, ...], optional: tuple[str, ...] = ()) -> Table:
+    """The table under the kit's own column names."""
+    theirs = {name: called.get(name, name) for name in (*wanted, *optional)}
+    file = ParquetFile(path) if path.suffix == ".parquet" else TextFile(path)
+    given = tuple(theirs[name] for name in optional)
+    table = file.read(tuple(theirs[name] for name in wanted), given, numbers=(theirs.get("timestamp", ""),))
+    ours = {there: name for name, there in theirs.items()}
+    return Table(file, table.frame.rename(columns=ours))

@@ -7,10 +7,18 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from delrec_kit.data.prepared import PreparedData
+from delrec_kit.data.split import Split
+from delrec_kit.data.statistics import one_case
 from delrec_kit.errors import KitError
 from delrec_kit.style import PALETTE
 
 BINS = 30
+ROLES = {
+    "training": (PALETTE[0], "o"),
+    "history": (PALETTE[8], "."),
+    "validation target": (PALETTE[4], "D"),
+    "test target": (PALETTE[1], "*"),
+}
 
 
 def plot_lengths(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
@@ -80,6 +88,39 @@ def plot_time(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
     ends = f"; {tied:.0%} of users end on a tie" if tied else ""
     axes[0].set_title(f"The busiest span holds {share:.0%} of all interactions{ends}")
     return figure, table
+
+
+def plot_split(data: PreparedData, users: int = 24) -> tuple[Figure, pd.DataFrame]:
+    """The end of some users' sequences, one line each: training, only known, validation and test target; table: line,
+    user, place (0 is the last known item, 1 the target), role."""
+    split, shown = data.split, 30
+    picked = np.unique(np.linspace(0, len(split.test) - 1, users).astype(int))
+    table = pd.DataFrame(
+        [
+            (line, split.user_keys[split.test.user[row]], place, role)
+            for line, row in enumerate(picked)
+            for place, role in _roles(split, row)[-shown:]
+        ],
+        columns=["line", "user", "place", "role"],
+    )
+    figure, axis = plt.subplots(figsize=(7.0, 4.2))
+    for (role, (colour, marker)), size in zip(ROLES.items(), (14, 14, 34, 44)):
+        part = table[table["role"] == role]
+        axis.scatter(part["place"], part["line"], c=colour, marker=marker, s=size, label=role)
+    trained = (table["role"] == "training").sum()
+    axis.set(
+        title=f"{trained} of the {len(table)} interactions shown train; no target does",
+        xlabel=f"{data.domain.plural} before (0 and less) and at the test target (1)",
+        ylabel="user",
+    )
+    axis.set_yticks([])
+    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=4)
+    return figure, table
+
+
+def _roles(split: Split, row: int) -> list[tuple[int, str]]:
+    roles = one_case(split, row)["role"].tolist()
+    return list(zip(range(2 - len(roles), 2), roles))
 
 
 def _width(table: pd.DataFrame) -> pd.Timedelta:

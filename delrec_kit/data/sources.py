@@ -22,7 +22,7 @@ def read_source(config: DataConfig, seed: int) -> "tuple[Interactions, World | N
     if config.dataset == "custom":
         if config.data_dir is None:
             raise KitError("the dataset custom needs data.data_dir: a folder with interactions.csv and items.csv")
-        return read_custom(config.data_dir), None
+        return read_custom(config.data_dir, columns=config.columns), None
     if config.data_dir is not None:
         raise KitError("the dataset demo reads no folder; choose ml-100k or custom, or leave data.data_dir out")
     from delrec_kit.data.world import make_world

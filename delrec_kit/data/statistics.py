@@ -15,6 +15,7 @@ def describe(interactions: Interactions, split: Split) -> dict:
 
     ``length`` are interactions a user; ``ties_in_time``: share of neighbouring interactions of a user that share a
     timestamp; ``last_two_tie``: share of users whose last two do, whose "last" item thus hangs on file order;
+    ``cold_users`` and ``cold_items``: test cases whose user, or whose target, no training sequence has;
     ``repeated_choices``: interactions with an item that the user had before; ``duplicate_titles``: titles that more
     than one item bears.
     """
@@ -51,6 +52,8 @@ def describe(interactions: Interactions, split: Split) -> dict:
         "training_interactions": len(split.train.values),
         "valid_cases": len(split.valid),
         "test_cases": len(split.test),
+        "cold_users": int((split.train.lengths[split.test.user] == 0).sum()),
+        "cold_items": int((~np.isin(split.test.target, split.train.values)).sum()),
     }
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 
+import pandas as pd
 import pytest
 
 from delrec_kit.data import read_custom
@@ -127,7 +128,11 @@ def test_missing_folders_and_files_name_what_is_near(write, tmp_path):
     refused(folder, "the nearest there is 'item.csv'")
     (folder / "mydata").mkdir()
     refused(folder / "mydat", "no data folder", "the nearest there is 'mydata'")
-    refused(folder / "mydata", "no file interactions.csv or interactions.csv.gz", "it holds no files")
+    refused(
+        folder / "mydata",
+        "no file interactions.csv or interactions.csv.gz or interactions.parquet",
+        "it holds no files",
+    )
     refused(folder / "item.csv", "is a file")
     refused(folder / "no" / "where", "no data folder")
     below = folder / "mydata" / "inner"
@@ -163,3 +168,28 @@ def test_titles_empty_equal_long_and_of_other_scripts_are_kept(write):
 def test_equal_times_keep_file_order(write):
     read = read_custom(write(HEADER + "a,3,7\nb,1,7\na,1,7\na,2,6\nb,3,7\n", CATALOGUE))
     assert read.frame["item"].tolist() == ["2", "3", "1", "1", "3"]
+
+
+def test_columns_under_other_names_and_parquet(write, tmp_path):
+    rows = {"uid": ["b", "a", "b"], "movie": [3, 2, 1], "when": pd.to_datetime([5, 9, 1], unit="s"), "stars": [1, 2, 3]}
+    write(None, "movie,name\n1,One\n2,Two\n3,Three\n")
+    pd.DataFrame(rows).to_parquet(tmp_path / "interactions.parquet")
+    called = {"user": "uid", "item": "movie", "timestamp": "when", "title": "name", "rating": "stars"}
+    read = read_custom(tmp_path, columns=called)
+    assert read.frame[["user", "item", "timestamp", "rating"]].to_numpy().tolist() == [
+        ["a", "2", 9, 2], ["b", "1", 1, 3], ["b", "3", 5, 1],
+    ]  # fmt: skip
+    assert read.titles.to_dict() == {"1": "One", "2": "Two", "3": "Three"}
+    refused_with = lambda columns, *parts: refused_columns(tmp_path, columns, *parts)  # noqa: E731
+    refused_with({**called, "user": "uidd"}, "interactions.parquet: no column 'uidd'", "did you mean 'uid'")
+    refused_with({**called, "usr": "uid"}, "data.columns: no column 'usr'", "did you mean 'user'")
+    (tmp_path / "interactions.parquet").write_bytes(b"PAR1 damaged")
+    refused_with(called, "interactions.parquet cannot be read")
+    pd.DataFrame({**rows, "uid": ["b", None, "a"]}).to_parquet(tmp_path / "interactions.parquet")
+    refused_with(called, "interactions.parquet, row 2, column 'uid': a value is missing")
+
+
+def refused_columns(folder, columns, *parts):
+    with pytest.raises(KitError) as caught:
+        read_custom(folder, columns=columns)
+    assert all(part in str(caught.value) for part in parts), str(caught.value)

@@ -13,7 +13,7 @@ def data(write):
     return prepare(DataConfig(dataset="custom", data_dir=str(folder), candidates=5), 0)
 
 
-@pytest.mark.parametrize("name", ["lengths", "popularity", "time"])
+@pytest.mark.parametrize("name", ["lengths", "popularity", "time", "split"])
 def test_a_figure_has_labels_and_its_numbers(data, name):
     figure, table = getattr(plots, f"plot_{name}")(data)
     lowest = figure.axes[-1]
@@ -26,6 +26,10 @@ def test_a_figure_has_labels_and_its_numbers(data, name):
         assert table["users"].sum() == len(data.split.consumed().values)
         assert (np.diff(table["users"]) <= 0).all() and table["rank"].tolist() == list(range(1, 31))
         assert table["title"].iloc[0] == f"Title {table['item'].iloc[0]}"
+    elif name == "split":
+        assert (table[table["role"] == "test target"]["place"] == 1).all()
+        assert (table[table["role"] == "validation target"]["place"] == 0).all()
+        assert table["role"].value_counts().to_dict() == {"training": 45, "validation target": 9, "test target": 9}
     else:
         assert table["interactions"].sum() == sum(range(3, 12))
 
