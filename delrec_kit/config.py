@@ -2,12 +2,14 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from delrec_kit.errors import KitError, nearest
+from delrec_kit.methods import ADAPTED, FROZEN
 
 Count = Annotated[int, Field(ge=1)]
 CountOrNone = Annotated[int, Field(ge=0)]
@@ -120,9 +122,21 @@ class DistillConfig(TrainConfig):
     weight_rps: Annotated[float, Field(ge=0)] = 1.0
 
 
+def _known_methods(names: tuple[str, ...], known: Sequence[str]) -> tuple[str, ...]:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no method '{name}'{nearest(name, known)}")
+    if len(set(names)) < len(names):
+        raise ValueError("a method stands there twice")
+    return names
+
+
 class FinetuneConfig(TrainConfig):
     """04, stage 2: P stays, the LLM learns by AdaLoRA."""
 
+    methods: Annotated[tuple[str, ...], AfterValidator(partial(_known_methods, known=ADAPTED))] = Field(
+        ("llm_finetuned", "delrec"), description="rows of delrec_kit/methods.py with an adapter, each trained by itself"
+    )
     learning_rate: Rate = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-6
     adapter: Literal["adalora", "lora", "none"] = "adalora"
@@ -136,6 +150,11 @@ class FinetuneConfig(TrainConfig):
 class EvaluationConfig(StageConfig):
     """05: test-set scoring, intervals and pictures."""
 
+    methods: Annotated[tuple[str, ...], AfterValidator(partial(_known_methods, known=FROZEN))] = Field(
+        ("llm_zero_shot", "llm_untrained_prompt", "llm_distilled_prompt"),
+        description="rows of delrec_kit/methods.py with the frozen language model",
+    )
+    fuse: bool = Field(True, description="add rows that weigh an adapted method and the teacher, fitted on validation")
     batch: Count = 32
     resamples: Count = Field(2000, description="bootstrap and randomisation resamples")
     attention_users: Count = Field(64, description="test users whose attention is averaged")

@@ -3,32 +3,25 @@
 import shutil
 from collections.abc import Sequence
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from delrec_kit.config import TrainConfig, resolve
+from delrec_kit.config import resolve
 from delrec_kit.data import PreparedData, Ragged, answer_index, prepare
 from delrec_kit.errors import KitError
-from delrec_kit.evaluation import compare, expected_ranks, write_comparison
+from delrec_kit.evaluation import PAIRS, Fusion, compare, context, expected_ranks, write_comparison
 from delrec_kit.interpret import agreement_table, attention_mass
-from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt, load_llm, score_candidates
-from delrec_kit.processes import device, main_only, wait, writing
+from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt, score_candidates
+from delrec_kit.methods import FUSED, GATED, METHODS
+from delrec_kit.processes import main_only, wait, writing
 from delrec_kit.runs import RunDirectory, read_json, write_json
 from delrec_kit.teachers import load_teacher, top_items, train_stage
-from delrec_kit.training import (
-    ExampleWriter,
-    Validation,
-    check_lengths,
-    distill,
-    final_prompt,
-    finetune,
-    load_adapter,
-)
+from delrec_kit.training import check_lengths, distill, finetune, load_adapter
+from delrec_kit.workbench import Workbench
 
-ADAPTED = {"llm_finetuned": False, "delrec": True}  # method -> is P in the prompt?
+OWN_PROMPT = "soft_prompt.safetensors"  # beside an adapter that learned together with its P
 
 
 def open_run(run_dir: str | Path, profile: str = "demo", overrides: Sequence[str] = ()) -> RunDirectory:
@@ -59,29 +52,24 @@ def teacher_stage(run: RunDirectory) -> dict:
     return read_json(run.require("teacher") / "metrics.json")
 
 
-def open_llm(run: RunDirectory, data: PreparedData) -> tuple[LanguageModel, PromptWriter]:
-    """The run's frozen language model, and what writes its prompts."""
-    llm = load_llm(run.config.llm, device())
-    writer = PromptWriter(
-        llm.tokenizer, data.domain, data.split.titles, format=llm.format, verbalizer=run.config.llm.verbalizer
-    )
-    llm.study(writer.table)
-    return llm, writer
+def workbench(run: RunDirectory) -> Workbench:
+    """Data, language model, prompts and examples of a run whose teacher is trained."""
+    run.require("teacher")
+    return Workbench(run, load_data(run))
 
 
-def example_prompts(run: RunDirectory, data: PreparedData, writer: PromptWriter) -> list[tuple[str, str, str]]:
+def example_prompts(bench: Workbench, writer: PromptWriter) -> list[tuple[str, str, str]]:
     """One training example of each task as (task, text of the prompt, title of the answer)."""
-    examples = _example_writer(run, data, writer)
-    config, seed = run.config.distill, run.config.seed
-    lists = pd.read_parquet(run.require("teacher") / "distillation.parquet")
-    made = {}
+    config, seed = bench.run.config.distill, bench.run.config.seed
+    examples, made = bench.example_writer(writer), {}
     if config.weight_ta:
         made["temporal analysis"] = examples.temporal_analysis(1, config, seed)
     if config.weight_rps:
-        made["recommendation pattern simulating"] = examples.pattern_simulating(lists, 1, config, seed)
+        made["recommendation pattern simulating"] = examples.pattern_simulating(bench.lists, 1, config, seed)
     made["next item (stage 2)"] = examples.next_item(1, config.k, seed)
+    titles = bench.data.split.titles
     return [
-        (task, writer.text(rows.prompts[0]), data.split.titles[rows.candidates[0][rows.targets[0].argmax()]])
+        (task, writer.text(rows.prompts[0]), titles[rows.candidates[0][rows.targets[0].argmax()]])
         for task, rows in made.items()
     ]
 
@@ -96,20 +84,17 @@ def prompt_stage(run: RunDirectory) -> pd.DataFrame:
 
 
 def _distill(run: RunDirectory, folder: Path) -> None:
-    config, seed = run.config, run.config.seed
-    data = load_data(run)
-    llm, writer = open_llm(run, data)
+    config, seed, bench = run.config, run.config.seed, workbench(run)
+    llm, writer = bench.open_llm()
     soft = SoftPrompt.untrained(llm, config.distill.k, seed).to(llm.device)
     soft.save(folder / "untrained.safetensors", llm)
-    examples = _example_writer(run, data, writer)
-    lists = pd.read_parquet(run.folder("teacher") / "distillation.parquet")
-    count = config.distill.examples
+    examples, count = bench.example_writer(writer), config.distill.examples
     tasks = {}
     if config.distill.weight_ta > 0:
         tasks["ta"] = examples.temporal_analysis(count, config.distill, seed)
     if config.distill.weight_rps > 0:
-        tasks["rps"] = examples.pattern_simulating(lists, count, config.distill, seed)
-    measure = _measure(run, data, llm, writer, soft, config.distill)
+        tasks["rps"] = examples.pattern_simulating(bench.lists, count, config.distill, seed)
+    measure = bench.measure(llm, writer, soft, METHODS["llm_distilled_prompt"], config.distill)
     curve = distill(
         llm, writer, soft, tasks, measure, config.distill, seed, run.checkpoints("prompt"), config.llm.length_normalised
     )
@@ -120,12 +105,12 @@ def _distill(run: RunDirectory, folder: Path) -> None:
 
 
 def adapter_stage(run: RunDirectory) -> pd.DataFrame:
-    """04: fine-tune by AdaLoRA, once without a soft prompt and once with the frozen P. Returns the learning curves."""
+    """04: fine-tune by AdaLoRA, each of ``finetune.methods`` by itself. Returns the learning curves."""
     run.require("prompt")
     if not _done(run, "adapter"):
         with writing(run, "adapter") as folder:
-            curves = {method: _finetune(run, method, folder) for method in ADAPTED}
-            table = pd.concat([curve.assign(method=method) for method, curve in curves.items()])
+            curves = {name: _finetune(run, name, folder) for name in run.config.finetune.methods}
+            table = pd.concat([curve.assign(method=name) for name, curve in curves.items()])
             table.to_csv(folder / "curve.csv", index=False)
     return pd.read_csv(run.require("adapter") / "curve.csv")
 
@@ -137,42 +122,57 @@ def _done(run: RunDirectory, stage: str) -> bool:
     return done
 
 
-def _finetune(run: RunDirectory, method: str, folder: Path) -> pd.DataFrame:
+def _finetune(run: RunDirectory, name: str, folder: Path) -> pd.DataFrame:
     """One adapter; a run that died after the first takes that one up from its checkpoint folder."""
-    config = run.config
-    finished = run.checkpoints("adapter") / f"{method}-finished"
+    config, method = run.config, METHODS[name]
+    finished = run.checkpoints("adapter") / f"{name}-finished"
     wait()
     if not finished.exists():
-        data = load_data(run)
-        llm, writer = open_llm(run, data)
-        soft = _distilled_prompt(run, llm) if ADAPTED[method] else None
-        draft = run.checkpoints("adapter") / f"{method}-draft"
-        examples = _example_writer(run, data, writer).next_item(
-            config.finetune.examples, soft.k if soft else 0, config.seed
-        )
+        bench = workbench(run)
+        llm, writer = bench.open_llm()
+        soft = bench.soft_prompt(method, llm)
+        draft = run.checkpoints("adapter") / f"{name}-draft"
+        examples = bench.lessons(writer).of(method, config.finetune.examples)
         curve, ranks = finetune(
             llm,
             writer,
             soft,
             examples,
-            _measure(run, data, llm, writer, soft, config.finetune),
+            bench.measure(llm, writer, soft, method, config.finetune),
             config.finetune,
             config.seed,
-            run.checkpoints("adapter") / method,
+            run.checkpoints("adapter") / name,
             draft,
-            f"stage 2, {method}",
+            f"stage 2, {name}",
             config.llm.length_normalised,
+            method.learns_prompt,
         )
         trainable = sum(p.numel() for n, p in llm.named_parameters() if ".lora_" in n)
+        trainable += soft.vectors.numel() if method.learns_prompt else 0
 
         def finish() -> None:
+            if method.learns_prompt:
+                soft.save(draft / OWN_PROMPT, llm)
             curve.to_csv(draft / "curve.csv", index=False)
             write_json(draft / "metrics.json", {"examples": len(examples), "trainable": trainable, "ranks": ranks})
             draft.rename(finished)
 
         main_only(finish)
-    shutil.copytree(finished, folder / method)
+    shutil.copytree(finished, folder / name)
     return pd.read_csv(finished / "curve.csv")
+
+
+def open_method(bench: Workbench, name: str) -> tuple[LanguageModel, PromptWriter, SoftPrompt | None]:
+    """The language model as the method ``name`` has it, with its adapter and its P."""
+    method = METHODS[name]
+    llm, writer = bench.open_llm()
+    soft = bench.soft_prompt(method, llm)
+    if method.lessons:
+        folder = bench.run.require("adapter") / name
+        if method.learns_prompt:
+            soft = SoftPrompt.load(folder / OWN_PROMPT, llm).requires_grad_(False)
+        load_adapter(llm, folder)
+    return llm, writer, soft
 
 
 def evaluation_stage(run: RunDirectory) -> dict:
@@ -185,12 +185,17 @@ def evaluation_stage(run: RunDirectory) -> dict:
 
 
 def _evaluate(run: RunDirectory, folder: Path) -> None:
-    config, data = run.config, load_data(run)
-    scores = {**_baseline_scores(run, data), **_llm_scores(run, data, folder)}
+    config, bench = run.config, workbench(run)
+    data = bench.data
+    cases, candidates = bench.cases("test")
+    answer = answer_index(candidates, cases.target)
+    scores = _baseline_scores(run)
+    ours = _llm_scores(bench, folder)
+    scores |= {name: of["test"] for name, of in ours.items()}
+    fused, weights = _fused(bench, ours)
+    scores |= fused
     if data.oracle is not None:
         scores["oracle"] = data.oracle
-    cases, candidates = data.split.test, data.test_candidates
-    answer = answer_index(candidates, cases.target)
     ranks = {method: expected_ranks(values, answer) for method, values in scores.items()}
     users = [data.split.user_keys[u] for u in cases.user]
     pd.DataFrame({"user": users, **{method: list(v) for method, v in scores.items()}}).to_parquet(
@@ -202,15 +207,42 @@ def _evaluate(run: RunDirectory, folder: Path) -> None:
         m=candidates.shape[1],
         seed=config.seed,
         resamples=config.evaluation.resamples,
+        pairs=[*PAIRS, *((name, name.partition("+")[2].partition("_")[0]) for name in fused)],
     )
     write_comparison(folder, comparison, ranks, users)
-    variants = {method: v for method, v in scores.items() if method.startswith("llm_") or method == "delrec"}
+    write_json(folder / "fusion.json", weights)
+    costs(run).to_csv(folder / "costs.csv", index=False)
+    variants = {method: scores[method] for method in ours}
     agreement_table(variants, scores["teacher"], config.distill.h, config.evaluation.resamples, config.seed).to_csv(
         folder / "agreement.csv", index=False
     )
 
 
-def _baseline_scores(run: RunDirectory, data: PreparedData) -> dict[str, np.ndarray]:
+def costs(run: RunDirectory) -> pd.DataFrame:
+    """What each method of the language model learned, so that a comparison can be fair: method, prompt, trainable
+    (numbers that learned, P's included), teacher_examples (labelled by the teacher or masked), true_labels."""
+    prompt, k_numbers = read_json(run.require("prompt") / "metrics.json"), 0
+    taught, rows = sum(prompt["examples"].values()), []
+    for name in (*run.config.evaluation.methods, *run.config.finetune.methods):
+        method = METHODS[name]
+        k_numbers = prompt["trainable"] if method.prompt == "distilled" else 0
+        own = read_json(run.folder("adapter") / name / "metrics.json") if method.lessons else {}
+        labels = run.config.finetune.examples if "next_item" in method.lessons else 0
+        labels = min(labels, own.get("examples", 0))
+        from_teacher = own.get("examples", 0) - labels if len(method.lessons) > 1 else 0
+        rows.append(
+            {
+                "method": name,
+                "prompt": method.prompt,
+                "trainable": own.get("trainable", 0) + k_numbers,
+                "teacher_examples": from_teacher + (taught if method.prompt == "distilled" else 0),
+                "true_labels": labels,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _baseline_scores(run: RunDirectory) -> dict[str, np.ndarray]:
     baselines = pd.read_parquet(run.folder("teacher") / "baselines.parquet")
     teacher = pd.read_parquet(run.folder("teacher") / "test.parquet")
     return {
@@ -220,29 +252,45 @@ def _baseline_scores(run: RunDirectory, data: PreparedData) -> dict[str, np.ndar
     }
 
 
-def _llm_scores(run: RunDirectory, data: PreparedData, folder: Path) -> dict[str, np.ndarray]:
-    """Scores (U, m) of the test candidates by each variant of the language model; attention of the distilled one."""
-    llm, writer = open_llm(run, data)
-    distilled = _distilled_prompt(run, llm)
-    untrained = SoftPrompt.load(run.folder("prompt") / "untrained.safetensors", llm)
-    scores = {
-        method: _score_test(run, data, llm, writer, soft, method)
-        for method, soft in (
-            ("llm_zero_shot", None),
-            ("llm_untrained_prompt", untrained),
-            ("llm_distilled_prompt", distilled),
-        )
-    }
-    looked = slice(run.config.evaluation.attention_users)
-    prompts = _test_prompts(run, data, writer, distilled)[looked]
-    attention_mass(llm, writer, prompts, data.test_candidates[looked], distilled).to_csv(
-        folder / "attention.csv", index=False
-    )
-    for method, with_prompt in ADAPTED.items():
-        llm, writer = open_llm(run, data)
-        load_adapter(llm, run.folder("adapter") / method)
-        scores[method] = _score_test(run, data, llm, writer, distilled if with_prompt else None, method)
+def _llm_scores(bench: Workbench, folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Scores (U, m) of the test candidates by each method, of those with an adapter also of the validation candidates;
+    attention of the distilled one."""
+    config, scores = bench.run.config, {}
+    frozen = None
+    for name in (*config.evaluation.methods, *config.finetune.methods):
+        adapted = bool(METHODS[name].lessons)
+        if adapted or frozen is None:
+            llm, writer, soft = open_method(bench, name)
+            frozen = None if adapted else llm
+        else:  # the same frozen model, with another P
+            soft = bench.soft_prompt(METHODS[name], llm)
+        parts = ("test", "valid") if adapted and config.evaluation.fuse else ("test",)
+        scores[name] = {part: bench.score(llm, writer, soft, name, part) for part in parts}
+        if name == "llm_distilled_prompt":
+            looked = slice(config.evaluation.attention_users)
+            prompts = bench.prompts(writer, METHODS[name], "test", looked)
+            attention_mass(llm, writer, prompts, bench.data.test_candidates[looked], soft).to_csv(
+                folder / "attention.csv", index=False
+            )
     return scores
+
+
+def _fused(bench: Workbench, ours: dict[str, dict[str, np.ndarray]]) -> tuple[dict[str, np.ndarray], dict]:
+    """Each adapted method together with the teacher, weighed on the validation cases; the weights."""
+    split, scores, told = bench.data.split, {}, {}
+    counts = np.bincount(split.train.values, minlength=split.n_items + 1)
+    cases = {part: bench.cases(part) for part in ("valid", "test")}
+    about = {part: context(c.history.lengths, candidates, counts) for part, (c, candidates) in cases.items()}
+    answer = answer_index(cases["valid"][1], cases["valid"][0].target)
+    teacher = {part: bench.teacher_table(part)[0] for part in cases}
+    for name, of in ours.items():
+        if "valid" not in of:
+            continue
+        for ending, gated in ((FUSED, False), (GATED, True)):
+            fusion = Fusion.fit(of["valid"], teacher["valid"], answer, about["valid"], gated)
+            scores[name + ending] = fusion.scores(of["test"], teacher["test"], about["test"])
+            told[name + ending] = {"share_of_llm": fusion.share, "weights": fusion.weights.tolist()}
+    return scores, told
 
 
 def recommend(run: RunDirectory, titles: Sequence[str], top: int = 10) -> pd.DataFrame:
@@ -259,13 +307,14 @@ def recommend(run: RunDirectory, titles: Sequence[str], top: int = 10) -> pd.Dat
     if not free:
         raise KitError("the history holds the whole catalogue; there is nothing left to recommend")
     proposed = top_items(scores, history, min(max(top, run.config.data.candidates), free))
-    llm, writer = open_llm(run, data)
-    soft = _distilled_prompt(run, llm)
-    load_adapter(llm, run.folder("adapter") / "delrec")
-    prompt = final_prompt(writer, history[0], proposed[0], run.config.llm.history, soft.k)
-    scores = score_candidates(
-        llm, writer, [prompt], proposed, soft, length_normalised=run.config.llm.length_normalised
-    )[0]
+    bench = Workbench(run, data)
+    method = "delrec" if "delrec" in run.config.finetune.methods else run.config.finetune.methods[-1]
+    llm, writer, soft = open_method(bench, method)
+    first = proposed[:, : run.config.distill.h]
+    prompts = bench.ask(METHODS[method]).prompts(writer, list(history), proposed, first)
+    scores = score_candidates(llm, writer, prompts, proposed, soft, length_normalised=run.config.llm.length_normalised)[
+        0
+    ]
     order = np.argsort(-scores, kind="stable")[:top]
     return pd.DataFrame(
         {
@@ -291,47 +340,3 @@ def _nearest_titles(wanted: str, titles: Sequence[str]) -> list[str]:
     bare = [title.rpartition(" (")[0] or title for title in titles]
     known = dict(zip(titles if "(" in wanted else bare, titles, strict=True))
     return [known[match] for match in get_close_matches(wanted, known, n=3, cutoff=0.3)]
-
-
-def _distilled_prompt(run: RunDirectory, llm: LanguageModel) -> SoftPrompt:
-    return SoftPrompt.load(run.require("prompt") / "soft_prompt.safetensors", llm).requires_grad_(False)
-
-
-def _example_writer(run: RunDirectory, data: PreparedData, writer: PromptWriter) -> ExampleWriter:
-    split = data.split
-    return ExampleWriter(writer, split.train, split.consumed(), run.config.data.candidates, run.config.llm.history)
-
-
-def _measure(
-    run: RunDirectory,
-    data: PreparedData,
-    llm: LanguageModel,
-    writer: PromptWriter,
-    soft: SoftPrompt | None,
-    config: TrainConfig,
-):
-    teacher = np.stack(pd.read_parquet(run.folder("teacher") / "valid.parquet")["candidate_scores"])
-    validation = Validation.sample(
-        data.split.valid, data.valid_candidates, teacher, config.valid_users, run.config.seed
-    )
-    settings = run.config.llm
-    return partial(validation.measure, llm, writer, soft, settings.history, settings.length_normalised)
-
-
-def _test_prompts(run: RunDirectory, data: PreparedData, writer: PromptWriter, soft: SoftPrompt | None) -> list:
-    shown, k = run.config.llm.history, 0 if soft is None else soft.k
-    histories = data.split.test.history
-    return [final_prompt(writer, histories[u], row, shown, k) for u, row in enumerate(data.test_candidates)]
-
-
-def _score_test(run: RunDirectory, data: PreparedData, llm, writer, soft: SoftPrompt | None, what: str) -> np.ndarray:
-    return score_candidates(
-        llm,
-        writer,
-        _test_prompts(run, data, writer, soft),
-        data.test_candidates,
-        soft,
-        run.config.evaluation.batch,
-        run.config.llm.length_normalised,
-        what=f"scoring {what}",
-    )

@@ -7,6 +7,8 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.figure import Figure
 
+from delrec_kit.methods import FUSED, METHODS
+
 PALETTE = [
     "#0072B2",
     "#D55E00",
@@ -60,7 +62,9 @@ def use_style() -> None:
 
 def label(method: str) -> str:
     """How a method of the comparison is written in figures; unknown names stay as they are."""
-    return METHOD_LABELS.get(method, method)
+    base, plus, gated = method.partition(FUSED)
+    known = METHOD_LABELS.get(base) or (METHODS[base].label if base in METHODS else base)
+    return known + (" + teacher" if plus else "") + (", gated" if gated else "")
 
 
 def look(method: str) -> dict[str, str]:

@@ -10,13 +10,14 @@ from delrec_kit.config import settable_keys
 
 PACKAGE = Path(delrec_kit.__file__).parent
 ROOMS = ["data", "evaluation", "teachers", "llm", "training", "interpret"]
-FREE = {"config": set(), "errors": set(), "processes": set(), "progress": set(), "style": set()} | {
+FREE = {name: set() for name in ("errors", "methods", "processes", "progress")} | {
     "checkpoints": {"processes"},
+    "config": {"errors", "methods"},
     "inputs": {"config", "errors"},
     "locking": {"errors"},
     "runs": {"config", "errors", "inputs", "locking"},
+    "style": {"methods"},
 }
-FREE["config"] = {"errors"}
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 

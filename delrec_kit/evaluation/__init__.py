@@ -1,6 +1,7 @@
 """Scores to ranks, metrics, paired statistics and comparison tables. Knows no model: scores come as arrays."""
 
 from delrec_kit.evaluation.comparison import PAIRS, compare, load_comparison, write_comparison
+from delrec_kit.evaluation.fusion import Fusion, context
 from delrec_kit.evaluation.metrics import METRICS, means, per_user
 from delrec_kit.evaluation.plots import plot_comparison, plot_differences
 from delrec_kit.evaluation.ranks import expected_ranks, full_ranks, membership
@@ -16,8 +17,10 @@ from delrec_kit.evaluation.tables import (
 __all__ = [
     "METRICS",
     "PAIRS",
+    "Fusion",
     "compare",
     "comparison_table",
+    "context",
     "difference_table",
     "expected_ranks",
     "full_ranks",

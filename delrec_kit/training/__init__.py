@@ -4,12 +4,15 @@ from delrec_kit.training.adapter import live_ranks, load_adapter
 from delrec_kit.training.distill import distill
 from delrec_kit.training.examples import Examples, ExampleWriter, check_lengths, final_prompt, teacher_targets
 from delrec_kit.training.finetune import finetune
+from delrec_kit.training.lessons import Ask, Lessons
 from delrec_kit.training.plots import plot_curves
 from delrec_kit.training.validation import Validation
 
 __all__ = [
+    "Ask",
     "ExampleWriter",
     "Examples",
+    "Lessons",
     "Validation",
     "check_lengths",
     "distill",

@@ -4,6 +4,7 @@ No function here is given a validation or a test case. Of their targets only thi
 among the distractors of that user's examples of TA and stage 2, as they never are among those of the evaluation.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,14 @@ class Examples(Dataset):
     prompts: list[Prompt]
     candidates: np.ndarray
     targets: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Examples]") -> "Examples":
+        return cls(
+            [prompt for part in parts for prompt in part.prompts],
+            np.concatenate([part.candidates for part in parts]),
+            np.concatenate([part.targets for part in parts]),
+        )
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -47,15 +56,27 @@ class ExampleWriter:
     m: int
     history: int
 
-    def next_item(self, count: int, k: int, seed: int) -> Examples:
-        """Stage 2 (DELRec section 4.3): history, candidates, and the item that truly came next."""
+    def next_item(
+        self,
+        count: int,
+        k: int,
+        seed: int,
+        prefixes: tuple[np.ndarray, np.ndarray] | None = None,
+        favourites: np.ndarray | None = None,
+    ) -> Examples:
+        """Stage 2 (DELRec section 4.3): history, candidates, and the item that truly came next.
+
+        prefixes: users and prefix lengths, the answer included, in place of drawn ones; favourites: (n, h) the items
+        that the prompt of each says a recommender suggests.
+        """
         rng = np.random.default_rng(seed)
-        users, stops = self._draw(count, 2, rng)
-        answers = np.array([self.train[u][n - 1] for u, n in zip(users, stops, strict=True)])
+        users, stops = prefixes or self._draw(count, 2, rng)
+        answers = self.train.values[self.train.offsets[users] + stops - 1]
         candidates, targets = self._with_distractors(users, answers, rng)
+        told = [()] * len(users) if favourites is None else favourites
         prompts = [
-            final_prompt(self.writer, self.train[u][: n - 1], row, self.history, k)
-            for u, n, row in zip(users, stops, candidates, strict=True)
+            final_prompt(self.writer, self.train[u][: n - 1], row, self.history, k, first)
+            for u, n, row, first in zip(users, stops, candidates, told, strict=True)
         ]
         return Examples(prompts, candidates, targets)
 
@@ -144,9 +165,19 @@ def check_lengths(train: Ragged, config: DistillConfig) -> None:
         )
 
 
-def final_prompt(writer: PromptWriter, history: np.ndarray, candidates: np.ndarray, shown: int, k: int) -> Prompt:
-    """The prompt that asks for the next item, listing the last ``shown`` titles of the history."""
-    return writer.write("final", {"history": history[-shown:], "candidates": candidates}, k)
+def final_prompt(
+    writer: PromptWriter,
+    history: np.ndarray,
+    candidates: np.ndarray,
+    shown: int,
+    k: int,
+    favourites: Sequence[int] = (),
+    text: str | None = None,
+) -> Prompt:
+    """The prompt that asks for the next item, listing the last ``shown`` titles of the history, with ``text`` in the
+    place of P, and ``favourites`` as a recommender's suggestions, where they are given."""
+    slots = {"history": history[-shown:], "candidates": candidates, "teacher": favourites}
+    return writer.write("final", slots, k, text)
 
 
 def teacher_targets(scores: np.ndarray, config: DistillConfig) -> np.ndarray:

@@ -43,20 +43,22 @@ def finetune(
     folder: Path,
     what: str = "stage 2",
     length_normalised: bool = False,
+    learns_prompt: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Train an adapter inside ``llm`` (in place) and save it to ``folder``.
 
     Returns the learning curve and the rank that AdaLoRA left to each layer; with ``finetune.adapter=none`` nothing is
-    trained, and the curve is one validation of the language model as it is.
+    trained, and the curve is one validation of the language model as it is. ``learns_prompt`` lets P learn too.
     """
     if soft is not None:
-        soft.requires_grad_(False)
+        soft.requires_grad_(learns_prompt)
     if config.adapter == "none":
         main_only(lambda: folder.mkdir(parents=True, exist_ok=True))
         return pd.DataFrame([{"step": 0, "train_loss": float("nan"), **valid_columns(validate())}]), {}
     peft_model = add_adapter(llm, config, total_steps(len(examples), config), seed)
     model = CandidateRanker(llm, soft, length_normalised)
-    assert all("lora_" in name for name in model.trainable()), "only the adapter may learn in stage 2"
+    others = [name for name in model.trainable() if "lora_" not in name]
+    assert others == (["soft.vectors"] if learns_prompt else []), "only the adapter may learn in stage 2"
     budgets = [RankBudget(peft_model)] if config.adapter == "adalora" else []
     curve = run_training(
         FinetuneTrainer,

@@ -3,7 +3,8 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -135,9 +136,6 @@ def run_training(
 
     Returns the learning curve: step, loss (training, mean since the row before) and one column a validation metric.
     """
-    # Where the softmax over the candidates is sure, gradients underflow, and a CPU multiplies such numbers four times
-    # slower than zeros.
-    torch.set_flush_denormal(True)
     steps = total_steps(len(examples), config)
     every = max(1, steps // config.validations)
     arguments = TrainingArguments(
@@ -185,7 +183,8 @@ def run_training(
     last = last_checkpoint(checkpoints)
     if last and trainer.is_world_process_zero():
         print(f"{what}: resuming from step {last.rpartition('-')[2]}/{steps}")
-    trainer.train(resume_from_checkpoint=last)
+    with underflow_to_zero():
+        trainer.train(resume_from_checkpoint=last)
     if before["loss"] <= trainer.state.best_metric:
         if trainer.is_world_process_zero():
             print(f"{what}: no validation was better than before training; the untrained state is kept")
@@ -194,6 +193,17 @@ def run_training(
     wait()
     main_only(lambda: shutil.rmtree(checkpoints, ignore_errors=True))
     return curve
+
+
+@contextmanager
+def underflow_to_zero() -> Iterator[None]:
+    """Where the softmax over the candidates is sure, gradients underflow, and a CPU multiplies such numbers four times
+    slower than zeros."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _batch_of_each(batch: int) -> int:

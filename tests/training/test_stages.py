@@ -8,7 +8,8 @@ import torch
 from delrec_kit.config import DistillConfig, FinetuneConfig
 from delrec_kit.data import Cases, Ragged
 from delrec_kit.llm import SoftPrompt
-from delrec_kit.training import ExampleWriter, Validation, distill, finetune, load_adapter
+from delrec_kit.methods import METHODS
+from delrec_kit.training import Ask, ExampleWriter, Validation, distill, finetune, load_adapter
 
 K, M = 3, 5
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # threads may add in another order; a lost optimizer state is off by 1e-2
@@ -16,6 +17,10 @@ DISTILL = DistillConfig(k=K, h=3, examples=24, epochs=2, batch=4, learning_rate=
 FINETUNE = FinetuneConfig(
     examples=24, epochs=4, batch=4, learning_rate=5e-3, validations=3, patience=9, init_r=4, target_r=2
 )
+
+
+def ask(soft):
+    return Ask(METHODS["llm_zero_shot" if soft is None else "delrec"], 5, K)
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def validation(train):
     cases = Cases(users, train, np.array([18 - u for u in users]))
     candidates = np.stack([np.array([18 - u, 13 if u < 5 else 18, 14 if u != 4 else 18, 15, 16]) for u in users])
     candidates[:, 3:] = [[17 if u != 1 else 12, 6] for u in users]
-    return Validation(cases, candidates, np.zeros(candidates.shape))
+    return Validation(cases, candidates, np.zeros(candidates.shape), candidates[:, :2])
 
 
 def best_when_moved(validation, llm, writer, soft, parameters):
@@ -55,7 +60,7 @@ def best_when_moved(validation, llm, writer, soft, parameters):
     start = [p.detach().clone() for p in parameters()]
 
     def measure():
-        metrics = validation.measure(llm, writer, soft, 5)
+        metrics = validation.measure(llm, writer, soft, ask(soft))
         distance = sum((p - q).norm().item() for p, q in zip(parameters(), start, strict=True)) if start else 0.0
         return metrics | {"loss": -distance}
 
@@ -89,7 +94,7 @@ def adapter_measure(validation, llm, writer, soft):
 
     def measure():
         distance = sum(p.norm().item() for n, p in llm.named_parameters() if "lora_E" in n)
-        return validation.measure(llm, writer, soft, 5) | {"loss": -distance}
+        return validation.measure(llm, writer, soft, ask(soft)) | {"loss": -distance}
 
     return measure
 
@@ -118,7 +123,9 @@ def bits(module):
 def test_stage_1_moves_only_the_soft_prompt(llm, writer, examples, lists, validation, tmp_path):
     before = bits(llm)
     untrained = SoftPrompt.untrained(llm, K, seed=0).vectors.detach().clone()
-    validation.measure(llm, writer, None, 5)  # an evaluation first: 4-bit layers must still pass gradients afterwards
+    validation.measure(
+        llm, writer, None, ask(None)
+    )  # an evaluation first: 4-bit layers must still pass gradients afterwards
     soft, curve = run_distill(llm, writer, examples, lists, validation, tmp_path / "c")
     assert curve["step"].tolist() == [0, 4, 8, 12]
     moved = (soft.vectors - untrained).abs().amax(dim=1)
@@ -191,12 +198,12 @@ def test_a_saved_adapter_scores_as_the_trained_one(llm, toy_llm_folder, writer, 
     four_bit = hasattr(llm.model.config, "quantization_config")
     soft = SoftPrompt.untrained(llm, K, seed=0)
     run_finetune(llm, writer, examples, validation, soft, tmp_path / "a", tmp_path / "c")
-    trained = validation.measure(llm, writer, soft, 5)
+    trained = validation.measure(llm, writer, soft, ask(soft))
     assert sum(p.abs().sum() for n, p in llm.named_parameters() if "lora_E" in n) > 0
     fresh = load_llm(LlmConfig(name=str(toy_llm_folder), quantization="nf4" if four_bit else "fp32"), "cpu")
-    plain = validation.measure(fresh, writer, soft, 5)
+    plain = validation.measure(fresh, writer, soft, ask(soft))
     load_adapter(fresh, tmp_path / "a")
-    assert validation.measure(fresh, writer, soft, 5)["loss"] == pytest.approx(trained["loss"], abs=1e-5)
+    assert validation.measure(fresh, writer, soft, ask(soft))["loss"] == pytest.approx(trained["loss"], abs=1e-5)
     assert abs(plain["loss"] - trained["loss"]) > 1e-3
     assert not any(p.requires_grad for p in fresh.parameters())
 

@@ -1,0 +1,72 @@
+"""The language model's scores and the teacher's in one: a conditional logit, fitted on validation cases.
+
+The chance of candidate c is softmax(sum of weights times features)(c), so that fitting is convex and two weights are
+one ratio. The plain fusion has the two rankers' log-probabilities as features; the gated one lets their weight change
+with the length of the history, the popularity of the candidate and the rankers' agreement.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+
+SHRINK = 1e-2  # of the squared weights, against features that validation cases cannot tell apart
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """weights (F,) of the features; mean and spread (F,) that they are measured in; gated: which features."""
+
+    weights: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    gated: bool
+
+    @classmethod
+    def fit(
+        cls, llm: np.ndarray, teacher: np.ndarray, answer: np.ndarray, context: np.ndarray, gated: bool = False
+    ) -> "Fusion":
+        """From scores (U, m) of validation candidates, the answers' columns (U,) and ``context`` (U, m, 2): log length
+        of the history, log popularity of the candidate."""
+        raw = features(llm, teacher, context, gated)
+        mean, spread = raw.mean((0, 1)), raw.std((0, 1)) + 1e-9
+        x, users = (raw - mean) / spread, np.arange(len(answer))
+
+        def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+            log_p = log_softmax(x @ w, axis=1)
+            slope = np.einsum("um,umf->f", np.exp(log_p), x) - x[users, answer].sum(0)
+            return -log_p[users, answer].mean() + SHRINK * w @ w, slope / len(users) + 2 * SHRINK * w
+
+        return cls(minimize(loss, np.zeros(x.shape[2]), jac=True, method="L-BFGS-B").x, mean, spread, gated)
+
+    def scores(self, llm: np.ndarray, teacher: np.ndarray, context: np.ndarray) -> np.ndarray:
+        """(U, m), higher is better."""
+        x = (features(llm, teacher, context, self.gated) - self.mean) / self.spread
+        return (x @ self.weights).astype(np.float32)
+
+    @property
+    def share(self) -> float:
+        """The language model's part of the weight in the plain fusion, between 0 and 1."""
+        llm, teacher = np.abs(self.weights[:2] / self.spread[:2])
+        return float(llm / (llm + teacher))
+
+
+def features(llm: np.ndarray, teacher: np.ndarray, context: np.ndarray, gated: bool) -> np.ndarray:
+    """(U, m, F)"""
+    ours, theirs = (log_softmax(np.asarray(s, dtype=np.float64), axis=1) for s in (llm, teacher))
+    found = [ours, theirs]
+    if gated:
+        length, popular = context[..., 0], context[..., 1]
+        agree = np.exp(ours + theirs).sum(1, keepdims=True)
+        found += [x * gate for gate in (length, popular, agree) for x in (ours, theirs)] + [popular]
+    return np.stack(found, axis=2)
+
+
+def context(histories: np.ndarray, candidates: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(U, m, 2) log(1 + length of the history) and log(1 + training count of the candidate).
+
+    histories: (U,) lengths; candidates: (U, m) ids; counts: (N+1,) training interactions of each item.
+    """
+    length = np.broadcast_to(np.log1p(histories)[:, None], candidates.shape)
+    return np.stack([length, np.log1p(counts[candidates])], axis=2)

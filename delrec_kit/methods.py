@@ -1,0 +1,46 @@
+"""Every row that a comparison can hold, by name: what its prompt shows and what its adapter learns from.
+
+DELRec section 5 (arXiv 2406.11156) compares most of them; the controls that it lacks distil into the language model's
+weights in place of P. "Without temporal analysis" and "without pattern simulating" are runs of their own: set
+``distill.weight_ta=0`` or ``distill.weight_rps=0``.
+"""
+
+from dataclasses import dataclass
+
+LABELS_ONLY, TEACHER_ONLY, BOTH = ("next_item",), ("ta", "rps"), ("ta", "rps", "next_item")
+
+
+@dataclass(frozen=True)
+class Method:
+    """label: in figures; prompt: what stands in the place of P; lessons: what an adapter learns from, none where the
+    language model stays frozen; learns_prompt: P learns together with the adapter."""
+
+    label: str
+    prompt: str = "none"  # none, untrained, distilled, described (the pattern in words), teacher (its items as text)
+    lessons: tuple[str, ...] = ()
+    learns_prompt: bool = False
+
+
+METHODS = {
+    "llm_zero_shot": Method("LLM, zero-shot"),
+    "llm_described": Method("LLM, pattern in words", "described"),
+    "llm_teacher_items": Method("LLM, teacher's items", "teacher"),
+    "llm_untrained_prompt": Method("LLM, untrained P", "untrained"),
+    "llm_distilled_prompt": Method("LLM, distilled P", "distilled"),
+    "llm_distilled_weights": Method("LLM, distilled weights", "none", TEACHER_ONLY),
+    "llm_finetuned": Method("LLM, fine-tuned", "none", LABELS_ONLY),
+    "llm_finetuned_teacher_items": Method("LLM, fine-tuned, items", "teacher", LABELS_ONLY),
+    "llm_finetuned_untrained_prompt": Method("LLM, fine-tuned, untrained P", "untrained", LABELS_ONLY),
+    "llm_finetuned_joint_prompt": Method("LLM, fine-tuned with P", "untrained", LABELS_ONLY, learns_prompt=True),
+    "llm_finetuned_distilled_weights": Method("LLM, fine-tuned, distilled weights", "none", BOTH),
+    "delrec": Method("DELRec", "distilled", LABELS_ONLY),
+    "delrec_kept": Method("DELRec, teacher kept", "distilled", BOTH),
+}
+ADAPTED = tuple(name for name, method in METHODS.items() if method.lessons)
+FROZEN = tuple(name for name, method in METHODS.items() if not method.lessons)
+FUSED = "+teacher"  # after a method's name: its scores and the teacher's, weighed on validation cases
+GATED = "+teacher_gated"  # weighed by what each is sure of
+DESCRIPTION = (
+    "what comes next follows from the last few: often the next part of the same series, or what people who had these "
+    "chose right after, and seldom what is unlike them"
+)
