@@ -21,8 +21,10 @@ class StageConfig(BaseModel):
 class DataConfig(StageConfig):
     """01: which interactions, and how they become training sequences, targets and candidate sets."""
 
-    dataset: Literal["demo", "ml-100k", "custom"] = "demo"
-    data_dir: str | None = Field(None, description="folder with the raw files; None downloads ml-100k")
+    dataset: Literal["demo", "ml-100k", "ml-1m", "beauty", "home-kitchen", "steam", "recbole", "llara", "custom"] = (
+        "demo"
+    )
+    data_dir: str | None = Field(None, description="folder with the raw files; None downloads ml-100k or ml-1m")
     candidates: Annotated[int, Field(ge=2)] = Field(15, description="m: size of the candidate set, answer included")
     core: CountOrNone = Field(0, description="k-core: drop users and items with fewer interactions; 0 keeps all")
     min_interactions: Annotated[int, Field(ge=3)] = Field(3, description="leave-one-out drops users with fewer")
