@@ -4,11 +4,11 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from delrec_kit.config import KitConfig, resolve
+from delrec_kit.config import DataConfig, KitConfig, resolve
 from delrec_kit.errors import KitError, nearest
 from delrec_kit.inputs import check_folders, looks_like_path
 from delrec_kit.notebook_runner import NotebookFailed, run_notebooks
@@ -17,6 +17,7 @@ from delrec_kit.runs import STAGES, RunDirectory
 USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 SHARED_STAGES = {"distill": "prompt_stage", "finetune": "adapter_stage", "evaluate": "evaluation_stage"}
 MANY = {"--columns", "--history", "--set"}  # options that take several values after one flag
+DATASETS = get_args(DataConfig.model_fields["dataset"].annotation)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 
@@ -24,7 +25,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 @app.command(epilog="Settings for --set are the fields of delrec_kit/config.py; config.json in a run lists them all.")
 def run(
     profile: Annotated[str, typer.Option(help="smoke, demo, cpu, minilm, colab-t4 or paper")] = "demo",
-    dataset: Annotated[str | None, typer.Option(help="demo, ml-100k or custom")] = None,
+    dataset: Annotated[str | None, typer.Option(help=f"{', '.join(DATASETS[:-1])} or {DATASETS[-1]}")] = None,
     data_dir: Annotated[str | None, typer.Option(help="folder with the raw files")] = None,
     columns: Annotated[
         list[str] | None, typer.Option(metavar="NAME=THEIRS …", help="custom data: such as user=reviewer title=name")

@@ -24,8 +24,10 @@ class StageConfig(BaseModel):
 class DataConfig(StageConfig):
     """01: which interactions, and how they become training sequences, targets and candidate sets."""
 
-    dataset: Literal["demo", "ml-100k", "custom"] = "demo"
-    data_dir: str | None = Field(None, description="folder with the raw files; None downloads ml-100k")
+    dataset: Literal["demo", "ml-100k", "ml-1m", "beauty", "home-kitchen", "steam", "recbole", "llara", "custom"] = (
+        "demo"
+    )
+    data_dir: str | None = Field(None, description="folder with the raw files; None downloads ml-100k or ml-1m")
     columns: dict[str, str] = Field({}, description="custom only: what the files call user, item, timestamp, title …")
     candidates: Annotated[int, Field(ge=2)] = Field(15, description="m: size of the candidate set, answer included")
     distractors: Literal["uniform", "popularity"] = Field("uniform", description="how the others are drawn")

@@ -15,3 +15,5 @@ class Domain:
 
 FILMS = Domain()
 ITEMS = Domain(noun="item", plural="items", past="chose", present="choose")
+PRODUCTS = Domain(noun="product", plural="products", past="bought", present="buy")
+GAMES = Domain(noun="game", plural="games", past="played", present="play")

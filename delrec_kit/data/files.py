@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from delrec_kit.errors import KitError
+from delrec_kit.inputs import matching
 
 
 def find_folder(data_dir: str | Path) -> Path:
@@ -26,6 +27,22 @@ def find_file(folder: Path, names: Sequence[str]) -> Path:
         if any((below / name).is_file() for name in names):
             raise KitError(f"{folder} has no file {names[0]}, but its folder {below.name} has; give {below} instead")
     raise KitError(f"{folder} has no file {' or '.join(names)}{_nearest_in(folder, names[0])}")
+
+
+def find_one(folder: Path, patterns: Sequence[str], what: str) -> Path:
+    """The one file that matches one of ``patterns``; else a KitError that says what is there.
+
+    ``what`` names it in the message, such as "reviews".
+    """
+    found = matching(folder, patterns)
+    if len(found) > 1:
+        raise KitError(f"{folder} holds several files of {what}: {', '.join(p.name for p in found)}; keep one of them")
+    if found:
+        return found[0]
+    for below in sorted(p for p in folder.iterdir() if p.is_dir()):
+        if there := matching(below, patterns):
+            raise KitError(f"{folder} has no {what}, but its folder {below.name} has {there[0].name}; give {below}")
+    raise KitError(f"{folder} has no {what}, a file {' or '.join(patterns)}{_nearest_in(folder, patterns[0])}")
 
 
 def _nearest_in(folder: Path, name: str, folders: bool = False) -> str:

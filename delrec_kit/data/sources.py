@@ -1,30 +1,47 @@
-"""Which interactions the settings ask for: the made world, MovieLens-100K, or a folder of the user's own."""
+"""Which interactions the settings ask for: the made world, a published dataset, or a folder of the user's own."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from delrec_kit.config import DataConfig
+from delrec_kit.data.amazon import read_amazon
 from delrec_kit.data.custom import read_custom
 from delrec_kit.data.interactions import Interactions
-from delrec_kit.data.movielens import read_movielens
+from delrec_kit.data.llara import read_llara
+from delrec_kit.data.movielens import read_movielens, read_movielens_1m
+from delrec_kit.data.recbole import read_recbole
 from delrec_kit.data.split import Split
+from delrec_kit.data.steam import read_steam
 from delrec_kit.errors import KitError
+from delrec_kit.inputs import check_data_dir
 
 if TYPE_CHECKING:
     from delrec_kit.data.world import World
 
+READERS: dict[str, Callable[[str], Interactions]] = {
+    "ml-100k": read_movielens,
+    "ml-1m": read_movielens_1m,
+    "beauty": partial(read_amazon, dataset="beauty"),
+    "home-kitchen": partial(read_amazon, dataset="home-kitchen"),
+    "steam": read_steam,
+    "recbole": read_recbole,
+    "llara": read_llara,
+    "custom": read_custom,
+}
+
 
 def read_source(config: DataConfig, seed: int) -> "tuple[Interactions, World | None]":
     """Validated interactions, and for ``demo`` the world that made them, from ``seed``."""
-    if config.dataset == "ml-100k":
-        return read_movielens(config.data_dir), None
+    check_data_dir(config)
     if config.dataset == "custom":
-        if config.data_dir is None:
-            raise KitError("the dataset custom needs data.data_dir: a folder with interactions.csv and items.csv")
         return read_custom(config.data_dir, columns=config.columns), None
+    if config.dataset in READERS:
+        return READERS[config.dataset](config.data_dir), None
     if config.data_dir is not None:
-        raise KitError("the dataset demo reads no folder; choose ml-100k or custom, or leave data.data_dir out")
+        raise KitError("the dataset demo reads no folder; choose another dataset, or leave data.data_dir out")
     from delrec_kit.data.world import make_world
 
     world = make_world(config.world_users, config.world_items, seed)

@@ -9,9 +9,9 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, Protocol
@@ -21,11 +21,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from delrec_kit.data.replaced import Replaced
 from delrec_kit.errors import KitError, nearest
 
 BLOCK = 2**25  # bytes that Arrow parses at a time; a longer line cannot be read
 csv.field_size_limit(2**30)
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what bytes become that cannot be decoded
+SEPARATOR = "\x1f"  # what a delimiter of several characters is read as: Arrow and csv take one only
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
@@ -40,6 +42,7 @@ class TextFile:
     """How a file is written. ``names`` are its columns; None means that line 1 names them.
 
     A gzip file is known by its first bytes, not by its name; a byte-order mark and CRLF line ends are accepted.
+    ``delimiter`` may have several characters, all of them the same, such as "::".
     """
 
     path: Path
@@ -49,20 +52,18 @@ class TextFile:
     encoding: str = "utf-8-sig"
 
     def open(self) -> IO[bytes]:
-        """The bytes of the file, unpacked."""
-        try:
-            with open(self.path, "rb") as raw:
-                packed = raw.read(2) == b"\x1f\x8b"
-        except OSError as error:
-            raise KitError(f"{self.path} cannot be opened: {error.strerror}") from error
-        return gzip.open(self.path, "rb") if packed else open(self.path, "rb")
+        """The bytes of the file, unpacked, a delimiter of several characters replaced by one."""
+        raw = open_bytes(self.path)
+        if len(self.delimiter) == 1:
+            return raw
+        return io.BufferedReader(Replaced(raw, self.delimiter.encode(), SEPARATOR.encode()), 2**20)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Each row that is not blank with the line that it begins on, checked for what cannot be read."""
         line, width = 1, None
         with self._text() as text:
             quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
-            reader = csv.reader(text, delimiter=self.delimiter, quoting=quoting, strict=True)
+            reader = csv.reader(text, delimiter=self._character, quoting=quoting, strict=True)
             try:
                 for fields in reader:
                     if fields:
@@ -100,6 +101,10 @@ class TextFile:
         skip = 1 if self.names is None else 0
         return next(islice(self.rows(), row + skip, None))[0]
 
+    @property
+    def _character(self) -> str:
+        return self.delimiter if len(self.delimiter) == 1 else SEPARATOR
+
     @contextmanager
     def _text(self) -> Iterator[IO[str]]:
         with self.open() as raw, io.TextIOWrapper(raw, self.encoding, errors="surrogateescape", newline="") as text:
@@ -131,7 +136,7 @@ class TextFile:
     def _named(self, width: int) -> list[str]:
         names = self.names or ()
         if width < len(names):
-            delimiter = {"\t": "tab", "|": "'|'"}.get(self.delimiter, self.delimiter)
+            delimiter = {"\t": "tab", "|": "'|'", "::": "'::'"}.get(self.delimiter, self.delimiter)
             raise KitError(
                 f"{self.path}, line 1: {width} columns where {len(names)} are expected ({', '.join(names)}), "
                 f"separated by {delimiter}"
@@ -162,7 +167,7 @@ class TextFile:
             return pyarrow.csv.read_csv(
                 raw,
                 pyarrow.csv.ReadOptions(column_names=columns, block_size=BLOCK, skip_rows=self._header_lines()),
-                pyarrow.csv.ParseOptions(delimiter=self.delimiter, quote_char=quote, newlines_in_values=self.quoted),
+                pyarrow.csv.ParseOptions(delimiter=self._character, quote_char=quote, newlines_in_values=self.quoted),
                 pyarrow.csv.ConvertOptions(
                     include_columns=chosen,
                     column_types={name: pa.int64() if name in numbers else text for name in chosen},
@@ -195,7 +200,17 @@ class TextFile:
                 pass
 
     def _holds_rows(self, value: str, width: int) -> bool:
-        return any(line.count(self.delimiter) >= width - 1 > 0 for line in value.split("\n")[1:])
+        return any(line.count(self._character) >= width - 1 > 0 for line in value.split("\n")[1:])
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked where its first bytes are gzip's. Raises KitError where it cannot be opened."""
+    try:
+        with open(path, "rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+    except OSError as error:
+        raise KitError(f"{path} cannot be opened: {error.strerror}") from error
+    return gzip.open(path, "rb") if packed else open(path, "rb")
 
 
 def trimmed(column: pd.Series) -> pd.Series:
@@ -218,14 +233,41 @@ class Located(Protocol):
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Some rows of a file."""
+
+    file: Located
+    rows: np.ndarray
+
+    @property
+    def path(self) -> Path:
+        return self.file.path
+
+    def line(self, row: int) -> int:
+        return self.file.line(int(self.rows[row]))
+
+
+@dataclass(frozen=True)
 class Table:
-    """A file's columns in file order: text as categories, whole numbers as int64."""
+    """A file's columns in file order: text as categories, numbers as int64 or float64.
+
+    spelled: what the file itself calls a column, where that differs from the column's name here.
+    """
 
     file: Located
     frame: pd.DataFrame
+    spelled: Mapping[str, str] = field(default_factory=dict)
 
     def line(self, row: int) -> int:
         return self.file.line(row)
+
+    def keep(self, rows: np.ndarray) -> "Table":
+        """The ``rows`` that are true, each still knowing its line."""
+        rows = np.asarray(rows)
+        if rows.all():
+            return self
+        frame = self.frame.loc[rows].reset_index(drop=True)
+        return Table(Chosen(self.file, np.flatnonzero(rows)), frame, self.spelled)
 
     def refuse(self, wrong: np.ndarray, column: str, what: str) -> None:
         """Raises KitError for the first row that is ``wrong``; ``{value}`` in ``what`` stands for its value."""
@@ -234,5 +276,5 @@ class Table:
         row = int(wrong.argmax())
         value = brief(str(self.frame[column].iloc[row]))
         more = f" ({wrong.sum()} rows in all)" if wrong.sum() > 1 else ""
-        where = f"{self.file.path}, line {self.line(row)}, column '{column}'"
+        where = f"{self.file.path}, line {self.line(row)}, column '{self.spelled.get(column, column)}'"
         raise KitError(f"{where}: {what.replace('{value}', value)}{more}")

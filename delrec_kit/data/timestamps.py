@@ -40,7 +40,9 @@ def _of_text(rows: Table, column: pd.Series) -> tuple[np.ndarray, list[str]]:
     values = pd.to_numeric(names, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
     if np.isnan(values).all():
         dates = pd.to_datetime(pd.Series(names), errors="coerce", format="ISO8601", utc=True)
-        if dates.notna().all():
+        if dates.notna().any():
+            wrong = dates.isna().to_numpy()
+            _refuse(rows, np.isin(codes, np.flatnonzero(wrong)), "'{value}' is not a date such as 2017-11-05")
             return _epoch(dates)[codes], [f"{len(codes)} timestamps read as dates (UTC where no zone is given)"]
     wrong = ~np.isfinite(values)
     if wrong.any():

@@ -1,10 +1,12 @@
 import hashlib
 import zipfile
+from dataclasses import replace
 
 import pooch
 import pytest
 
-from delrec_kit.data import movielens, read_movielens
+from delrec_kit.data import read_movielens
+from delrec_kit.data.grouplens import ML_100K, download, extract
 from delrec_kit.errors import KitError
 
 RATINGS = "1\t2\t5\t881250949\n1\t1\t3\t881250940\n2\t3\t4\t881250950\n"
@@ -58,7 +60,7 @@ def test_faults_are_located(folder):
 
 
 @pytest.fixture
-def archive(tmp_path, monkeypatch):
+def archive(tmp_path):
     """A zip in GroupLens' layout, with something harmful beside, and the digests that its content has."""
     path = tmp_path / "ml-100k.zip"
     content = {"u.data": RATINGS.encode(), "u.item": FILMS.encode("latin-1")}
@@ -66,37 +68,37 @@ def archive(tmp_path, monkeypatch):
         packed.writestr("../escaped", b"harm")
         for name, data in content.items():
             packed.writestr(f"ml-100k/{name}", data)
-    monkeypatch.setattr(movielens, "SHA256", {n: hashlib.sha256(d).hexdigest() for n, d in content.items()})
-    return path
+    return path, replace(ML_100K, members={n: hashlib.sha256(d).hexdigest() for n, d in content.items()})
 
 
 def test_the_download_takes_out_two_members_only(archive, tmp_path, monkeypatch):
+    path, known = archive
     asked = []
 
-    def retrieve(url, known_hash, fname, path, progressbar):
+    def retrieve(url, known_hash, fname, path, progressbar, zip=path):
         asked.append((url, known_hash, progressbar))
-        return str(archive)
+        return str(zip)
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     cache = tmp_path / "cache"
-    folder = movielens.download(cache)
+    folder = download(known, cache)
     assert sorted(p.name for p in folder.iterdir()) == ["u.data", "u.item"]
     assert not list(tmp_path.rglob("escaped"))
-    assert asked == [(movielens.URL, movielens.ZIP_HASH, True)] and movielens.URL.startswith("https://")
-    assert movielens.download(cache) == folder and len(asked) == 1, "a second call downloads nothing"
+    assert asked == [(ML_100K.url, ML_100K.known_hash, True)] and ML_100K.url.startswith("https://")
+    assert download(known, cache) == folder and len(asked) == 1, "a second call downloads nothing"
     (folder / "u.data").write_text("spoilt")
-    movielens.download(cache)
+    download(known, cache)
     assert (folder / "u.data").read_text() == RATINGS and len(asked) == 2
 
 
-def test_content_that_differs_is_refused_and_not_left_behind(archive, tmp_path, monkeypatch):
-    monkeypatch.setitem(movielens.SHA256, "u.data", "0" * 64)
+def test_content_that_differs_is_refused_and_not_left_behind(archive, tmp_path):
+    path, known = archive
     with pytest.raises(KitError, match=r"u\.data is not MovieLens-100K's \(SHA-256 differs\)"):
-        movielens.extract(archive, tmp_path / "out")
+        extract(replace(known, members={**known.members, "u.data": "0" * 64}), path, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
-    archive.write_bytes(b"<html>no such page</html>")
+    path.write_bytes(b"<html>no such page</html>")
     with pytest.raises(KitError, match="is not MovieLens-100K's archive"):
-        movielens.extract(archive, tmp_path / "out")
+        extract(known, path, tmp_path / "out")
 
 
 @pytest.mark.parametrize("error", [ConnectionError("no route\nto host"), ValueError("MD5 hash differs")])
@@ -106,5 +108,5 @@ def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(pooch, "retrieve", fail)
     with pytest.raises(KitError, match=r"could not download https://.*by hand.*data\.data_dir") as caught:
-        movielens.download(tmp_path)
+        download(ML_100K, tmp_path)
     assert "\n" not in str(caught.value)

@@ -82,7 +82,7 @@ def test_k_core_applies_before_the_split(folder):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"dataset": "custom"}, r"needs data\.data_dir"),
+        ({"dataset": "custom"}, r"needs --data-dir \(data\.data_dir\)"),
         ({"dataset": "demo", "data_dir": "x"}, "demo reads no folder"),
         ({"dataset": "custom", "data_dir": "nowhere/at/all"}, "no data folder"),
         ({"dataset": "custom", "candidates": 26}, r"data\.candidates=26 .* at most 25"),

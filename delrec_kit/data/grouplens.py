@@ -1,0 +1,94 @@
+"""Fetching GroupLens' archives and taking out of them what the kit reads. Their terms forbid redistribution."""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+
+from delrec_kit.errors import KitError
+
+MEMBER_LIMIT = 64 * 2**20  # bytes; every file is far smaller
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip file with one folder, ``name``. ``members``: what is taken out of it, and each one's SHA-256 or None where
+    only the archive's own digest, ``known_hash``, is published."""
+
+    name: str
+    called: str
+    known_hash: str
+    members: Mapping[str, str | None]
+
+    @property
+    def url(self) -> str:
+        return f"https://files.grouplens.org/datasets/movielens/{self.name}.zip"
+
+
+ML_100K = Archive(
+    "ml-100k",
+    "MovieLens-100K",
+    "md5:0e33842e24a9c977be4e0107933c0723",  # the one that GroupLens publishes
+    {
+        "u.data": "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
+        "u.item": "553841ebc7de3a0fd0d6b62a204ea30c1e651aacfb2814c7a6584ac52f2c5701",
+    },
+)
+ML_1M = Archive(
+    "ml-1m",
+    "MovieLens-1M",
+    "sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",  # TensorFlow Datasets publishes it
+    {"ratings.dat": None, "movies.dat": None},
+)
+
+
+def download(archive: Archive, cache: Path | None = None) -> Path:
+    """A folder with the archive's members, fetched over https by pooch and checked against the known digest.
+
+    A folder whose members are known by their SHA-256 is used as it is; else the archive in the cache, which pooch
+    checks each time, is unpacked anew, so that a spoilt file never stays.
+    """
+    cache = Path(cache or pooch.os_cache("delrec_kit"))
+    folder = cache / archive.name
+    if all(_is_known(folder / name, digest) for name, digest in archive.members.items()):
+        return folder
+    try:
+        path = pooch.retrieve(
+            archive.url, archive.known_hash, fname=f"{archive.name}.zip", path=cache, progressbar=True
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise KitError(
+            f"could not download {archive.url} ({reason[:200]}); fetch it by hand and give its folder as data.data_dir"
+        ) from error
+    extract(archive, Path(path), folder)
+    return folder
+
+
+def extract(archive: Archive, path: Path, folder: Path) -> None:
+    """Take the members, by name and nothing else, out of the zip at ``path`` into ``folder``, if they are known."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with zipfile.ZipFile(path) as packed:
+            for name, expected in archive.members.items():
+                with packed.open(f"{archive.name}/{name}") as member:
+                    content = member.read(MEMBER_LIMIT)
+                if expected is not None and _digest(content) != expected:
+                    raise KitError(f"{path}: {name} is not {archive.called}'s (SHA-256 differs); delete it and retry")
+                draft = folder / f".{name}.{os.getpid()}"
+                draft.write_bytes(content)
+                draft.replace(folder / name)
+    except (KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise KitError(f"{path} is not {archive.called}'s archive ({error}); delete it and retry") from error
+
+
+def _is_known(path: Path, digest: str | None) -> bool:
+    return digest is not None and path.is_file() and _digest(path.read_bytes()) == digest
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,103 @@
+"""MovieLens-1M's layout, with made-up films."""
+
+import zipfile
+from dataclasses import replace
+
+import pooch
+import pytest
+
+from delrec_kit.data.grouplens import ML_1M, download, extract
+from delrec_kit.data.movielens import read_movielens_1m
+from delrec_kit.data.replaced import Replaced
+from delrec_kit.errors import KitError
+
+RATINGS = "1::10::5::978300760\n1::2::3::978302109\n2::10::4::978301968\n"
+FILMS = "2::Lantern, The (1991)::Drama\n3::Unseen: Part 2 (1992)::Comedy|Drama\n10::Café Gris, Le (1993)::Comedy\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "ratings.dat").write_text(RATINGS)
+    (tmp_path / "movies.dat").write_bytes(FILMS.encode("latin-1"))
+    return tmp_path
+
+
+def refused(folder, *parts):
+    with pytest.raises(KitError) as caught:
+        read_movielens_1m(folder)
+    for part in parts:
+        assert part in str(caught.value), str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_the_layout_of_grouplens(folder, encoding):
+    (folder / "movies.dat").write_bytes(FILMS.replace("\n", "\r\n").encode(encoding))
+    read = read_movielens_1m(folder)
+    assert read.titles.to_dict() == {"2": "The Lantern (1991)", "10": "Le Café Gris (1993)"}
+    rows = read.frame[["user", "item", "timestamp", "rating"]].to_numpy().tolist()
+    assert rows == [["1", "10", 978300760, 5], ["1", "2", 978302109, 3], ["2", "10", 978301968, 4]]
+    assert read.domain.past == "watched"
+    assert read.notices[0] == "1 catalogue items that nobody chose left out"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "parts"),
+    [
+        ("ratings.dat", RATINGS + "2::2::3::late\n", ["ratings.dat, line 4, column 'timestamp'", "'late' is not"]),
+        ("ratings.dat", RATINGS + "2::2::x::978301968\n", ["line 4, column 'rating'", "'x' is not a number"]),
+        ("ratings.dat", RATINGS + "2::2\n", ["line 4: 2 columns where the first line has 4"]),
+        ("ratings.dat", RATINGS.replace("::", "\t"), ["line 1: 1 columns where 4 are expected", "separated by '::'"]),
+        ("ratings.dat", "", ["ratings.dat is empty"]),
+        ("movies.dat", FILMS + "2::Other (1990)::Drama\n", ["movies.dat, line 4, column 'item'", "another title"]),
+        ("movies.dat", FILMS + "4::A::B::Drama\n", ["movies.dat, line 4: 4 columns"]),
+    ],
+)
+def test_faults_are_located(folder, name, text, parts):
+    (folder / name).write_text(text, encoding="latin-1")
+    refused(folder, *parts)
+
+
+def test_a_missing_file_names_what_is_near(folder):
+    (folder / "movies.dat").rename(folder / "movie.dat")
+    refused(folder, "no file movies.dat", "'movie.dat'")
+
+
+def test_no_delimiter_is_lost_between_blocks(folder):
+    for ahead in range(2**20 - 3, 2**20 + 2):
+        (folder / "long").write_bytes(b"x" * ahead + b"::y:z::")
+        with (folder / "long").open("rb") as raw:
+            assert Replaced(raw, b"::", b"|").read() == b"x" * ahead + b"|y:z|"
+
+
+@pytest.fixture
+def archive(tmp_path):
+    path = tmp_path / "ml-1m.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("../escaped", b"harm")
+        packed.writestr("ml-1m/users.dat", b"not wanted")
+        packed.writestr("ml-1m/ratings.dat", RATINGS)
+        packed.writestr("ml-1m/movies.dat", FILMS.encode("latin-1"))
+    return path
+
+
+def test_the_download_takes_out_two_members_and_mends_a_spoilt_one(archive, tmp_path, monkeypatch):
+    asked = []
+
+    def retrieve(url, known_hash, fname, path, progressbar):
+        asked.append((url, known_hash, fname))
+        return str(archive)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    folder = download(ML_1M, tmp_path / "cache")
+    assert sorted(p.name for p in folder.iterdir()) == ["movies.dat", "ratings.dat"]
+    assert not list(tmp_path.rglob("escaped"))
+    assert asked == [("https://files.grouplens.org/datasets/movielens/ml-1m.zip", ML_1M.known_hash, "ml-1m.zip")]
+    assert ML_1M.known_hash == "sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20"
+    (folder / "ratings.dat").write_text("spoilt")
+    assert len(read_movielens_1m(download(ML_1M, tmp_path / "cache")).frame) == 3
+
+
+def test_another_archive_is_refused(archive, tmp_path):
+    with pytest.raises(KitError, match=r"ml-1m\.zip is not MovieLens-1M's archive"):
+        extract(replace(ML_1M, members={"tags.dat": None}), archive, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
