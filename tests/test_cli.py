@@ -55,6 +55,7 @@ def finished(folder, seed, right):
         ("run --teacher sasrek", "did you mean 'sasrec'?"),
         ("run --dataset ml100k", "did you mean 'ml-100k'?"),
         ("run --dataset custom", "needs --data-dir"),
+        ("run --dataset steam", "datasets.html#steam_data"),
         ("run --profile cpu --data-dir flims", "no data folder flims; did you mean"),
         ("run --data-dir films", "dataset demo is made by the kit"),
         ("run --llm ./t5", "no language-model folder ./t5"),

@@ -39,10 +39,11 @@ def read_amazon(data_dir: str | Path, dataset: str) -> Interactions:
     else:
         rows = _reviews(JsonLines(find_one(folder, reviews, "reviews")))
     metadata = JsonLines(find_one(folder, metadata, "metadata"))
-    catalogue, unchosen = chosen_only(rows, _titles(metadata))
+    catalogue, spoilt = _titles(metadata)
+    catalogue, unchosen = chosen_only(rows, catalogue)
     catalogue, twice = first_titles(catalogue)
     read = validate(rows, catalogue, PRODUCTS, untitled="drop")
-    return replace(read, notices=[*unchosen, *twice, *read.notices])
+    return replace(read, notices=[*spoilt, *unchosen, *twice, *read.notices])
 
 
 def _reviews(file: JsonLines) -> Table:
@@ -54,6 +55,12 @@ def _reviews(file: JsonLines) -> Table:
     return file.read(fields, numbers=NUMBERS)
 
 
-def _titles(file: JsonLines) -> Table:
+def _titles(file: JsonLines) -> tuple[Table, list[str]]:
+    """The catalogue without rows whose title is code of the page, as the publishers of 2018 advise, and their count."""
     item = "parent_asin" if "parent_asin" in file.first() else "asin"
-    return file.read({"item": item, "title": "title"}, optional=("title",))
+    table = file.read({"item": item, "title": "title"}, optional=("title",))
+    title = table.frame["title"].cat
+    code = title.categories.str.contains("getTime", regex=False)[title.codes]
+    if not code.any():
+        return table, []
+    return table.keep(~code), [f"{code.sum()} catalogue rows left out whose title is code of a web page"]
