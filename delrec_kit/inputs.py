@@ -14,15 +14,10 @@ def _packed(*names: str) -> tuple[str, ...]:
     return tuple(name + end for name in names for end in ("", ".gz"))
 
 
-def _amazon(category: str, *reviews: str) -> tuple[str, ...]:
-    """Patterns of the reviews, metadata and ratings of 2014, whose names bear ``category``, and of 2018 and 2023."""
-    names = (f"reviews_{category}", f"reviews_{category}_5", f"meta_{category}")
-    later = [f"{start}{name}{end}" for name in reviews for start, end in (("", ""), ("", "_5"), ("meta_", ""))]
-    return (
-        *_packed(*(f"{name}.json" for name in dict.fromkeys((*names, *later)))),
-        *_packed(*(f"{name}.jsonl" for name in later if not name.endswith("_5"))),
-        *_packed(f"ratings_{category}.csv"),
-    )
+def _amazon(category: str, *later: str) -> tuple[str, ...]:
+    """Patterns of reviews and metadata of 2014, whose names bear ``category``, and of 2018 and 2023, and of ratings."""
+    names = [f"reviews_{category}", *later, f"meta_{category}", *(f"meta_{name}" for name in later)]
+    return _packed(*(f"{name}*.{kind}" for name in names for kind in ("json", "jsonl")), f"ratings_{category}.csv")
 
 
 RAW_FILES = {  # names or patterns; what the readers look for, and what a fingerprint counts

@@ -59,9 +59,9 @@ class RunDirectory:
         except OSError as error:
             raise KitError(f"cannot make the run directory {path}: {error.strerror}; name another folder") from None
         run = cls(path, config)
-        if _stored(path) != config.model_dump():
+        if _stored(path) != config.model_dump(mode="json"):
             with run.locked():
-                write_json(path / "config.json", config.model_dump())
+                write_json(path / "config.json", config.model_dump(mode="json"))
         return run
 
     @classmethod
@@ -93,7 +93,7 @@ class RunDirectory:
         What counts of a raw-data folder is what lies in it, not where it lies.
         """
         names = list(DEPENDS)
-        settings = self.config.model_dump()
+        settings = self.config.model_dump(mode="json")
         settings["data"].pop("data_dir")
         before = names[: names.index(stage) + 1]
         used = [[key, settings[key]] for name in before for key in DEPENDS[name]]

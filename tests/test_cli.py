@@ -55,6 +55,7 @@ def finished(folder, seed, right):
         ("run --teacher sasrek", "did you mean 'sasrec'?"),
         ("run --dataset ml100k", "did you mean 'ml-100k'?"),
         ("run --dataset custom", "needs --data-dir"),
+        ("run --dataset steam", "datasets.html#steam_data"),
         ("run --profile cpu --data-dir flims", "no data folder flims; did you mean"),
         ("run --data-dir films", "dataset demo is made by the kit"),
         ("run --llm ./t5", "no language-model folder ./t5"),
@@ -243,5 +244,5 @@ def test_values_after_one_flag_are_spread(words, becomes):
 def test_config_json_is_written_for_people(started):
     main(["run", "--run-dir", "here"])
     text = Path("here/config.json").read_text(encoding="utf-8")
-    assert json.loads(text) == resolve("demo").model_dump()
+    assert json.loads(text) == resolve("demo").model_dump(mode="json")
     assert text.count("\n") > 20

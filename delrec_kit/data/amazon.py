@@ -8,6 +8,7 @@ import pyarrow as pa
 from delrec_kit.data.catalogues import chosen_only, first_titles
 from delrec_kit.data.domain import PRODUCTS
 from delrec_kit.data.files import find_folder, find_one
+from delrec_kit.data.filters import with_titles
 from delrec_kit.data.interactions import Interactions, validate
 from delrec_kit.data.json_lines import JsonLines
 from delrec_kit.data.tables import Table, TextFile
@@ -39,10 +40,11 @@ def read_amazon(data_dir: str | Path, dataset: str) -> Interactions:
     else:
         rows = _reviews(JsonLines(find_one(folder, reviews, "reviews")))
     metadata = JsonLines(find_one(folder, metadata, "metadata"))
-    catalogue, unchosen = chosen_only(rows, _titles(metadata))
+    catalogue, spoilt = _titles(metadata)
+    catalogue, unchosen = chosen_only(rows, catalogue)
     catalogue, twice = first_titles(catalogue)
-    read = validate(rows, catalogue, PRODUCTS, untitled="drop")
-    return replace(read, notices=[*unchosen, *twice, *read.notices])
+    read = with_titles(validate(rows, catalogue, PRODUCTS))
+    return replace(read, notices=[*spoilt, *unchosen, *twice, *read.notices])
 
 
 def _reviews(file: JsonLines) -> Table:
@@ -54,6 +56,12 @@ def _reviews(file: JsonLines) -> Table:
     return file.read(fields, numbers=NUMBERS)
 
 
-def _titles(file: JsonLines) -> Table:
+def _titles(file: JsonLines) -> tuple[Table, list[str]]:
+    """The catalogue without rows whose title is code of the page, as the publishers of 2018 advise, and their count."""
     item = "parent_asin" if "parent_asin" in file.first() else "asin"
-    return file.read({"item": item, "title": "title"}, optional=("title",))
+    table = file.read({"item": item, "title": "title"}, optional=("title",))
+    title = table.frame["title"].cat
+    code = title.categories.str.contains("getTime", regex=False)[title.codes]
+    if not code.any():
+        return table, []
+    return table.keep(~code), [f"{code.sum()} catalogue rows left out whose title is code of a web page"]

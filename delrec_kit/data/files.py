@@ -42,7 +42,8 @@ def find_one(folder: Path, patterns: Sequence[str], what: str) -> Path:
     for below in sorted(p for p in folder.iterdir() if p.is_dir()):
         if there := matching(below, patterns):
             raise KitError(f"{folder} has no {what}, but its folder {below.name} has {there[0].name}; give {below}")
-    raise KitError(f"{folder} has no {what}, a file {' or '.join(patterns)}{_nearest_in(folder, patterns[0])}")
+    some = f"{' or '.join(patterns[:4])}{' or …' if len(patterns) > 4 else ''}"
+    raise KitError(f"{folder} has no {what}, a file {some}{_nearest_in(folder, patterns[0])}")
 
 
 def _nearest_in(folder: Path, name: str, folders: bool = False) -> str:

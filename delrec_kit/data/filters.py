@@ -1,8 +1,11 @@
 """Leaving out users, items and interactions; every such step is counted."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from delrec_kit.data.interactions import Interactions
+from delrec_kit.data.titles import EMPTY_TITLES
 from delrec_kit.errors import KitError
 
 
@@ -61,9 +64,11 @@ def with_titles(interactions: Interactions) -> Interactions:
     titled = ~interactions.titles.index.isin(list(interactions.untitled))
     rows = titled[interactions.items]
     if not rows.any():
-        raise KitError("no interaction is with an item that has a title; set data.untitled=name")
+        raise KitError("no interaction is with an item that has a title; do the items bear titles in their file?")
     if titled.all():
         return interactions
+    named = [notice for notice in interactions.notices if EMPTY_TITLES not in notice]
+    interactions = replace(interactions, notices=named)
     notice = f"{(~titled).sum()} items without a title and their {(~rows).sum()} interactions left out"
     return interactions.keep(rows, notice, titled)
 

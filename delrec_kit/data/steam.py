@@ -8,6 +8,7 @@ import pandas as pd
 from delrec_kit.data.catalogues import chosen_only, first_titles
 from delrec_kit.data.domain import GAMES
 from delrec_kit.data.files import find_folder, find_one
+from delrec_kit.data.filters import with_titles
 from delrec_kit.data.interactions import Interactions, validate
 from delrec_kit.data.json_lines import JsonLines
 from delrec_kit.data.tables import Table, trimmed
@@ -32,7 +33,7 @@ def read_steam(data_dir: str | Path) -> Interactions:
     catalogue, numberless = _filled(_games(games), "item", "games without an id left out")
     catalogue, unchosen = chosen_only(rows, catalogue)
     catalogue, twice = first_titles(catalogue)
-    read = validate(rows, catalogue, GAMES, untitled="drop")
+    read = with_titles(validate(rows, catalogue, GAMES))
     return replace(read, notices=[*nameless, *numberless, *unchosen, *twice, *read.notices])
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from delrec_kit.data.domain import Domain
 
 MAX_TITLE = 160  # characters
+EMPTY_TITLES = "empty titles written"
 ARTICLES = (
     "The|A|An|Le|La|Les|Un|Une|El|Los|Las|Una|Il|Lo|Gli|Uno|O|Os|Der|Die|Das|Ein|Eine"  # en fr es it pt de
     "|De|Het|Een|Den|Det|En|Ett"  # nl, Scandinavian
@@ -43,7 +44,7 @@ def clean_titles(raw: pd.Series, domain: Domain) -> tuple[pd.Series, list[str]]:
     notices = [
         (changed.sum(), "titles tidied (article in front, blanks, entities, control characters)"),
         (cut.sum(), f"titles cut to {MAX_TITLE} characters"),
-        (empty.sum(), f"empty titles written as '{domain.noun}' and the item's id"),
+        (empty.sum(), f"{EMPTY_TITLES} as '{domain.noun}' and the item's id"),
         (tidy.duplicated().sum(), "items bear a title that stands earlier in the catalogue; equal titles tie"),
     ]
     return tidy, [f"{count} {what}" for count, what in notices if count]

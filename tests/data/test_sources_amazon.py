@@ -105,14 +105,15 @@ def test_untitled_and_twice_titled_products_are_counted(tmp_path):
         {"asin": "B01", "title": "Soap"},
         {"asin": "B01", "title": "Soup"},
         {"asin": "B02", "title": None},
+        {"asin": "B02", "title": "var start = new Date().getTime();"},
     ]
     found = read(store(tmp_path, **{"All_Beauty.json": lines(OLD), "meta_All_Beauty.json": lines(products)}))
     assert found.titles.to_dict() == {"B01": "Soap"} and len(found.frame) == 2
-    assert found.notices[:2] == [
+    assert found.notices[:3] == [
+        "1 catalogue rows left out whose title is code of a web page",
         "2 catalogue rows with a second title for an item, or none, left out",
-        "1 items without a title left out",
+        "1 items without a title and their 1 interactions left out",
     ]
-    assert found.notices[2].startswith("1 interactions with items that the catalogue lacks dropped")
 
 
 def without(row, field):
@@ -172,9 +173,9 @@ def test_a_gzip_file_that_was_cut_off(tmp_path, write):
 
 
 def test_missing_and_surplus_files(tmp_path):
-    refused(tmp_path, "has no reviews, a file reviews_Beauty.json or", "it holds no files")
+    refused(tmp_path, "has no reviews, a file reviews_Beauty*.json or reviews_Beauty*.json.gz or", "it holds no files")
     store(tmp_path, **{"All_Beauty.json": lines(OLD)})
-    refused(tmp_path, "has no metadata, a file meta_Beauty.json or")
+    refused(tmp_path, "has no metadata, a file meta_Beauty*.json or")
     store(tmp_path, **{"All_Beauty_5.json.gz": lines(OLD), "meta_All_Beauty.json": metadata("asin")})
     refused(tmp_path, "several files of reviews: All_Beauty.json, All_Beauty_5.json.gz; keep one")
     (tmp_path / "above" / "inner").mkdir(parents=True)
