@@ -3,6 +3,7 @@
 import hashlib
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import pooch
@@ -10,7 +11,7 @@ import pooch
 from delrec_kit.data.domain import FILMS
 from delrec_kit.data.files import find_file, find_folder
 from delrec_kit.data.interactions import Interactions, validate
-from delrec_kit.data.tables import TextFile
+from delrec_kit.data.tables import DAMAGE, TextFile, brief
 from delrec_kit.errors import KitError
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
@@ -62,8 +63,8 @@ def download(cache: Path | None = None) -> Path:
 
 def extract(archive: Path, folder: Path) -> None:
     """Take ``u.data`` and ``u.item`` out of the archive into ``folder``, if they are what they should be."""
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(archive) as packed:
             for name, expected in SHA256.items():
                 with packed.open(f"ml-100k/{name}") as member:
@@ -73,8 +74,11 @@ def extract(archive: Path, folder: Path) -> None:
                 draft = folder / f".{name}.{os.getpid()}"
                 draft.write_bytes(content)
                 draft.replace(folder / name)
-    except (KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise KitError(f"{archive} is not MovieLens-100K's archive ({error}); delete it and retry") from error
+    except (KeyError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, ValueError) as error:
+        reason = brief(str(error), 100)
+        raise KitError(f"{archive} is not MovieLens-100K's archive ({reason}); delete it and retry") from error
+    except OSError as error:
+        raise KitError(f"{archive} could not be unpacked into {folder}: {error.strerror or error}") from error
 
 
 def _digest(content: bytes) -> str:
@@ -83,8 +87,11 @@ def _digest(content: bytes) -> str:
 
 def _encoding(path: Path) -> str:
     """GroupLens' file is latin-1; a copy that someone saved as UTF-8 is told by its bytes."""
-    try:
-        path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        return "latin-1"
+    with TextFile(path).open() as raw:
+        try:
+            raw.read().decode("utf-8")
+        except UnicodeDecodeError:
+            return "latin-1"
+        except DAMAGE:  # told with its line when the rows are read
+            pass
     return "utf-8-sig"
