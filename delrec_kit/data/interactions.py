@@ -13,6 +13,8 @@ from delrec_kit.data.timestamps import plain_numbers, seconds
 from delrec_kit.data.titles import INVISIBLE, clean_titles
 from delrec_kit.errors import nearest
 
+SEARCHED = 100_000  # ids of the catalogue that are searched for another spelling
+
 
 @dataclass(frozen=True)
 class Interactions:
@@ -152,8 +154,8 @@ def _known(rows: Table, catalogue: Table, titles: pd.Series) -> tuple[pd.Series,
         rows.refuse(
             ~known,
             "item",
-            f"'{{value}}' is not in {catalogue.file.path.name}, nor are most; do the ids match?"
-            + _alike(example, titles.index),
+            f"'{{value}}' is not in {catalogue.file.path.name}, nor are most"
+            + (_alike(example, titles.index) or "; do the ids match?"),
         )
     if not unknown:
         return item, known, []
@@ -166,8 +168,8 @@ def _known(rows: Table, catalogue: Table, titles: pd.Series) -> tuple[pd.Series,
 def _alike(key: str, known: pd.Index) -> str:
     """A hint where an id is there in another spelling: "7.0" or "007" for "7", "b00x" for "B00X", "a b" for "ab"."""
     bare = _bare(key)
-    spelled = next((other for other in known if _bare(other) == bare), None)
-    return "" if spelled is None else f"; the catalogue has '{brief(spelled)}'"
+    spelled = next((other for other in known[:SEARCHED] if _bare(other) == bare), None)
+    return "" if spelled is None else f"; the catalogue spells it '{brief(spelled)}'"
 
 
 def _bare(key: str) -> str:

@@ -23,11 +23,12 @@ class Survey:
 
 def survey(raw: IO[bytes], delimiter: str) -> Survey:
     """One quick pass. It may count a line end too many and doubt quotes that are sound, never the other way round."""
-    edge, inner = f"{re.escape(delimiter)}\r\n".encode(), f'"{re.escape(delimiter)}\r\n'.encode()
-    odd = re.compile(  # text after a closing quote; an empty value with text after it; blanks before a quote
-        rb'[^%b]"+[^%b]|(?:^|[%b])(?:"")+[^%b]|[%b][ \t]+"' % (inner, inner, edge, inner, edge)
+    edge = f"[{re.escape(delimiter)}\\r\\n]".encode()
+    inner = f'[^"{re.escape(delimiter)}\\r\\n]'.encode()
+    odd = re.compile(  # text before or after a quote that ends no value; text after an empty value; a blank before one
+        rb'"(?:(?<=%b")"*%b|(?<=%b")"(?:"")*%b|(?<=%b[ \t]"))' % (inner, inner, edge, inner, edge)
     )
-    lines, quotes, doubtful, hexadecimal, tail = 0, 0, False, False, b""
+    lines, quotes, doubtful, hexadecimal, tail = 0, 0, False, False, b"\n"
     for chunk in iter(lambda: raw.read(2**20), b""):
         lines += chunk.count(b"\n") + chunk.count(b"\r") - chunk.count(b"\r\n")
         quotes += chunk.count(b'"')

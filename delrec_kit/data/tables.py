@@ -151,7 +151,7 @@ class TextFile:
         for name in wanted:
             if name not in columns:
                 hint = separator_hint(first, self.delimiter, len(wanted)) or nearest(name, map(brief, columns[:SHOWN]))
-                if not set(columns) & set(wanted):
+                if hint.startswith(" (") and not set(columns) & set(wanted):
                     hint += "; the first line names the columns"
                 raise KitError(f"{self.path}, line {line}: no column '{name}'{hint}")
         for name in (*wanted, *optional):

@@ -31,7 +31,8 @@ def _of_text(rows: Table, column: pd.Series) -> tuple[np.ndarray, np.ndarray, li
     names, codes = column.cat.categories, column.cat.codes.to_numpy()
 
     def refuse(wrong: np.ndarray, what: str) -> None:
-        _refuse(rows, np.isin(codes, np.flatnonzero(wrong)), what)
+        if wrong.any():
+            _refuse(rows, np.isin(codes, np.flatnonzero(wrong)), what)
 
     refuse(names == "", "the timestamp is missing; " + WRITE)
     values = plain_numbers(names)
