@@ -65,6 +65,8 @@ def draw_distractors(
         titles = len(sorted_unique(canonical[1:]))
         if titles <= count < len(canonical) - 1:
             mend = f"equal titles count as one, and only {titles} differ; give items titles of their own"
+        elif titles <= count and not free.min():
+            mend = "add items to the catalogue"
         raise KitError(
             f"data.candidates={count + 1} is more than the catalogue allows: of {len(canonical) - 1} items, {who} "
             f"leaves {free.min()} titles as distractors; {mend}"

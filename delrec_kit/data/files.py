@@ -9,6 +9,8 @@ from delrec_kit.errors import KitError
 
 def find_folder(data_dir: str | Path) -> Path:
     """``data_dir`` as a folder that exists; else a KitError that names the nearest folder beside it."""
+    if "\0" in str(data_dir):
+        raise KitError(f"data folder {str(data_dir)!r} cannot be: the name holds a NUL byte")
     try:
         folder = Path(data_dir).expanduser()
         if folder.is_file():
