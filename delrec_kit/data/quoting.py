@@ -3,13 +3,15 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import IO
+
+import numpy as np
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "'|'"}
 LINE_END = re.compile(r"\r\n|\r|\n")
 MOMENT = re.compile(r"\s*\d[-+\d.:eTZ\s]*")  # a number or an ISO date
 BLANK_QUOTE = re.compile(r'\s+"')
-OVERLAP = 64  # bytes of one chunk that are searched again with the next
 
 
 @dataclass(frozen=True)
@@ -22,21 +24,27 @@ class Survey:
 
 
 def survey(raw: IO[bytes], delimiter: str) -> Survey:
-    """One quick pass. It may count a line end too many and doubt quotes that are sound, never the other way round."""
-    edge = f"[{re.escape(delimiter)}\\r\\n]".encode()
-    inner = f'[^"{re.escape(delimiter)}\\r\\n]'.encode()
-    odd = re.compile(  # text before or after a quote that ends no value; text after an empty value; a blank before one
-        rb'"(?:(?<=%b")"*%b|(?<=%b")"(?:"")*%b|(?<=%b[ \t]"))' % (inner, inner, edge, inner, edge)
-    )
-    lines, quotes, doubtful, hexadecimal, tail = 0, 0, False, False, b"\n"
-    for chunk in iter(lambda: raw.read(2**20), b""):
+    """One quick pass. It may count a line end too many and doubt quotes that are sound, never the other way round.
+
+    In a sound file quotes take turns: each first of two stands at a value's beginning, each second at its end, but for
+    doubled ones, which touch.
+    """
+    edge = np.zeros(256, dtype=bool)
+    edge[list(f'{delimiter}\r\n"'.encode())] = True
+    lines, quotes, doubtful, hexadecimal, held = 0, 0, False, False, b"\n"
+    for chunk in chain(iter(lambda: raw.read(2**20), b""), [b"\n"]):
         lines += chunk.count(b"\n") + chunk.count(b"\r") - chunk.count(b"\r\n")
-        quotes += chunk.count(b'"')
-        both = tail + chunk
+        both = held + chunk  # all but the last byte are looked at, with their neighbours
         hexadecimal = hexadecimal or b"0x" in both or b"0X" in both
-        doubtful = doubtful or (b'"' in both and odd.search(both) is not None)
-        tail = both[-OVERLAP:]
-    return Survey(lines, doubtful or quotes % 2 == 1, hexadecimal)
+        if b'"' in both:
+            codes = np.frombuffer(both, dtype=np.uint8)
+            places = np.flatnonzero(codes[1:-1] == ord('"')) + 1
+            opens = (np.arange(len(places)) + quotes) % 2 == 0
+            neighbours = codes[places + np.where(opens, -1, 1)]
+            doubtful = doubtful or not edge[neighbours].all()
+            quotes += len(places)
+        held = both[-2:]
+    return Survey(lines - 1, doubtful or quotes % 2 == 1, hexadecimal)
 
 
 def holds_rows(value: str, column: int, width: int, delimiter: str, moment: int | None) -> bool:
@@ -59,7 +67,7 @@ def holds_rows(value: str, column: int, width: int, delimiter: str, moment: int 
 def separator_hint(fields: Sequence[str], delimiter: str, width: int) -> str:
     """A hint where a line that should have ``width`` columns has them with another separator."""
     line = delimiter.join(fields)
-    for other, name in SEPARATORS.items():
-        if other != delimiter and line.count(other) >= max(width - 1, 1) > line.count(delimiter):
-            return f"; it looks separated by {name}, but {SEPARATORS[delimiter]} are expected"
+    other = max(SEPARATORS, key=line.count)
+    if other != delimiter and line.count(other) >= max(width - 1, 1) > line.count(delimiter):
+        return f"; it looks separated by {SEPARATORS[other]}, but {SEPARATORS[delimiter]} are expected"
     return ""

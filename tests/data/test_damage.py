@@ -3,11 +3,13 @@
 import gzip
 import hashlib
 import io
+import os
 import re
 import struct
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -31,6 +33,7 @@ CUT, NUL, OPEN = (
 TIME, WHOLE = "line 2, column 'timestamp': ", "holds whole lines of the table"
 HEAD, NOTE = "stands here again; delete it", "user,item,timestamp,note\n"
 TIDY = " titles tidied (article in front, blanks, entities, control characters)"
+LIMIT = "1 titles cut to 160 characters"
 ODD_IDS = ["NA", "-1", "N/A", "1e5", "nan", "=1+1", "None", "null", "true", "😀👩‍👩‍👧", "שלום", "x" * 5000]
 
 
@@ -86,7 +89,7 @@ CASES = [
     ("byte-order mark", rows("\ufeff" + H + B), comes()),
     ("mark and quotes", rows('\ufeff"user","item","timestamp"\n' + B), comes()),
     ("two marks", rows("\ufeff\ufeff" + H + B), r"did you mean '\ufeffuser'"),
-    ("mark within", rows(H + B + "\ufeffa,1,1\n"), ("line 5, column 'user'", "byte-order mark; were two files joined?")),
+    ("mark within", rows(H + B + "\ufeffa,1,1\n"), ("line 5, column 'user'", "were two files joined?")),
     ("mark only", rows("\ufeff"), "interactions.csv is empty"),
     ("crlf", rows((H + B).replace("\n", "\r\n")), comes()),
     ("cr", {**rows((H + B).replace("\n", "\r")), **items(C.replace("\n", "\r"))}, comes()),
@@ -106,15 +109,15 @@ CASES = [
     ("quote closed later, middle", rows(H + 'a,"1,1\na,2,2\nb,3",3\na,1,4\n'), ("line 2, column 'item'", WHOLE)),
     ("quote closed later, last", rows(H + 'a,1,"1\na,2,2\nb,3,3"\na,3,4\n'), ("line 2, column 'timestamp'", WHOLE)),
     ("quote closed later, cr", rows((NOTE + 'a,1,1,"x\na,2,2,"\na,2,3,z\n').replace("\n", "\r")), WHOLE),
-    ("quote closed later, unread", rows(NOTE + B[:6] .replace("\n", ',"x\n') + 'a,2,2,y\nb,3,3,z"\n'), ("'note'", WHOLE)),
+    ("quote closed later, unread", rows(NOTE + 'a,1,1,"x\na,2,2,y\nb,3,3,z"\n'), ("'note'", WHOLE)),
     ("quote closed, unread first", rows("note," + H + '"x,a,1,1\ny,a,2,2\nz",b,3,3\n'), ("column 'note'", WHOLE)),
     ("quote closed at a quote", rows(NOTE + 'a,1,1,"x\na,2,2,y\nb,3,3,"z"\n'), ("line 2", OPEN)),
     ("quote closed alone", rows(NOTE + 'a,1,1,"x\na,2,2,y\n"\n'), ("column 'note'", WHOLE)),
-    ("quote closed, titles", items('title,item\n"One,1\nTwo,2\nThree",3\n'), ("items.csv, line 2, column 'title'", WHOLE)),
+    ("quote closed, titles", items('title,item\n"One,1\nTwo,2\nThree",3\n'), ("line 2, column 'title'", WHOLE)),
     ("lines in an unread column", rows(NOTE + 'a,1,1,"well,\nyes,no,but,so\n!"\na,2,2,\nb,3,3,"a,\nb"\n'), comes()),
     ("text after a quote", rows(H + 'a,1,1\n"a"b,1,1\n'), ("line 3", OPEN)),
     ("quote in a value", rows(H + 'a"b,1,1\n'), comes([['a"b', "1", 1]])),
-    ("blank before a quote", rows(H + 'a,1,1\nb, "2",3\n'), "line 3, column 'item': a blank stands before the quotation"),
+    ("blank before a quote", rows(H + 'a,1,1\nb, "2",3\n'), "line 3, column 'item': a blank stands before"),
     ("blank before a title's quote", items(C + '4, "A, B"\n'), ("line 5", "3 columns", "remove the blanks before")),
     ("NUL in a user", rows(H + "a\0,1,1\n"), "line 2, column 'user': the id holds a NUL byte"),
     ("NUL in an item", rows(H + "a,1\0,1\n"), "line 2, column 'item': the id holds a NUL byte"),
@@ -126,7 +129,7 @@ CASES = [
     ("catalogue with a tail of NULs", items(C + "\0" * 4096), ("items.csv, line 5", NUL)),
     ("NULs only", rows("\0" * 5000), ("line 1", NUL)),
     ("10 MB in an unread column", rows(NOTE + "a,1,1," + "y" * 10**7 + "\na,2,2,\nb,3,3,\n"), comes()),
-    ("10 MB in a title", items(C.replace("One", "y" * 10**7)), comes(SOUND, "1" + TIDY, "1 titles cut to 160 characters")),
+    ("10 MB in a title", items(C.replace("One", "y" * 10**7)), comes(SOUND, "1" + TIDY, LIMIT)),
     ("10 MB of one line", rows("x" * 10**7), ("no column 'user' (known: xxx", "the first line names the columns")),
     ("columns in another order", rows("timestamp,x,user,item\n1,,a,1\n2,,a,2\n3,,b,3\n"), comes()),
     ("column missing", rows("item,timestamp\n1,1\n"), "line 1: no column 'user' (known: item, timestamp)"),
@@ -154,14 +157,14 @@ CASES = [
     ("semicolons", rows((H + B).replace(",", ";")), "line 1: no column 'user'; it looks separated by semicolons"),
     ("tabs", rows((H + B).replace(",", "\t")), "looks separated by tabs, but commas are expected"),
     ("bars", rows((H + B).replace(",", "|")), "looks separated by '|'"),
-    ("catalogue with semicolons", items(C.replace(",", ";")), "items.csv, line 1: no column 'item'; it looks separated"),
+    ("catalogue with semicolons", items(C.replace(",", ";")), "line 1: no column 'item'; it looks separated"),
     ("semicolons below the header", rows(H + B.replace(",", ";")), ("line 2: 1 columns", "separated by semicolons")),
     ("blanks round values", rows(" user , item , timestamp \n a , 1 , 1 \na\u00a0,2\t,2\n\" b \",3,3\n"), comes()),
-    ("floats as ids", rows(H + "a,1.0,1\nb,2.0,2\n"), "'1.0' is not in items.csv, nor are most; the catalogue spells it '1'"),
+    ("floats as ids", rows(H + "a,1.0,1\nb,2.0,2\n"), "nor are most; the catalogue spells it '1'"),
     ("floats in the catalogue", items("item,title\n1.0,One\n"), "the catalogue spells it '1.0'"),
     ("one float as id", rows(H + B + "a,1.0,9\n"), comes(
-        SOUND, "1 interactions with items that the catalogue lacks dropped (the first is '1.0' in line 5; the catalogue "
-        "spells it '1')")),
+        SOUND, "1 interactions with items that the catalogue lacks dropped (the first is '1.0' in line 5; the "
+        "catalogue spells it '1')")),
     ("ids of another case", {**rows(H + "a,b1x,1\n"), **items("item,title\nB1x,One\n")}, "spells it 'B1x'"),
     ("ids without zeros", items("item,title\n01,One\n02,Two\n"), ("column 'item': '1'", "spells it '01'")),
     ("ids with an inner blank", {**rows(H + "a,x y,1\n"), **items("item,title\nxy,One\n")}, "spells it 'xy'"),
@@ -174,7 +177,7 @@ CASES = [
         comes(sorted([[key, key, n] for n, key in enumerate(ODD_IDS)], key=lambda row: (len(row[0]), row[0])))),
     ("titles like missing values", items("item,title\n1,NA\n2,null\n3,nan\n"), comes(titles=["NA", "null", "nan"])),
     *[(f"time {value!r}", times("5", value), "line 3, column 'timestamp': " + what) for value, what in (
-        ("-5", "-5 is negative"), ("-0.5", "-0.5 is negative"), ("1600000000000", "1600000000000 is after the year 2099"),
+        ("-5", "-5 is negative"), ("-0.5", "-0.5 is negative"), ("1600000000000", "1600000000000 is after the year"),
         ("1600000000000000", "1600000000000000 is after"), ("2020-01-01", "'2020-01-01' is not a number"),
         ("", "the timestamp is missing"), ("nan", "'nan' is not"), ("inf", "'inf' is not"), ("-inf", "'-inf' is not"),
         ("1.5", "1.5 is not a whole number"), ("1e400", "'1e400' is not"), ("9" * 20, "9" * 20 + " is after"),
@@ -186,7 +189,7 @@ CASES = [
     ("time in the future", times("5", "4000000000"), comes(
         [["a", "1", 5], ["a", "2", 4000000000]], "1 interactions lie in the future")),
     ("milliseconds", times("1600000000900", "1600000000100", "1600000000500"), comes(
-        [["a", "2", 1600000000], ["a", "3", 1600000000], ["a", "1", 1600000000]], "3 timestamps read as milliseconds")),
+        [["a", item, 1600000000] for item in "231"], "3 timestamps read as milliseconds")),
     ("milliseconds as floats", times("1600000001000.0", "1600000000000.0"), comes(
         [["a", "2", 1600000000], ["a", "1", 1600000001]], "2 timestamps read as milliseconds")),
     ("microseconds", times("1600000000000000"), TIME + "1600000000000000 is after the year 2099"),
@@ -197,12 +200,12 @@ CASES = [
     ("dates with zones", times("2020-01-01T00:00:00Z", "2020-01-01T00:00:00+02:00"), comes(
         [["a", "2", 1577829600], ["a", "1", 1577836800]], "2 timestamps read as dates (UTC where no zone is given)")),
     ("dates and a number", times("2020-01-01", "5"), TIME + "'2020-01-01' is not a number"),
-    ("dates and no date", times("2020-01-01", "2020-01-51"), "line 3, column 'timestamp': '2020-01-51' is not an ISO date"),
+    ("dates and no date", times("2020-01-01", "2020-01-51"), "line 3, column 'timestamp': '2020-01-51' is not an ISO"),
     *[(f"times all {value!r}", times(value, value), TIME + what) for value, what in (
         ("9999-12-31", "9999-12-31 is after the year 2099 ("), ("2262-05-01", "2262-05-01 is after the year 2099 ("),
-        ("1969-12-31", "1969-12-31 is before 1970"), ("0001-01-01", "0001-01-01 is before 1970"), ("now", "'now' is not"),
-        ("today", "'today' is not a number"), ("01/02/2020", "'01/02/2020' is not"), ("2020-13-01", "'2020-13-01' is not"),
-        ("12:00", "'12:00' is not a number"), ("nan", "'nan' is not"), ("0x10", "'0x10' is not"), ("1e10", "1e10 is after"))],
+        ("1969-12-31", "1969-12-31 is before 1970"), ("0001-01-01", "0001-01-01 is before 1970"), ("now", "'now'"),
+        ("today", "'today' is not a number"), ("01/02/2020", "'01/02/2020' is not"), ("2020-13-01", "'2020-13-01'"),
+        ("12:00", "'12:00' is not a number"), ("nan", "'nan' is not"), ("0x10", "'0x10' is not"), ("1e10", "1e10 is"))],
     *[(f"rating {value!r}", rated(value), f"line 2, column 'rating': '{value}' is not a number")
         for value in ("good", "", "nan", "inf", "1e400", "1e39", "0x5", "★★★")],
     ("ratings", rated("-4.5"), comes([["a", "1", 1, -4.5], ["a", "2", 5, 3.0]])),
@@ -211,12 +214,16 @@ CASES = [
     ("most items unknown", rows(H + "a,1,1\na,9,9\na,8,9\n"), ("line 3", "'9' is not in items.csv, nor are most")),
     ("all items unknown", rows(H + "a,9,9\na,8,9\n"), ("line 2, column 'item'", "do the ids match? (2 rows in all)")),
     ("equal titles", items(C.replace("Two", "One")), comes(
-        SOUND, "1 items bear a title that stands earlier in the catalogue; equal titles tie", titles=["One", "One", "Three"])),
+        SOUND, "1 items bear a title that stands earlier in the catalogue; equal titles tie",
+        titles=["One", "One", "Three"])),
     ("one item of two titles", items(C + "1,Uno\n"), ("items.csv, line 5, column 'item'", "already has another title")),
     ("two ids that differ by blanks", items(C + " 1,Uno\n"), ("items.csv, line 5", "already has another title")),
     ("catalogue rows repeated", items(C + "1, One \n"), comes(SOUND, "1 repeated catalogue rows dropped")),
     ("empty titles", items('item,title\n1,\n2,"  "\n3,\u00a0\u200b&nbsp;\n'), comes(
         SOUND, "3 empty titles written as 'item' and the item's id", titles=["item 1", "item 2", "item 3"])),
+    ("empty titles of odd ids", items(C + f'"4\n\x1b5",\n{"y" * 300},\n'), comes(
+        SOUND, "2 empty titles written as 'item' and the item's id",
+        titles=["One", "Two", "Three", "item 4 5", "item " + "y" * 154 + "…"])),
     ("entities and control characters", items("item,title\n1,Tom &amp; Jerry\n2,A\tB\x07C\n3,T\x1b[31m\n"), comes(
         SOUND, "3" + TIDY, titles=["Tom & Jerry", "A B C", "T [31m"])),
     ("rows repeated", rows(H + B + B), comes(SOUND, "3 repeated rows dropped")),
@@ -299,7 +306,7 @@ FILMS_CASES = [
     ("a header", {"u.data": b"user\titem\trating\ttimestamp\n" + U}, "u.data, line 1, column 'timestamp': 'timestamp'"),
     ("an error page", {"u.data": PAGE}, "u.data, line 1: 1 columns where 4 are expected"),
     ("an error page of films", {"u.item": PAGE}, "u.item, line 1: 1 columns where 2 are expected"),
-    ("cut off", {"u.data": U[:-13]}, "u.data, line 3: 3 columns where the first line has 4"),
+    ("cut off", {"u.data": U[:-13]}, "u.data, line 3: 2 columns where the first line has 4"),
     (
         "a rating of words",
         {"u.data": U + b"2\t1\tgood\t5\n"},
@@ -365,7 +372,7 @@ ZIPS = [
     ("no u.item", zipped(u_item=None), ALIEN),
     ("another u.data", zipped(u_data=U), DIFFERS),
     ("a huge member", zipped(u_data=b"0" * (movielens.MEMBER_LIMIT + 9)), DIFFERS),
-    ("a huge declared member", patched(ZIP, CENTRAL, 24, struct.pack("<I", 2**32 - 2)), ""),
+    ("a huge declared member", patched(ZIP, CENTRAL, 24, struct.pack("<I", 2**32 - 2)), None),
     ("a member with a password", patched(ZIP, CENTRAL, 8, b"\1\0"), ALIEN),
     ("an unknown method", patched(ZIP, CENTRAL, 10, b"\x63\0"), ALIEN),
     ("a wrong sum", patched(ZIP, CENTRAL, 16, b"\1\2\3\4"), ALIEN),
@@ -440,6 +447,19 @@ def test_one_user_is_enough(tmp_path):
     assert data.test_candidates.shape == (1, 5) and data.split.test.target.tolist() == [3]
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+@pytest.mark.parametrize(("name", "part"), [("items.csv", "cannot be opened"), (".", "cannot be read")])
+def test_what_may_not_be_read(tmp_path, name, part):
+    place = lay(tmp_path, {}) / name
+    place.chmod(0)
+    try:
+        with pytest.raises(KitError, match=part) as caught:
+            read_custom(tmp_path)
+    finally:
+        place.chmod(0o700)
+    one_line(caught)
+
+
 @pytest.mark.parametrize("folder", ["~nobody-of-this-name/data", "n" * 5000, "no\0thing"])
 def test_names_of_folders_that_cannot_be(folder):
     with pytest.raises(KitError, match="data folder") as caught:
@@ -450,6 +470,10 @@ def test_names_of_folders_that_cannot_be(folder):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("damage")
+
+
+def trimmed(value):
+    return pd.Series([value], dtype="str").str.strip().item()  # which blanks count is Arrow's to say
 
 
 def holds(folder):
@@ -467,10 +491,14 @@ def holds(folder):
     assert np.array_equal(order, np.arange(len(frame))) and frame["timestamp"].between(0, 4102444799).all()
     assert read.titles.map(lambda title: 0 < len(title) <= 160 and len(title.splitlines()) == 1).all()
     for name, columns in (("interactions.csv", ("user", "item")), ("items.csv", ("item", "title"))):
-        (_, header), *slow = TextFile(folder / name).rows()
+        try:
+            (_, header), *slow = TextFile(folder / name).rows()
+        except KitError as error:  # in a column that is not read
+            assert "is not UTF-8" in str(error)
+            return None
         places = [[cell.strip() for cell in header].index(column) for column in columns]
         quick = TextFile(folder / name).read(columns).frame.astype("object").to_numpy().tolist()
-        assert quick == [[fields[place].strip() for place in places] for _, fields in slow]
+        assert quick == [[trimmed(fields[place]) for place in places] for _, fields in slow]
         if name == "interactions.csv":
             counts = [
                 int(notice.split()[0]) for notice in read.notices if re.search("lacks dropped|repeated rows", notice)
@@ -488,6 +516,7 @@ BYTES = st.binary(max_size=60) | st.lists(st.sampled_from([*b'a1,"\n\r\t ;\0', 0
 @example(b'"a"b,1,1\n', True)
 @example(b'""b,1,1\n', True)
 @example(b'a, "",1\n', True)
+@example(b'1,","e,1\n', True)
 @example(b"\xef\xbb\xbf", False)
 @settings(max_examples=300)
 def test_any_bytes_as_interactions(folder, content, below):
