@@ -86,6 +86,11 @@ def _draw(consumed, users, answers, count, rng, canonical, user_keys, weights) -
         user = users[free.argmin()]
         who = f"user '{brief(user_keys[user])}'" if user_keys else f"user number {user}"
         mend = f"set data.candidates to at most {free.min() + 1}" if free.min() else "leave this user out"
+        titles = len(sorted_unique(canonical[1:]))
+        if titles <= count < len(canonical) - 1:
+            mend = f"equal titles count as one, and only {titles} differ; give items titles of their own"
+        elif titles <= count and not free.min():
+            mend = "add items to the catalogue"
         raise KitError(
             f"data.candidates={count + 1} is more than the catalogue allows: of {len(canonical) - 1} items, {who} "
             f"leaves {free.min()} titles as distractors; {mend}"

@@ -43,6 +43,10 @@ def _read(path: Path, called: Mapping[str, str], wanted: tuple[str, ...], option
     theirs = {name: called.get(name, name) for name in (*wanted, *optional)}
     file = ParquetFile(path) if path.suffix == ".parquet" else TextFile(path)
     given = tuple(theirs[name] for name in optional)
-    table = file.read(tuple(theirs[name] for name in wanted), given, numbers=(theirs.get("timestamp", ""),))
+    table = file.read(
+        tuple(theirs[name] for name in wanted),
+        given,
+        numbers=tuple(theirs[name] for name in wanted if name == "timestamp"),
+    )
     ours = {there: name for name, there in theirs.items()}
     return Table(file, table.frame.rename(columns=ours))

@@ -10,10 +10,19 @@ from delrec_kit.inputs import matching
 
 def find_folder(data_dir: str | Path) -> Path:
     """``data_dir`` as a folder that exists; else a KitError that names the nearest folder beside it."""
-    folder = Path(data_dir).expanduser()
-    if folder.is_file():
-        raise KitError(f"data folder {folder} is a file; give the folder that holds it")
-    if not folder.is_dir():
+    if "\0" in str(data_dir):
+        raise KitError(f"data folder {str(data_dir)!r} cannot be: the name holds a NUL byte")
+    try:
+        folder = Path(data_dir).expanduser()
+        if folder.is_file():
+            raise KitError(f"data folder {folder} is a file; give the folder that holds it")
+        there = folder.is_dir()
+        if there:
+            next(folder.iterdir(), None)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise KitError(f"data folder {str(data_dir)[:200]} cannot be read: {reason}") from error
+    if not there:
         raise KitError(f"no data folder {folder}{_nearest_in(folder.parent, folder.name, folders=True)}")
     return folder
 
@@ -23,6 +32,11 @@ def find_file(folder: Path, names: Sequence[str]) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
+    for name in names:
+        if (folder / name).is_symlink():
+            raise KitError(f"{folder / name} is a link that leads to no file; put the file itself there")
+        if (folder / name).exists() and not (folder / name / name).exists():
+            raise KitError(f"{folder / name} is a folder or a device, not a file; put the file itself there")
     for below in sorted(p for p in folder.iterdir() if p.is_dir()):
         if any((below / name).is_file() for name in names):
             raise KitError(f"{folder} has no file {names[0]}, but its folder {below.name} has; give {below} instead")

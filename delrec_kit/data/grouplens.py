@@ -3,12 +3,14 @@
 import hashlib
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
 
+from delrec_kit.data.tables import brief
 from delrec_kit.errors import KitError
 
 MEMBER_LIMIT = 64 * 2**20  # bytes; every file is far smaller
@@ -71,8 +73,8 @@ def download(archive: Archive, cache: Path | None = None) -> Path:
 
 def extract(archive: Archive, path: Path, folder: Path) -> None:
     """Take the members, by name and nothing else, out of the zip at ``path`` into ``folder``, if they are known."""
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(path) as packed:
             for name, expected in archive.members.items():
                 with packed.open(f"{archive.name}/{name}") as member:
@@ -82,8 +84,11 @@ def extract(archive: Archive, path: Path, folder: Path) -> None:
                 draft = folder / f".{name}.{os.getpid()}"
                 draft.write_bytes(content)
                 draft.replace(folder / name)
-    except (KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise KitError(f"{path} is not {archive.called}'s archive ({error}); delete it and retry") from error
+    except (KeyError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, ValueError) as error:
+        reason = brief(str(error), 100)
+        raise KitError(f"{path} is not {archive.called}'s archive ({reason}); delete it and retry") from error
+    except OSError as error:
+        raise KitError(f"{path} could not be unpacked into {folder}: {error.strerror or error}") from error
 
 
 def _is_known(path: Path, digest: str | None) -> bool:

@@ -1,5 +1,6 @@
 """The validated table that everything later trusts."""
 
+import unicodedata
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -8,9 +9,11 @@ import pandas as pd
 from delrec_kit.data.brought import LABELS, checked_labels
 from delrec_kit.data.domain import Domain
 from delrec_kit.data.tables import Table, brief
-from delrec_kit.data.timestamps import seconds
-from delrec_kit.data.titles import clean_titles
+from delrec_kit.data.timestamps import plain_numbers, seconds
+from delrec_kit.data.titles import INVISIBLE, clean_titles
 from delrec_kit.errors import nearest
+
+SEARCHED = 100_000  # ids of the catalogue that are searched for another spelling
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def validate(rows: Table, catalogue: Table, domain: Domain) -> Interactions:
     for column in ("user", "item"):
         _refuse_ids(rows, column)
     frame = rows.frame.copy(deep=False)
-    frame["timestamp"], found = seconds(rows)
+    frame["timestamp"], time, found = seconds(rows)
     notices += found
     if "split" in frame:
         frame["split"] = _labels(rows)
@@ -73,7 +76,7 @@ def validate(rows: Table, catalogue: Table, domain: Domain) -> Interactions:
     frame["item"], known, found = _known(rows, catalogue, titles)
     notices += found
     frame["user"] = frame["user"].cat.set_categories(natural_order(frame["user"].cat.categories))
-    frame = _by_user_and_time(frame if known.all() else frame[known])
+    frame = _by_user_and_time(*(frame, time) if known.all() else (frame[known], time[known]))
     frame, found = _without_repeats(frame)
     notices += found
     if "split" in frame:
@@ -98,6 +101,7 @@ def _refuse_ids(table: Table, column: str) -> None:
     for wrong, what in (
         (names == "", "the id is empty"),
         (names.str.contains("\x00", regex=False), "the id holds a NUL byte; the file is damaged"),
+        (names.str.contains("\ufeff", regex=False), "the id holds a byte-order mark; were two files joined?"),
     ):
         if wrong.any():
             table.refuse(np.isin(values.cat.codes, np.flatnonzero(wrong)), column, what)
@@ -128,11 +132,13 @@ def _ratings(rows: Table) -> pd.Series:
     values = rows.frame["rating"]
     if not isinstance(values.dtype, pd.CategoricalDtype):
         return values.astype("float32")
-    numbers = pd.to_numeric(values.cat.categories, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+    with np.errstate(over="ignore"):
+        numbers = plain_numbers(values.cat.categories).astype("float32")
     wrong = ~np.isfinite(numbers)
     if wrong.any():
-        rows.refuse(np.isin(values.cat.codes, np.flatnonzero(wrong)), "rating", "'{value}' is not a number")
-    return pd.Series(numbers.astype("float32")[values.cat.codes], index=values.index)
+        what = "'{value}' is not a number; mend it, or rename the column if it holds no ratings"
+        rows.refuse(np.isin(values.cat.codes, np.flatnonzero(wrong)), "rating", what)
+    return pd.Series(numbers[values.cat.codes], index=values.index)
 
 
 def _known(rows: Table, catalogue: Table, titles: pd.Series) -> tuple[pd.Series, np.ndarray, list[str]]:
@@ -146,8 +152,8 @@ def _known(rows: Table, catalogue: Table, titles: pd.Series) -> tuple[pd.Series,
         rows.refuse(
             ~known,
             "item",
-            f"'{{value}}' is not in {catalogue.file.path.name}, nor are most; do the ids match?"
-            + _alike(example, titles.index),
+            f"'{{value}}' is not in {catalogue.file.path.name}, nor are most"
+            + (_alike(example, titles.index) or "; do the ids match?"),
         )
     if not unknown:
         return item, known, []
@@ -158,11 +164,16 @@ def _known(rows: Table, catalogue: Table, titles: pd.Series) -> tuple[pd.Series,
 
 
 def _alike(key: str, known: pd.Index) -> str:
-    """A hint where an id is there in another spelling: "7.0" for "7", "b00x" for "B00X", "007" for "7"."""
-    for spelled in (key.removesuffix(".0"), key.upper(), key.lower(), key.lstrip("0")):
-        if spelled != key and spelled in known:
-            return f" The catalogue has '{brief(spelled)}'"
-    return ""
+    """A hint where an id is there in another spelling: "7.0" or "007" for "7", "b00x" for "B00X", "a b" for "ab"."""
+    bare = _bare(key)
+    spelled = next((other for other in known[:SEARCHED] if _bare(other) == bare), None)
+    return "" if spelled is None else f"; the catalogue spells it '{brief(spelled)}'"
+
+
+def _bare(key: str) -> str:
+    """An id without what programs add or lose: case, blanks, leading zeros, a decimal point with nothing behind it."""
+    key = "".join(unicodedata.normalize("NFKC", INVISIBLE.sub("", key)).casefold().split())
+    return key.removesuffix(".0").lstrip("0")
 
 
 def _without_repeats(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -177,8 +188,8 @@ def _without_repeats(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return frame[~repeated], [f"{repeated.sum()} repeated rows dropped"]
 
 
-def _by_user_and_time(frame: pd.DataFrame) -> pd.DataFrame:
+def _by_user_and_time(frame: pd.DataFrame, time: np.ndarray) -> pd.DataFrame:
     """Sorted, with the row of the file kept as index."""
-    user, time = frame["user"].cat.codes.to_numpy(), frame["timestamp"].to_numpy()
+    user = frame["user"].cat.codes.to_numpy()
     later = (user[1:] > user[:-1]) | ((user[1:] == user[:-1]) & (time[1:] >= time[:-1]))
     return frame if later.all() else frame.iloc[np.lexsort((time, user))]

@@ -8,7 +8,7 @@ from delrec_kit.data.domain import FILMS
 from delrec_kit.data.files import find_file, find_folder
 from delrec_kit.data.grouplens import ML_1M, ML_100K, download
 from delrec_kit.data.interactions import Interactions, validate
-from delrec_kit.data.tables import TextFile
+from delrec_kit.data.tables import DAMAGE, TextFile
 
 RATINGS = ("user", "item", "rating", "timestamp")
 
@@ -48,8 +48,11 @@ def read_movielens_1m(data_dir: str | Path | None = None) -> Interactions:
 
 def _encoding(path: Path) -> str:
     """GroupLens' file is latin-1; a copy that someone saved as UTF-8 is told by its bytes."""
-    try:
-        path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        return "latin-1"
+    with TextFile(path).open() as raw:
+        try:
+            raw.read().decode("utf-8")
+        except UnicodeDecodeError:
+            return "latin-1"
+        except DAMAGE:  # told with its line when the rows are read
+            pass
     return "utf-8-sig"

@@ -21,19 +21,22 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from delrec_kit.data.quoting import BLANK_QUOTE, LINE_END, Survey, holds_rows, separator_hint, survey
 from delrec_kit.data.replaced import Replaced
 from delrec_kit.errors import KitError, nearest
 
 BLOCK = 2**25  # bytes that Arrow parses at a time; a longer line cannot be read
 csv.field_size_limit(2**30)
+SHOWN = 20  # names of columns that an error lists
 NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what bytes become that cannot be decoded
 SEPARATOR = "\x1f"  # what a delimiter of several characters is read as: Arrow and csv take one only
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 def brief(value: str, limit: int = 40) -> str:
-    """A value as an error message quotes it: one line, at most ``limit`` characters."""
-    value = " ".join(value.split())
+    """A value as an error message quotes it: one line, at most ``limit`` characters, what cannot be seen escaped."""
+    value = " ".join(value[: 8 * limit].split())
+    value = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in value)
     return value if len(value) <= limit else value[: limit - 1] + "…"
 
 
@@ -81,19 +84,26 @@ class TextFile:
 
         Those of ``numbers`` whose every value is a whole number come as int64.
         """
-        columns = self._columns(wanted)
+        columns = self._columns(wanted, optional)
         chosen = [*wanted, *(name for name in optional if name in columns)]
+        with self.open() as raw, self._damage_told():
+            seen = survey(raw, self.delimiter)
         if self.encoding == "utf-8-sig":
-            frame = self._read_by_arrow(columns, chosen, [name for name in numbers if name in chosen])
+            # Arrow takes 0x10 for 16
+            whole = [] if seen.hexadecimal else [name for name in numbers if name in chosen]
+            frame = self._read_by_arrow(columns, chosen, whole)
         else:
             rows = [fields for _, fields in self.rows()][self.names is None :]
             frame = pd.DataFrame(rows, columns=columns, dtype="str")[chosen]
             frame = frame.apply(lambda column: trimmed(column.astype("category")))
         if not len(frame):
             raise KitError(f"{self.path} has a header and no rows")
-        table = Table(self, frame)
         if self.quoted:
-            self._refuse_swallowed(table)
+            self._check_quotes(seen, columns, chosen, numbers, len(frame))
+        table = Table(self, frame)
+        if self.names is None:
+            again = np.all([_equal(frame[name], name) for name in wanted], axis=0)
+            table.refuse(again, wanted[0], "the line that names the columns stands here again; delete it")
         return table
 
     def line(self, row: int) -> int:
@@ -110,36 +120,57 @@ class TextFile:
         with self.open() as raw, io.TextIOWrapper(raw, self.encoding, errors="surrogateescape", newline="") as text:
             yield text
 
+    @contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        """Damage to a gzip file becomes the error that tells its line."""
+        try:
+            yield
+        except DAMAGE as error:
+            for _ in self.rows():
+                pass
+            raise KitError(f"{self.path}: the gzip file is damaged or cut off") from error
+
     def _check_row(self, fields: list[str], line: int, width: int) -> None:
         where = f"{self.path}, line {line}"
         if len(fields) != width:
-            hint = "; put quotes around a value that holds the delimiter" if len(fields) > width else ""
+            if any("\0" in value for value in fields):
+                raise KitError(f"{where}: NUL bytes; the file is damaged")
+            hint = separator_hint(fields, self.delimiter, width)
+            if len(fields) > width:
+                hint = "; put quotes around a value that holds the delimiter"
+                if self.quoted and any(map(BLANK_QUOTE.match, fields)):
+                    hint = "; remove the blanks before quotation marks"
             raise KitError(f"{where}: {len(fields)} columns where the first line has {width}{hint}")
         for column, value in enumerate(fields, start=1):
             if bad := NOT_UTF8.search(value):
                 byte = ord(bad[0]) - 0xDC00
                 raise KitError(f"{where}, column {column}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8")
 
-    def _columns(self, wanted: tuple[str, ...]) -> list[str]:
+    def _columns(self, wanted: tuple[str, ...], optional: tuple[str, ...]) -> list[str]:
         line, first = next(self.rows(), (0, None))
         if first is None:
             raise KitError(f"{self.path} is empty")
-        columns = [name.strip() for name in first] if self.names is None else self._named(len(first))
+        if any("\0" in value for value in first):
+            raise KitError(f"{self.path}, line {line}: NUL bytes; the file is damaged, or not saved as UTF-8")
+        columns = [name.strip() for name in first] if self.names is None else self._named(first, line)
         for name in wanted:
             if name not in columns:
-                raise KitError(f"{self.path}, line {line}: no column '{name}'{nearest(name, map(brief, columns))}")
-        twice = [name for name in columns if columns.count(name) > 1]
-        if twice:
-            raise KitError(f"{self.path}, line {line}: the column '{twice[0]}' stands there twice")
+                hint = separator_hint(first, self.delimiter, len(wanted)) or nearest(name, map(brief, columns[:SHOWN]))
+                if hint.startswith(" (") and not set(columns) & set(wanted):
+                    hint += "; the first line names the columns"
+                raise KitError(f"{self.path}, line {line}: no column '{name}'{hint}")
+        for name in (*wanted, *optional):
+            if columns.count(name) > 1:
+                raise KitError(f"{self.path}, line {line}: the column '{name}' stands there twice")
         return columns
 
-    def _named(self, width: int) -> list[str]:
-        names = self.names or ()
+    def _named(self, first: list[str], line: int) -> list[str]:
+        names, width = self.names or (), len(first)
         if width < len(names):
             delimiter = {"\t": "tab", "|": "'|'", "::": "'::'"}.get(self.delimiter, self.delimiter)
             raise KitError(
-                f"{self.path}, line 1: {width} columns where {len(names)} are expected ({', '.join(names)}), "
-                f"separated by {delimiter}"
+                f"{self.path}, line {line}: {width} columns where {len(names)} are expected ({', '.join(names)}), "
+                f"separated by {delimiter}{separator_hint(first, self.delimiter, len(names))}"
             )
         return [*names, *(f"column {i + 1}" for i in range(len(names), width))]
 
@@ -149,9 +180,10 @@ class TextFile:
         except (pa.ArrowInvalid, OSError, *DAMAGE) as error:
             if numbers:  # not every value is a whole number: what is wrong with it is found in the text
                 return self._read_by_arrow(columns, chosen, [])
-            for _ in self.rows():
-                pass
-            raise KitError(f"{self.path} cannot be read: {str(error).splitlines()[0]}") from error
+            rows = sum(1 for _ in self.rows())
+            if rows == 1 and self.names is None:
+                raise KitError(f"{self.path} has a header and no rows") from error
+            raise KitError(f"{self.path} cannot be read: {brief(str(error), 200)}") from error
         taken = {}
         for name in chosen:  # column by column, so that no two copies of the whole table lie in memory
             place = table.column_names.index(name)
@@ -181,26 +213,23 @@ class TextFile:
         if self.names is not None:
             return 0
         line, fields = next(self.rows())
-        return line + sum(field.count("\n") for field in fields)
+        return line + sum(len(LINE_END.findall(field)) for field in fields)
 
-    def _refuse_swallowed(self, table: "Table") -> None:
-        """A quotation mark left open makes one value of many rows; such a value holds lines that look like rows."""
-        for name, column in table.frame.items():
-            if isinstance(column.dtype, pd.CategoricalDtype):
-                names = column.cat.categories
-                several = np.flatnonzero(names.str.contains("\n", regex=False))
-                broken = [place for place in several if self._holds_rows(names[place], table.frame.shape[1])]
-                wrong = np.isin(column.cat.codes, broken)
-                table.refuse(wrong, name, "'{value}' holds whole lines of the table; is a quotation mark left open?")
-        # one left open in a column that is not read is only told by the end of the file
-        with self.open() as raw:
-            lines = sum(chunk.count(b"\n") for chunk in iter(lambda: raw.read(2**20), b""))
-        if lines > len(table.frame) + 1:
-            for _ in self.rows():
-                pass
-
-    def _holds_rows(self, value: str, width: int) -> bool:
-        return any(line.count(self._character) >= width - 1 > 0 for line in value.split("\n")[1:])
+    def _check_quotes(
+        self, seen: Survey, columns: list[str], chosen: list[str], numbers: tuple[str, ...], rows: int
+    ) -> None:
+        """A quotation mark left open makes one value of many rows; a blank before one makes it part of the value."""
+        if not seen.doubtful and seen.lines <= rows + 1:
+            return
+        moment = next((columns.index(name) for name in numbers), None)
+        for line, fields in self.rows():
+            for place, value in enumerate(fields):
+                where = f"{self.path}, line {line}, column '{brief(columns[place])}'"
+                if LINE_END.search(value) and holds_rows(value, place, len(columns), self.delimiter, moment):
+                    what = f"'{brief(value)}' holds whole lines of the table"
+                    raise KitError(f"{where}: {what}; is a quotation mark left open?")
+                if columns[place] in chosen and BLANK_QUOTE.match(value):
+                    raise KitError(f"{where}: a blank stands before the quotation mark; remove it")
 
 
 def open_bytes(path: Path) -> IO[bytes]:
@@ -221,6 +250,12 @@ def trimmed(column: pd.Series) -> pd.Series:
         return column.cat.rename_categories(names)
     place, kept = pd.factorize(bare)
     return pd.Series(pd.Categorical.from_codes(place[column.cat.codes], kept), index=column.index)
+
+
+def _equal(column: pd.Series, name: str) -> np.ndarray:
+    if not isinstance(column.dtype, pd.CategoricalDtype) or name not in column.cat.categories:
+        return np.zeros(len(column), dtype=bool)
+    return column.cat.codes.to_numpy() == column.cat.categories.get_loc(name)
 
 
 class Located(Protocol):

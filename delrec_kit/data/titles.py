@@ -38,7 +38,7 @@ def clean_titles(raw: pd.Series, domain: Domain) -> tuple[pd.Series, list[str]]:
     """
     tidy = raw.map(clean_title).astype("str")
     empty = tidy == ""
-    tidy[empty] = [f"{domain.noun} {item}" for item in tidy.index[empty]]
+    tidy[empty] = [clean_title(f"{domain.noun} {item}") for item in tidy.index[empty]]
     cut = raw.map(len)[tidy.str.endswith("…")] > MAX_TITLE
     changed = (tidy != raw) & ~empty
     notices = [

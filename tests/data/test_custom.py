@@ -69,7 +69,7 @@ ROWS = "a,1,1\na,2,2\n"
         (HEADER + ROWS + "a,3,253402300799\n", ["line 4", "after the year 2099"]),
         ('"us\ner",item,timestamp\n' + ROWS, ["line 1", "no column 'user'", "did you mean 'us er'"]),
         (HEADER + ROWS + "a,3,2020-01-01\n", ["line 4", "'2020-01-01' is not a number", "seconds since 1970"]),
-        (HEADER + "a,1,2020-01-01\na,2,soon\n", ["line 3, column 'timestamp'", "'soon' is not a date such as"]),
+        (HEADER + "a,1,2020-01-01\na,2,soon\n", ["line 3, column 'timestamp'", "'soon' is not an ISO date"]),
         (HEADER + '"a\nb",1,1\n\na,2,2\na,3,{x}\n', ["line 6", "'{x}' is not a number"]),
         (HEADER + ROWS + 'a,3,"one\ntwo"\n', ["line 4", "'one two' is not a number"]),
         (HEADER + ROWS + ",3,3\n", ["line 4, column 'user'", "empty"]),

@@ -76,7 +76,7 @@ def test_lines_are_right_after_rows_that_were_left_out(tmp_path):
         ("{'username': 'Cy', 'product_id': '7'}", ["json.gz, line 4: no field 'date'", "known: product_id, username"]),
         ("{'username': 'Cy', 'product_id': None, 'date': '2017-01-01'}", ["line 4: the field 'product_id' is null"]),
         ("{'username': True, 'product_id': '7', 'date': '2017-01-01'}", ["line 4: the field 'username' holds a bool"]),
-        ("{'username': 'Cy', 'product_id': '7', 'date': 'May'}", ["line 4, column 'date': 'May' is not a date"]),
+        ("{'username': 'Cy', 'product_id': '7', 'date': 'May'}", ["line 4, column 'date': 'May' is not an ISO date"]),
         ("{'username': print(1)}", ["line 4: neither JSON nor a Python literal"]),
         ("'Cy'", ["line 4: one object a line is expected"]),
         ("(" * 5000, ["line 4: neither JSON nor a Python literal"]),
