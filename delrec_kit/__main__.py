@@ -1,4 +1,4 @@
-"""The command line: ``python -m delrec_kit run | report | recommend | stage``, thin over what the notebooks call."""
+"""The command line: ``python -m delrec_kit run | sweep | report | recommend | stage``, thin over what notebooks call."""
 
 import json
 import sys
@@ -76,11 +76,37 @@ def report(
             raise KitError(f"{file} is a folder; name a file to write the report in")
     for folder in run_dirs:
         RunDirectory.open(folder).require("evaluation")
-    from delrec_kit.evaluation import report_table, report_text, write_report
+    _report(run_dirs, csv, markdown)
 
-    table = report_table(run_dirs)
+
+def _report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | None) -> None:
+    from delrec_kit.evaluation import merged_differences, report_table, report_text, write_report
+
+    table, differences = report_table(run_dirs), merged_differences(run_dirs)
     typer.echo(report_text(table).to_string(index=False))
-    write_report(table, csv, markdown)
+    typer.echo("\n" + differences.to_string(index=False, float_format="{:.3f}".format))
+    write_report(table, differences, csv, markdown)
+
+
+@app.command()
+def sweep(
+    grid: Annotated[Path, typer.Argument(metavar="GRID.yaml", help="profile, set and grid; see delrec_kit/sweep.py")],
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="default: runs/ and the grid's name")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="runs at a time; they share the cores")] = 1,
+) -> None:
+    """Run every combination of a grid of settings, then report on all that ended well."""
+    from delrec_kit.sweep import read_grid, run_sweep
+
+    cells = read_grid(grid)
+    folder = out or Path("runs") / grid.stem
+    typer.echo(f"{len(cells)} runs in {folder}, {jobs} at a time")
+    failed = run_sweep(cells, folder, jobs)
+    done = [folder / cell.name for cell in cells if cell.name not in failed]
+    if done:
+        _report(done, folder / "report.csv", folder / "report.md")
+    if failed:
+        what = f"{len(failed)} of {len(cells)} runs failed: {', '.join(failed)}"
+        raise NotebookFailed(f"{what}; the same command takes them up")
 
 
 @app.command()

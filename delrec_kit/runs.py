@@ -144,6 +144,20 @@ class RunDirectory:
             for folder in (old, *self.path.glob(f".checkpoints/{stage}-*")):
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def adopt(self, other: "RunDirectory") -> list[str]:
+        """Copy the stages that ``other`` has done for the same settings and inputs, and this run not; their names."""
+        copied = []
+        for stage in DEPENDS:
+            if self._marker(stage) or other._marker(stage).get("fingerprint") != self.fingerprint(stage):
+                continue
+            with self.locked():
+                draft = self.path / f".{stage}.draft"
+                shutil.rmtree(draft, ignore_errors=True)
+                shutil.copytree(other.folder(stage), draft)
+                draft.rename(self.folder(stage))
+            copied.append(stage)
+        return copied
+
     def checkpoints(self, stage: str) -> Path:
         """Where a stage keeps what it resumes from; a change of settings gives another folder."""
         return self.path / ".checkpoints" / f"{stage}-{self.fingerprint(stage)[:12]}"

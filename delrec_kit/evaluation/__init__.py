@@ -2,6 +2,7 @@
 
 from delrec_kit.evaluation.comparison import PAIRS, compare, load_comparison, write_comparison
 from delrec_kit.evaluation.fusion import Fusion, context
+from delrec_kit.evaluation.merged import merged_differences
 from delrec_kit.evaluation.metrics import METRICS, means, per_user
 from delrec_kit.evaluation.plots import plot_comparison, plot_differences
 from delrec_kit.evaluation.ranks import expected_ranks, full_ranks, membership
@@ -27,6 +28,7 @@ __all__ = [
     "load_comparison",
     "means",
     "membership",
+    "merged_differences",
     "per_user",
     "plot_comparison",
     "plot_differences",

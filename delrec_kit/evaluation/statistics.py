@@ -29,6 +29,16 @@ def bootstrap_intervals(values: np.ndarray, *, seed: int, resamples: int) -> tup
     return result.confidence_interval.low, result.confidence_interval.high
 
 
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values corrected for their number by Holm's step-down method (1979)."""
+    p = np.asarray(p, dtype=float)
+    order = np.argsort(p)
+    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    result = np.empty_like(p)
+    result[order] = np.minimum(corrected, 1.0)
+    return result
+
+
 def sign_flip_p(differences: np.ndarray, *, seed: int, resamples: int) -> np.ndarray:
     """Two-sided p of the paired randomisation test: under the null, each user's difference may as well be negated.
 

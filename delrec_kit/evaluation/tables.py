@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
 from delrec_kit.errors import KitError
 from delrec_kit.evaluation.comparison import load_comparison
 from delrec_kit.evaluation.metrics import METRICS
+from delrec_kit.evaluation.statistics import holm
 from delrec_kit.runs import read_json
 
 
@@ -37,11 +37,11 @@ def comparison_table(comparison: Mapping[str, Any], *, numeric: bool = False) ->
 def difference_table(comparison: Mapping[str, Any], metrics: Sequence[str] = ("HR@1", "NDCG@10")) -> pd.DataFrame:
     """Paired differences a − b with interval, p and ``p_adjusted``.
 
-    The adjustment is Benjamini and Hochberg's, over the rows shown. ``sure`` says that p_adjusted is below 0.05.
+    The adjustment is Holm's, over the rows shown. ``sure`` says that p_adjusted is below 0.05.
     """
     table = pd.DataFrame(comparison["differences"], columns=["a", "b", "metric", "value", "low", "high", "p"])
     table = table[table["metric"].isin(metrics)].reset_index(drop=True)
-    table["p_adjusted"] = stats.false_discovery_control(table["p"]) if len(table) else table["p"]
+    table["p_adjusted"] = holm(table["p"].to_numpy())
     return table.assign(sure=table["p_adjusted"] < 0.05)
 
 
@@ -57,15 +57,16 @@ def report_table(folders: Iterable[str | Path]) -> pd.DataFrame:
     Raises:
         KitError: no folders, a run without a comparison, or runs of one group that repeat a seed.
     """
-    runs = [(Path(f).name, _settings(Path(f)), load_comparison(Path(f) / "evaluation")) for f in folders]
-    if not runs:
+    folders = [Path(folder) for folder in folders]
+    if not folders:
         raise KitError("name at least one run directory to report on")
-    labels = _labels([settings for _, settings, _ in runs])
-    _refuse_repeats([(label, comparison["seed"], name) for label, (name, _, comparison) in zip(labels, runs)])
+    labels = group_labels(folders)
+    runs = [(folder.name, load_comparison(folder / "evaluation")) for folder in folders]
+    _refuse_repeats([(label, comparison["seed"], name) for label, (name, comparison) in zip(labels, runs)])
     long = pd.DataFrame(
         [
             (label, method, metric, cell["value"])
-            for label, (_, _, comparison) in zip(labels, runs)
+            for label, (_, comparison) in zip(labels, runs)
             for method, cells in comparison["methods"].items()
             for metric, cell in cells.items()
         ],
@@ -73,6 +74,11 @@ def report_table(folders: Iterable[str | Path]) -> pd.DataFrame:
     )
     groups = long.groupby(["settings", "method", "metric"], sort=False)["value"]
     return groups.agg(mean="mean", sd="std", runs="count").reset_index()
+
+
+def group_labels(folders: Sequence[Path]) -> list[str]:
+    """What tells each run's settings from the others', the seed apart; runs with one label make one group."""
+    return _labels([_settings(folder) for folder in folders])
 
 
 def report_text(table: pd.DataFrame) -> pd.DataFrame:
@@ -86,12 +92,19 @@ def report_text(table: pd.DataFrame) -> pd.DataFrame:
     return wide.drop(columns="settings") if (wide["settings"] == "").all() else wide
 
 
-def write_report(table: pd.DataFrame, csv: str | Path | None = None, markdown: str | Path | None = None) -> None:
-    """Write a ``report_table``: numbers as CSV, the readable form as a Markdown table."""
+def write_report(
+    table: pd.DataFrame, differences: pd.DataFrame, csv: str | Path | None = None, markdown: str | Path | None = None
+) -> None:
+    """Write a ``report_table`` and its ``merged_differences``: numbers as CSV (the differences into a file of their own
+    beside it), both in readable form as Markdown."""
     if csv is not None:
+        csv = Path(csv)
         table.to_csv(csv, index=False)
+        differences.to_csv(csv.with_name(f"{csv.stem}_differences{csv.suffix}"), index=False)
     if markdown is not None:
-        Path(markdown).write_text(to_markdown(report_text(table)), encoding="utf-8")
+        rounded = differences.round(3)
+        text = to_markdown(report_text(table)) + "\n" + to_markdown(rounded)
+        Path(markdown).write_text(text, encoding="utf-8")
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -1,0 +1,148 @@
+"""Many runs from one file: every combination of a grid's settings, each in a run directory of its own.
+
+The file is YAML, such as::
+
+    profile: minilm
+    set: {data.dataset: ml-100k, data.data_dir: path/to/ml-100k}    # of every run
+    grid: {seed: [0, 1, 2], distill.k: [5, 10]}                     # every combination
+
+A run whose stages are done is skipped, one that was killed resumes, and one that fails does not stop the others. What
+is the same in two runs, such as data and teacher where only ``distill.k`` differs, is made once and copied.
+"""
+
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import yaml
+
+from delrec_kit.config import KitConfig, resolve
+from delrec_kit.errors import KitError, nearest
+from delrec_kit.inputs import check_folders
+from delrec_kit.runs import RunDirectory
+
+PARTS = ("profile", "set", "grid")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep. name: of its folder; overrides: as ``--set`` takes them."""
+
+    name: str
+    profile: str
+    overrides: tuple[str, ...]
+
+    @property
+    def config(self) -> KitConfig:
+        return resolve(self.profile, self.overrides)
+
+
+def read_grid(path: Path) -> list[Cell]:
+    """The cells of a grid file. Raises KitError for a file that is missing or no grid, and for unknown settings."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KitError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise KitError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(content, Mapping):
+        raise KitError(f"{path} is no grid; it needs the parts {', '.join(PARTS)}")
+    for part in content:
+        if part not in PARTS:
+            raise KitError(f"{path}: unknown part '{part}'{nearest(str(part), PARTS)}")
+    common, grid = (_table(path, content, part) for part in ("set", "grid"))
+    for key, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise KitError(f"{path}: grid.{key} must list the values to try, such as [1, 2]")
+    cells = []
+    for values in itertools.product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        overrides = tuple(f"{key}={json.dumps(value)}" for key, value in {**common, **chosen}.items())
+        cells.append(Cell(_name(chosen) or "run", content.get("profile", "demo"), overrides))
+    for cell in cells:
+        check_folders(cell.config)
+    if len({cell.name for cell in cells}) < len(cells):
+        raise KitError(f"{path}: two cells of the grid are the same; name each value once")
+    return cells
+
+
+def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1) -> list[str]:
+    """Run every cell as ``python -m delrec_kit run`` into ``folder``, ``jobs`` at a time; returns those that failed.
+
+    Each cell's output lies beside its run directory, as ``NAME.log``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    adopting, failed = Lock(), []
+
+    def work(cell: Cell) -> None:
+        with adopting:
+            directory = RunDirectory.create(folder / cell.name, cell.config)
+            for other in cells:
+                if other is not cell and (folder / other.name / "config.json").is_file():
+                    directory.adopt(RunDirectory.open(folder / other.name))
+        started = time.monotonic()
+        command = [
+            sys.executable,
+            "-m",
+            "delrec_kit",
+            "run",
+            "--profile",
+            cell.profile,
+            "--run-dir",
+            str(directory.path),
+        ]
+        command += [word for override in cell.overrides for word in ("--set", override)]
+        environment = (
+            {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else None
+        )
+        log = folder / f"{cell.name}.log"
+        with log.open("w", encoding="utf-8") as out:
+            code = subprocess.run(
+                command, stdout=out, stderr=subprocess.STDOUT, env=environment, check=False
+            ).returncode
+        seconds = time.monotonic() - started
+        if code:
+            failed.append(cell.name)
+            last = (log.read_text(encoding="utf-8").strip().splitlines() or [""])[-1]
+            print(f"{cell.name}: failed after {seconds:.0f} s: {last[:200]} [{log}]", flush=True)
+        else:
+            print(f"{cell.name}: done in {seconds:.0f} s", flush=True)
+
+    first, rest = _one_a_teacher(cells)
+    for part in (first, rest):  # what others can copy is made first
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(work, part))
+    return failed
+
+
+def _one_a_teacher(cells: Sequence[Cell]) -> tuple[list[Cell], list[Cell]]:
+    """The first cell of each data and teacher, and the others."""
+    seen, first = set(), []
+    for cell in cells:
+        settings = cell.config.model_dump_json(include={"seed", "data", "teacher"})
+        if settings not in seen:
+            seen.add(settings)
+            first.append(cell)
+    return first, [cell for cell in cells if cell not in first]
+
+
+def _table(path: Path, content: Mapping[str, Any], part: str) -> Mapping[str, Any]:
+    table = content.get(part) or {}
+    if not isinstance(table, Mapping):
+        raise KitError(f"{path}: {part} must be a table of settings, such as {{seed: …}}")
+    return table
+
+
+def _name(chosen: Mapping[str, Any]) -> str:
+    text = "_".join(f"{key.rpartition('.')[2]}={json.dumps(value)}" for key, value in chosen.items())
+    return re.sub(r"[^\w.=+-]+", "-", text.replace('"', "")).strip("-")

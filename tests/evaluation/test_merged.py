@@ -1,0 +1,64 @@
+"""Several seeds as one comparison: known answers by hand."""
+
+import numpy as np
+import pytest
+
+from delrec_kit.config import resolve
+from delrec_kit.errors import KitError
+from delrec_kit.evaluation import compare, merged_differences, write_comparison
+from delrec_kit.evaluation.statistics import holm
+from delrec_kit.runs import RunDirectory
+
+
+def made(folder, seed, delrec, teacher, *overrides, users=None):
+    run = RunDirectory.create(folder, resolve("smoke", list(overrides), seed=seed))
+    ranks = {"delrec": np.array(delrec, dtype=float), "teacher": np.array(teacher, dtype=float)}
+    users = users or [f"u{n}" for n in range(len(delrec))]
+    write_comparison(
+        run.folder("evaluation"), compare(ranks, protocol="candidates", m=15, seed=seed, resamples=50), ranks, users
+    )
+    return run.path
+
+
+def test_a_user_counts_once_over_all_seeds(tmp_path):
+    runs = [
+        made(tmp_path / "a", 0, [1, 1, 3, 4], [2, 1, 1, 4]),
+        made(tmp_path / "b", 1, [1, 2, 1, 4], [2, 1, 2, 4], users=["u0", "u1", "u3", "u4"]),
+    ]
+    row = merged_differences(runs, ["HR@1"]).iloc[0]
+    assert (row["a"], row["b"], row["metric"], row["runs"], row["users"]) == ("delrec", "teacher", "HR@1", 2, 5)
+    # HR@1 of delrec − teacher by user: u0 (1, 1), u1 (0, -1), u2 (-1), u3 (0, 1), u4 (0)
+    each = np.array([1, -0.5, -1, 0.5, 0])
+    assert row["value"] == pytest.approx(each.mean()) and row["effect"] == pytest.approx(each.mean() / each.std(ddof=1))
+    assert (row["win"], row["tie"], row["loss"]) == (2, 1, 2)
+    assert row["low"] <= row["value"] <= row["high"]
+
+
+def test_a_sure_gain_is_found_and_none_is_not(tmp_path):
+    rng = np.random.default_rng(0)
+    base = rng.integers(1, 15, 300)
+    better = np.maximum(base - rng.integers(0, 4, 300), 1)
+    sure = merged_differences([made(tmp_path / "a", 0, better, base)])
+    assert (sure["low"] > 0).all() and (sure["p"] < 0.01).all() and (sure["loss"] == 0).all()
+    none = merged_differences([made(tmp_path / "b", 0, rng.permutation(base), base)])
+    assert (none["low"] < 0).all() and (none["high"] > 0).all() and (none["p"] > 0.05).all()
+
+
+def test_other_settings_are_another_group(tmp_path):
+    runs = [made(tmp_path / "a", 0, [1, 2], [2, 1]), made(tmp_path / "b", 0, [1, 1], [2, 2], "distill.k=7")]
+    table = merged_differences(runs, ["HR@1"]).set_index("settings")
+    assert table["value"].to_dict() == {"distill.k=4": 0.0, "distill.k=7": 1.0}
+
+
+def test_runs_without_a_pair_are_said(tmp_path):
+    run = RunDirectory.create(tmp_path / "r", resolve("smoke"))
+    ranks = {"delrec": np.array([1.0, 2])}
+    comparison = compare(ranks, protocol="candidates", m=15, seed=0, resamples=10)
+    write_comparison(run.folder("evaluation"), comparison, ranks, ["a", "b"])
+    with pytest.raises(KitError, match="no two methods"):
+        merged_differences([run.path])
+
+
+def test_holm_is_stepwise_and_never_above_one():
+    assert holm(np.array([0.01, 0.04, 0.03, 0.9])).tolist() == pytest.approx([0.04, 0.09, 0.09, 0.9])
+    assert holm(np.array([0.6, 0.7])).tolist() == [1.0, 1.0]
