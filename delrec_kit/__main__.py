@@ -1,4 +1,4 @@
-"""The command line: ``python -m delrec_kit run | sweep | report | recommend | stage``, thin over what notebooks call."""
+"""The command line: ``python -m delrec_kit run | sweep | report | recommend | stage``, thin over the notebooks."""
 
 import json
 import sys
