@@ -157,6 +157,7 @@ class EvaluationConfig(StageConfig):
         description="rows of delrec_kit/methods.py with the frozen language model",
     )
     fuse: bool = Field(True, description="add rows that weigh an adapted method and the teacher, fitted on validation")
+    rerank: CountOrNone = Field(0, description="N: let the adapted methods rerank the teacher's first N too; 0: not")
     batch: Count = 32
     resamples: Count = Field(2000, description="bootstrap and randomisation resamples")
     attention_users: Count = Field(64, description="test users whose attention is averaged")
@@ -176,6 +177,10 @@ class KitConfig(StageConfig):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "KitConfig":
+        if self.evaluation.rerank > self.teacher.top:
+            raise ValueError(
+                f"evaluation.rerank={self.evaluation.rerank} must be at most teacher.top={self.teacher.top}"
+            )
         if 0 < self.data.max_length < 3:
             raise ValueError(f"data.max_length={self.data.max_length} must be 0 or at least 3")
         if self.distill.h > self.teacher.top:
@@ -199,7 +204,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "teacher": {"width": 16, "layers": 1, "epochs": 4, "prefixes": 1},
         "distill": {"examples": 40, "epochs": 1, "k": 4, "validations": 2, "valid_users": 16},
         "finetune": {"examples": 240, "epochs": 1, "validations": 2, "valid_users": 64, "learning_rate": 2e-2},
-        "evaluation": {"resamples": 200, "attention_users": 8},
+        "evaluation": {"resamples": 200, "attention_users": 8, "rerank": 20},
     },
     "demo": {
         "teacher": {"epochs": 20, "dropout": 0.1, "learning_rate": 5e-3},

@@ -8,20 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from delrec_kit.comparing import evaluate
 from delrec_kit.config import resolve
-from delrec_kit.data import PreparedData, Ragged, answer_index, prepare
+from delrec_kit.data import PreparedData, Ragged, prepare
 from delrec_kit.errors import KitError
-from delrec_kit.evaluation import PAIRS, Fusion, compare, context, expected_ranks, write_comparison
-from delrec_kit.interpret import agreement_table, attention_mass
-from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt, score_candidates
-from delrec_kit.methods import FUSED, GATED, METHODS
+from delrec_kit.llm import PromptWriter, SoftPrompt, score_candidates
+from delrec_kit.methods import METHODS
 from delrec_kit.processes import main_only, wait, writing
 from delrec_kit.runs import RunDirectory, read_json, write_json
 from delrec_kit.teachers import load_teacher, top_items, train_stage
-from delrec_kit.training import check_lengths, distill, finetune, load_adapter
-from delrec_kit.workbench import Workbench
-
-OWN_PROMPT = "soft_prompt.safetensors"  # beside an adapter that learned together with its P
+from delrec_kit.training import check_lengths, distill, finetune
+from delrec_kit.workbench import OWN_PROMPT, Workbench
 
 
 def open_run(run_dir: str | Path, profile: str = "demo", overrides: Sequence[str] = ()) -> RunDirectory:
@@ -154,7 +151,8 @@ def _finetune(run: RunDirectory, name: str, folder: Path) -> pd.DataFrame:
             if method.learns_prompt:
                 soft.save(draft / OWN_PROMPT, llm)
             curve.to_csv(draft / "curve.csv", index=False)
-            write_json(draft / "metrics.json", {"examples": len(examples), "trainable": trainable, "ranks": ranks})
+            told = {"examples": len(examples), "true_labels": examples.true_labels, "trainable": trainable}
+            write_json(draft / "metrics.json", {**told, "ranks": ranks})
             draft.rename(finished)
 
         main_only(finish)
@@ -162,135 +160,13 @@ def _finetune(run: RunDirectory, name: str, folder: Path) -> pd.DataFrame:
     return pd.read_csv(finished / "curve.csv")
 
 
-def open_method(bench: Workbench, name: str) -> tuple[LanguageModel, PromptWriter, SoftPrompt | None]:
-    """The language model as the method ``name`` has it, with its adapter and its P."""
-    method = METHODS[name]
-    llm, writer = bench.open_llm()
-    soft = bench.soft_prompt(method, llm)
-    if method.lessons:
-        folder = bench.run.require("adapter") / name
-        if method.learns_prompt:
-            soft = SoftPrompt.load(folder / OWN_PROMPT, llm).requires_grad_(False)
-        load_adapter(llm, folder)
-    return llm, writer, soft
-
-
 def evaluation_stage(run: RunDirectory) -> dict:
     """05: score the test cases with every method, compare them, and look inside. Returns the comparison."""
     run.require("adapter")
     if not _done(run, "evaluation"):
         with writing(run, "evaluation") as folder:
-            _evaluate(run, folder)
+            evaluate(workbench(run), folder)
     return read_json(run.require("evaluation") / "comparison.json")
-
-
-def _evaluate(run: RunDirectory, folder: Path) -> None:
-    config, bench = run.config, workbench(run)
-    data = bench.data
-    cases, candidates = bench.cases("test")
-    answer = answer_index(candidates, cases.target)
-    scores = _baseline_scores(run)
-    ours = _llm_scores(bench, folder)
-    scores |= {name: of["test"] for name, of in ours.items()}
-    fused, weights = _fused(bench, ours)
-    scores |= fused
-    if data.oracle is not None:
-        scores["oracle"] = data.oracle
-    ranks = {method: expected_ranks(values, answer) for method, values in scores.items()}
-    users = [data.split.user_keys[u] for u in cases.user]
-    pd.DataFrame({"user": users, **{method: list(v) for method, v in scores.items()}}).to_parquet(
-        folder / "scores.parquet", index=False
-    )
-    comparison = compare(
-        ranks,
-        protocol="candidates",
-        m=candidates.shape[1],
-        seed=config.seed,
-        resamples=config.evaluation.resamples,
-        pairs=[*PAIRS, *((name, name.partition("+")[2].partition("_")[0]) for name in fused)],
-    )
-    write_comparison(folder, comparison, ranks, users)
-    write_json(folder / "fusion.json", weights)
-    costs(run).to_csv(folder / "costs.csv", index=False)
-    variants = {method: scores[method] for method in ours}
-    agreement_table(variants, scores["teacher"], config.distill.h, config.evaluation.resamples, config.seed).to_csv(
-        folder / "agreement.csv", index=False
-    )
-
-
-def costs(run: RunDirectory) -> pd.DataFrame:
-    """What each method of the language model learned, so that a comparison can be fair: method, prompt, trainable
-    (numbers that learned, P's included), teacher_examples (labelled by the teacher or masked), true_labels."""
-    prompt, k_numbers = read_json(run.require("prompt") / "metrics.json"), 0
-    taught, rows = sum(prompt["examples"].values()), []
-    for name in (*run.config.evaluation.methods, *run.config.finetune.methods):
-        method = METHODS[name]
-        k_numbers = prompt["trainable"] if method.prompt == "distilled" else 0
-        own = read_json(run.folder("adapter") / name / "metrics.json") if method.lessons else {}
-        labels = run.config.finetune.examples if "next_item" in method.lessons else 0
-        labels = min(labels, own.get("examples", 0))
-        from_teacher = own.get("examples", 0) - labels if len(method.lessons) > 1 else 0
-        rows.append(
-            {
-                "method": name,
-                "prompt": method.prompt,
-                "trainable": own.get("trainable", 0) + k_numbers,
-                "teacher_examples": from_teacher + (taught if method.prompt == "distilled" else 0),
-                "true_labels": labels,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _baseline_scores(run: RunDirectory) -> dict[str, np.ndarray]:
-    baselines = pd.read_parquet(run.folder("teacher") / "baselines.parquet")
-    teacher = pd.read_parquet(run.folder("teacher") / "test.parquet")
-    return {
-        "popularity": np.stack(baselines["popularity"]),
-        "markov": np.stack(baselines["markov"]),
-        "teacher": np.stack(teacher["candidate_scores"]),
-    }
-
-
-def _llm_scores(bench: Workbench, folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Scores (U, m) of the test candidates by each method, of those with an adapter also of the validation candidates;
-    attention of the distilled one."""
-    config, scores = bench.run.config, {}
-    frozen = None
-    for name in (*config.evaluation.methods, *config.finetune.methods):
-        adapted = bool(METHODS[name].lessons)
-        if adapted or frozen is None:
-            llm, writer, soft = open_method(bench, name)
-            frozen = None if adapted else llm
-        else:  # the same frozen model, with another P
-            soft = bench.soft_prompt(METHODS[name], llm)
-        parts = ("test", "valid") if adapted and config.evaluation.fuse else ("test",)
-        scores[name] = {part: bench.score(llm, writer, soft, name, part) for part in parts}
-        if name == "llm_distilled_prompt":
-            looked = slice(config.evaluation.attention_users)
-            prompts = bench.prompts(writer, METHODS[name], "test", looked)
-            attention_mass(llm, writer, prompts, bench.data.test_candidates[looked], soft).to_csv(
-                folder / "attention.csv", index=False
-            )
-    return scores
-
-
-def _fused(bench: Workbench, ours: dict[str, dict[str, np.ndarray]]) -> tuple[dict[str, np.ndarray], dict]:
-    """Each adapted method together with the teacher, weighed on the validation cases; the weights."""
-    split, scores, told = bench.data.split, {}, {}
-    counts = np.bincount(split.train.values, minlength=split.n_items + 1)
-    cases = {part: bench.cases(part) for part in ("valid", "test")}
-    about = {part: context(c.history.lengths, candidates, counts) for part, (c, candidates) in cases.items()}
-    answer = answer_index(cases["valid"][1], cases["valid"][0].target)
-    teacher = {part: bench.teacher_table(part)[0] for part in cases}
-    for name, of in ours.items():
-        if "valid" not in of:
-            continue
-        for ending, gated in ((FUSED, False), (GATED, True)):
-            fusion = Fusion.fit(of["valid"], teacher["valid"], answer, about["valid"], gated)
-            scores[name + ending] = fusion.scores(of["test"], teacher["test"], about["test"])
-            told[name + ending] = {"share_of_llm": fusion.share, "weights": fusion.weights.tolist()}
-    return scores, told
 
 
 def recommend(run: RunDirectory, titles: Sequence[str], top: int = 10) -> pd.DataFrame:
@@ -309,7 +185,7 @@ def recommend(run: RunDirectory, titles: Sequence[str], top: int = 10) -> pd.Dat
     proposed = top_items(scores, history, min(max(top, run.config.data.candidates), free))
     bench = Workbench(run, data)
     method = "delrec" if "delrec" in run.config.finetune.methods else run.config.finetune.methods[-1]
-    llm, writer, soft = open_method(bench, method)
+    llm, writer, soft = bench.open_method(method)
     first = proposed[:, : run.config.distill.h]
     prompts = bench.ask(METHODS[method]).prompts(writer, list(history), proposed, first)
     scores = score_candidates(llm, writer, prompts, proposed, soft, length_normalised=run.config.llm.length_normalised)[

@@ -13,8 +13,9 @@ from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt, load
 from delrec_kit.methods import METHODS, Method
 from delrec_kit.processes import device
 from delrec_kit.runs import RunDirectory
-from delrec_kit.training import Ask, ExampleWriter, Lessons, Validation
+from delrec_kit.training import Ask, ExampleWriter, Lessons, Validation, load_adapter
 
+OWN_PROMPT = "soft_prompt.safetensors"  # beside an adapter that learned together with its P
 FOLDERS = {"untrained": "untrained.safetensors", "distilled": "soft_prompt.safetensors"}
 
 
@@ -41,6 +42,18 @@ class Workbench:
         path = self.run.require("prompt") / FOLDERS[method.prompt]
         return SoftPrompt.load(path, llm).requires_grad_(False)
 
+    def open_method(self, name: str) -> tuple[LanguageModel, PromptWriter, SoftPrompt | None]:
+        """The language model as the method ``name`` has it, with its adapter and its P."""
+        method = METHODS[name]
+        llm, writer = self.open_llm()
+        soft = self.soft_prompt(method, llm)
+        if method.lessons:
+            folder = self.run.require("adapter") / name
+            if method.learns_prompt:
+                soft = SoftPrompt.load(folder / OWN_PROMPT, llm).requires_grad_(False)
+            load_adapter(llm, folder)
+        return llm, writer, soft
+
     def ask(self, method: Method) -> Ask:
         return Ask(method, self.run.config.llm.history, self.run.config.distill.k)
 
@@ -56,42 +69,69 @@ class Workbench:
         """The teacher's lists on training prefixes, from teachers that have not seen the user."""
         return pd.read_parquet(self.run.folder("teacher") / "distillation.parquet")
 
-    def teacher_table(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """(U, m) the teacher's scores of the ``valid`` or ``test`` candidates, and (U, h) its first items."""
-        table = pd.read_parquet(self.run.folder("teacher") / f"{part}.parquet")
-        return np.stack(table["candidate_scores"]), np.stack(table["top_items"])[:, : self.run.config.distill.h]
+    def ranked(self, part: str, protocol: str = "candidates") -> tuple[Cases, np.ndarray, np.ndarray]:
+        """The ``valid`` or ``test`` cases, the items (U, m) that are ranked for each, and the teacher's scores of them.
 
-    def cases(self, part: str) -> tuple[Cases, np.ndarray]:
-        """The ``valid`` or ``test`` cases and their candidates (U, m)."""
-        return getattr(self.data.split, part), getattr(self.data, f"{part}_candidates")
+        protocol: ``candidates`` ranks the candidate sets, ``rerank`` the teacher's first ``evaluation.rerank``.
+        """
+        table, cases = self._teacher(part), getattr(self.data.split, part)
+        if protocol == "candidates":
+            return cases, getattr(self.data, f"{part}_candidates"), np.stack(table["candidate_scores"])
+        N = self.run.config.evaluation.rerank
+        return cases, np.stack(table["top_items"])[:, :N], np.stack(table["top_scores"])[:, :N]
+
+    def favourites(self, part: str) -> np.ndarray:
+        """(U, h) the teacher's first items for each case."""
+        return np.stack(self._teacher(part)["top_items"])[:, : self.run.config.distill.h]
+
+    def baselines(self) -> dict[str, np.ndarray]:
+        """(U, m) scores of the test candidates by popularity, Markov and the teacher."""
+        table = pd.read_parquet(self.run.folder("teacher") / "baselines.parquet")
+        scores = {name: np.stack(table[name]) for name in ("popularity", "markov")}
+        return {**scores, "teacher": self.ranked("test")[2]}
+
+    def _teacher(self, part: str) -> pd.DataFrame:
+        return pd.read_parquet(self.run.folder("teacher") / f"{part}.parquet")
 
     def measure(
         self, llm: LanguageModel, writer: PromptWriter, soft: SoftPrompt | None, method: Method, config: TrainConfig
     ) -> Callable[[], dict[str, float]]:
         """How good ``method`` is on ``valid_users`` validation cases, asked whenever a training wants to know."""
-        cases, candidates = self.cases("valid")
         validation = Validation.sample(
-            cases, candidates, *self.teacher_table("valid"), config.valid_users, self.run.config.seed
+            *self.ranked("valid"), self.favourites("valid"), config.valid_users, self.run.config.seed
         )
         return partial(validation.measure, llm, writer, soft, self.ask(method), self.run.config.llm.length_normalised)
 
-    def prompts(self, writer: PromptWriter, method: Method, part: str, rows: slice = slice(None)) -> list[Prompt]:
-        cases, candidates = self.cases(part)
+    def prompts(
+        self,
+        writer: PromptWriter,
+        method: Method,
+        part: str,
+        protocol: str = "candidates",
+        rows: slice = slice(None),
+    ) -> list[Prompt]:
+        cases, items, _ = self.ranked(part, protocol)
         histories = [cases.history[u] for u in range(len(cases))[rows]]
-        return self.ask(method).prompts(writer, histories, candidates[rows], self.teacher_table(part)[1][rows])
+        return self.ask(method).prompts(writer, histories, items[rows], self.favourites(part)[rows])
 
     def score(
-        self, llm: LanguageModel, writer: PromptWriter, soft: SoftPrompt | None, name: str, part: str
+        self,
+        llm: LanguageModel,
+        writer: PromptWriter,
+        soft: SoftPrompt | None,
+        name: str,
+        part: str,
+        protocol: str = "candidates",
     ) -> np.ndarray:
-        """(U, m) scores of the ``valid`` or ``test`` candidates by the method ``name``, whose adapter ``llm`` holds."""
-        prompts, config = self.prompts(writer, METHODS[name], part), self.run.config
+        """(U, m) scores of what is ranked in ``part`` by the method ``name``, whose adapter ``llm`` holds."""
+        prompts, config = self.prompts(writer, METHODS[name], part, protocol), self.run.config
         return score_candidates(
             llm,
             writer,
             prompts,
-            self.cases(part)[1],
+            self.ranked(part, protocol)[1],
             soft,
             config.evaluation.batch,
             config.llm.length_normalised,
-            what=f"scoring {name}" + (" on validation" if part == "valid" else ""),
+            what=f"scoring {name}, {protocol}" + (" of validation" if part == "valid" else ""),
         )

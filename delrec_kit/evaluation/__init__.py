@@ -6,6 +6,7 @@ from delrec_kit.evaluation.merged import merged_differences
 from delrec_kit.evaluation.metrics import METRICS, means, per_user
 from delrec_kit.evaluation.plots import plot_comparison, plot_differences
 from delrec_kit.evaluation.ranks import expected_ranks, full_ranks, membership
+from delrec_kit.evaluation.slices import slice_table
 from delrec_kit.evaluation.tables import (
     comparison_table,
     difference_table,
@@ -34,6 +35,7 @@ __all__ = [
     "plot_differences",
     "report_table",
     "report_text",
+    "slice_table",
     "to_markdown",
     "write_comparison",
     "write_report",

@@ -73,13 +73,15 @@ def measure(scorer: Scorer, cases: Cases, candidates: np.ndarray) -> dict[str, d
 
 
 def case_table(scorer: Scorer, cases: Cases, candidates: np.ndarray, top: int, n_items: int) -> pd.DataFrame:
-    """One row an evaluation case: user, candidate_scores (m), top_items (history excluded, best first)."""
+    """One row an evaluation case: user, candidate_scores (m), top_items (history excluded, best first), top_scores."""
     top = min(top, n_items - cases.history.most_different)
-    among, best = [], []
+    among, best, how_good = [], [], []
     for rows, part, scores in scored(scorer, cases):
         among += list(np.take_along_axis(scores, candidates[rows], axis=1))
-        best += list(top_items(scores, part.history, top))
-    return pd.DataFrame({"user": cases.user, "candidate_scores": among, "top_items": best})
+        first = top_items(scores, part.history, top)
+        best += list(first)
+        how_good += list(np.take_along_axis(scores, first, axis=1))
+    return pd.DataFrame({"user": cases.user, "candidate_scores": among, "top_items": best, "top_scores": how_good})
 
 
 def _case_sets(prepared: PreparedData) -> list[tuple[str, Cases, np.ndarray]]:

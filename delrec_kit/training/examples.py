@@ -19,11 +19,13 @@ from delrec_kit.llm import Prompt, PromptWriter
 
 @dataclass(frozen=True)
 class Examples(Dataset):
-    """prompts: n prompts; candidates (n, m); targets (n, m): a distribution over the candidates."""
+    """prompts: n prompts; candidates (n, m); targets (n, m): a distribution over the candidates; true_labels: how many
+    of them tell an item that truly came next."""
 
     prompts: list[Prompt]
     candidates: np.ndarray
     targets: np.ndarray
+    true_labels: int = 0
 
     @classmethod
     def joined(cls, parts: "Sequence[Examples]") -> "Examples":
@@ -31,6 +33,7 @@ class Examples(Dataset):
             [prompt for part in parts for prompt in part.prompts],
             np.concatenate([part.candidates for part in parts]),
             np.concatenate([part.targets for part in parts]),
+            sum(part.true_labels for part in parts),
         )
 
     def __len__(self) -> int:
@@ -78,7 +81,7 @@ class ExampleWriter:
             final_prompt(self.writer, self.train[u][: n - 1], row, self.history, k, first)
             for u, n, row, first in zip(users, stops, candidates, told, strict=True)
         ]
-        return Examples(prompts, candidates, targets)
+        return Examples(prompts, candidates, targets, len(prompts))
 
     def temporal_analysis(self, count: int, config: DistillConfig, seed: int) -> Examples:
         """TA (DELRec section 4.2.1): a worked example from the start of the user's own history, then a gap to fill.

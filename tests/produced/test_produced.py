@@ -216,3 +216,27 @@ def test_fine_tuning_taught_something(produced):
     for method, rows in curve.groupby("method"):
         before = rows.loc[rows["step"] == 0, "valid_loss"].item()
         assert rows["valid_loss"].min() < before - 0.2, method
+
+
+def test_what_each_method_learned_is_told(produced):
+    costs = pd.read_csv(produced.folder("evaluation") / "costs.csv").set_index("method")
+    assert costs.loc["llm_zero_shot", ["trainable", "teacher_examples", "true_labels"]].tolist() == [0, 0, 0]
+    prompt = read_json(produced.folder("prompt") / "metrics.json")
+    assert costs.loc["llm_distilled_prompt", "trainable"] == prompt["trainable"] > 0
+    assert costs.loc["delrec", "trainable"] == costs.loc["llm_finetuned", "trainable"] + prompt["trainable"]
+    assert costs.loc["delrec", "true_labels"] == costs.loc["llm_finetuned", "true_labels"] > 0
+    assert costs.loc["llm_finetuned", "teacher_examples"] == 0 < costs.loc["delrec", "teacher_examples"]
+
+
+def test_reranking_is_bounded_by_what_the_teacher_proposes(produced):
+    folder = produced.folder("evaluation") / "rerank"
+    comparison, ranks = read_json(folder / "comparison.json"), pd.read_parquet(folder / "per_user.parquet")
+    assert (comparison["protocol"], comparison["m"]) == ("rerank", produced.config.evaluation.rerank)
+    data = PreparedData.load(produced.folder("data"))
+    proposed = np.stack(pd.read_parquet(produced.folder("teacher") / "test.parquet")["top_items"])
+    listed = (proposed[:, : comparison["m"]] == data.split.test.target[:, None]).any(axis=1)
+    for method in ("teacher", "delrec", "llm_finetuned", "delrec+teacher"):
+        assert np.array_equal(np.isfinite(ranks[method]), listed), method
+    assert comparison["methods"]["ceiling"]["HR@1"]["value"] == pytest.approx(listed.mean()) and listed.any()
+    order = (proposed == data.split.test.target[:, None]).argmax(axis=1) + 1
+    assert np.array_equal(ranks["teacher"][listed], order[listed]), "the teacher keeps its own order"
