@@ -105,7 +105,7 @@ def _compare(bench: Workbench, protocol: str, ours: Scores, folder: Path) -> Non
         folder / "slices.csv", index=False
     )
     if protocol == "candidates":
-        agreement_table({name: scores[name] for name in ours}, teacher, config.distill.h, *settings.values()).to_csv(
+        agreement_table({name: scores[name] for name in ours}, teacher, config.distill.h, **settings).to_csv(
             folder / "agreement.csv", index=False
         )
 
