@@ -1,7 +1,8 @@
-"""The comparison of a run: every method on the same test cases, under one or two protocols.
+"""The comparison of a run: every method on the same test cases, under one to three protocols.
 
 ``candidates``: the answer among m listed items, the paper's. ``rerank``: the teacher's first N of the whole catalogue,
 nothing put in by hand; an answer that is not among them is missed by all, and the row ``ceiling`` says how many are.
+``full``: the whole catalogue without the history, for some users, by prompts that list no candidates.
 """
 
 from pathlib import Path
@@ -9,10 +10,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from delrec_kit.evaluation import PAIRS, Fusion, compare, context, expected_ranks, slice_table, write_comparison
+from delrec_kit.evaluation import (
+    PAIRS,
+    Fusion,
+    compare,
+    context,
+    expected_ranks,
+    full_ranks,
+    slice_table,
+    write_comparison,
+)
 from delrec_kit.interpret import agreement_table, attention_mass
 from delrec_kit.methods import FUSED, GATED, METHODS
 from delrec_kit.runs import RunDirectory, read_json, write_json
+from delrec_kit.teachers import Markov, Popularity
 from delrec_kit.workbench import Workbench
 
 Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (U, m)
@@ -26,6 +37,8 @@ def evaluate(bench: Workbench, folder: Path) -> None:
     ours = _llm_scores(bench, folder, protocols)
     for protocol in protocols:
         _compare(bench, protocol, ours[protocol], folder if protocol == "candidates" else folder / protocol)
+    if config.evaluation.full_users:
+        _compare_full(bench, ours["full"], folder / "full")
     costs(bench.run).to_csv(folder / "costs.csv", index=False)
 
 
@@ -54,7 +67,7 @@ def costs(run: RunDirectory) -> pd.DataFrame:
 def _llm_scores(bench: Workbench, folder: Path, protocols: list[str]) -> dict[str, Scores]:
     """Scores by protocol, of the methods with an adapter also of the validation cases; the attention of the distilled
     P on the way."""
-    config, scores = bench.run.config, {protocol: {} for protocol in protocols}
+    config, scores = bench.run.config, {protocol: {} for protocol in (*protocols, "full")}
     frozen = None
     for name in (*config.evaluation.methods, *config.finetune.methods):
         adapted = bool(METHODS[name].lessons)
@@ -67,6 +80,8 @@ def _llm_scores(bench: Workbench, folder: Path, protocols: list[str]) -> dict[st
         for protocol in protocols:
             if adapted or protocol == "candidates":
                 scores[protocol][name] = {part: bench.score(llm, writer, soft, name, part, protocol) for part in parts}
+        if adapted and config.evaluation.full_users:
+            scores["full"][name] = {"test": bench.score_catalogue(llm, writer, soft, name)}
         if name == MEASURED:
             looked = slice(config.evaluation.attention_users)
             prompts = bench.prompts(writer, METHODS[name], "test", rows=looked)
@@ -108,6 +123,19 @@ def _compare(bench: Workbench, protocol: str, ours: Scores, folder: Path) -> Non
         agreement_table({name: scores[name] for name in ours}, teacher, config.distill.h, **settings).to_csv(
             folder / "agreement.csv", index=False
         )
+
+
+def _compare_full(bench: Workbench, ours: Scores, folder: Path) -> None:
+    config, split = bench.run.config, bench.data.split
+    cases = split.test.take(np.arange(min(config.evaluation.full_users, len(split.test))))
+    scorers = {"popularity": Popularity(split), "markov": Markov(split), "teacher": bench.teacher()}
+    scores = {name: scorer.scores(cases.history) for name, scorer in scorers.items()}
+    scores |= {name: of["test"] for name, of in ours.items()}
+    ranks = {name: full_ranks(values, cases.target, cases.history) for name, values in scores.items()}
+    comparison = compare(
+        ranks, protocol="full", m=split.n_items, seed=config.seed, resamples=config.evaluation.resamples
+    )
+    write_comparison(folder, comparison, ranks, [split.user_keys[u] for u in cases.user])
 
 
 def _fused(bench: Workbench, protocol: str, ours: Scores) -> tuple[dict[str, np.ndarray], dict]:

@@ -158,6 +158,7 @@ class EvaluationConfig(StageConfig):
     )
     fuse: bool = Field(True, description="add rows that weigh an adapted method and the teacher, fitted on validation")
     rerank: CountOrNone = Field(0, description="N: let the adapted methods rerank the teacher's first N too; 0: not")
+    full_users: CountOrNone = Field(0, description="users for whom the adapted methods rank the whole catalogue")
     batch: Count = 32
     resamples: Count = Field(2000, description="bootstrap and randomisation resamples")
     attention_users: Count = Field(64, description="test users whose attention is averaged")
@@ -181,6 +182,8 @@ class KitConfig(StageConfig):
             raise ValueError(
                 f"evaluation.rerank={self.evaluation.rerank} must be at most teacher.top={self.teacher.top}"
             )
+        if self.evaluation.full_users and self.llm.verbalizer == "index":
+            raise ValueError("llm.verbalizer=index ranks listed candidates only; set evaluation.full_users=0")
         if 0 < self.data.max_length < 3:
             raise ValueError(f"data.max_length={self.data.max_length} must be 0 or at least 3")
         if self.distill.h > self.teacher.top:
@@ -204,7 +207,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "teacher": {"width": 16, "layers": 1, "epochs": 4, "prefixes": 1},
         "distill": {"examples": 40, "epochs": 1, "k": 4, "validations": 2, "valid_users": 16},
         "finetune": {"examples": 240, "epochs": 1, "validations": 2, "valid_users": 64, "learning_rate": 2e-2},
-        "evaluation": {"resamples": 200, "attention_users": 8, "rerank": 20},
+        "evaluation": {"resamples": 200, "attention_users": 8, "rerank": 20, "full_users": 8},
     },
     "demo": {
         "teacher": {"epochs": 20, "dropout": 0.1, "learning_rate": 5e-3},

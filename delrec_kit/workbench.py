@@ -8,11 +8,20 @@ import numpy as np
 import pandas as pd
 
 from delrec_kit.config import TrainConfig
-from delrec_kit.data import Cases, PreparedData
-from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt, load_llm, score_candidates
+from delrec_kit.data import Cases, PreparedData, Ragged
+from delrec_kit.llm import (
+    LanguageModel,
+    Prompt,
+    PromptWriter,
+    SoftPrompt,
+    load_llm,
+    score_candidates,
+    score_catalogue,
+)
 from delrec_kit.methods import METHODS, Method
 from delrec_kit.processes import device
 from delrec_kit.runs import RunDirectory
+from delrec_kit.teachers import Teacher, load_teacher
 from delrec_kit.training import Ask, ExampleWriter, Lessons, Validation, load_adapter
 
 OWN_PROMPT = "soft_prompt.safetensors"  # beside an adapter that learned together with its P
@@ -59,7 +68,7 @@ class Workbench:
 
     def example_writer(self, writer: PromptWriter) -> ExampleWriter:
         split, config = self.data.split, self.run.config
-        return ExampleWriter(writer, split.train, split.consumed(), config.data.candidates, config.llm.history)
+        return ExampleWriter(writer, split.train, self._consumed, config.data.candidates, config.llm.history)
 
     def lessons(self, writer: PromptWriter) -> Lessons:
         return Lessons(self.example_writer(writer), self.lists, self.run.config.distill, self.run.config.seed)
@@ -74,15 +83,18 @@ class Workbench:
 
         protocol: ``candidates`` ranks the candidate sets, ``rerank`` the teacher's first ``evaluation.rerank``.
         """
-        table, cases = self._teacher(part), getattr(self.data.split, part)
+        table, cases = self._teacher[part], getattr(self.data.split, part)
         if protocol == "candidates":
             return cases, getattr(self.data, f"{part}_candidates"), np.stack(table["candidate_scores"])
         N = self.run.config.evaluation.rerank
         return cases, np.stack(table["top_items"])[:, :N], np.stack(table["top_scores"])[:, :N]
 
+    def teacher(self) -> Teacher:
+        return load_teacher(self.run.folder("teacher"))
+
     def favourites(self, part: str) -> np.ndarray:
         """(U, h) the teacher's first items for each case."""
-        return np.stack(self._teacher(part)["top_items"])[:, : self.run.config.distill.h]
+        return np.stack(self._teacher[part]["top_items"])[:, : self.run.config.distill.h]
 
     def baselines(self) -> dict[str, np.ndarray]:
         """(U, m) scores of the test candidates by popularity, Markov and the teacher."""
@@ -90,8 +102,13 @@ class Workbench:
         scores = {name: np.stack(table[name]) for name in ("popularity", "markov")}
         return {**scores, "teacher": self.ranked("test")[2]}
 
-    def _teacher(self, part: str) -> pd.DataFrame:
-        return pd.read_parquet(self.run.folder("teacher") / f"{part}.parquet")
+    @cached_property
+    def _teacher(self) -> dict[str, pd.DataFrame]:
+        return {part: pd.read_parquet(self.run.folder("teacher") / f"{part}.parquet") for part in ("valid", "test")}
+
+    @cached_property
+    def _consumed(self) -> Ragged:
+        return self.data.split.consumed()
 
     def measure(
         self, llm: LanguageModel, writer: PromptWriter, soft: SoftPrompt | None, method: Method, config: TrainConfig
@@ -134,4 +151,20 @@ class Workbench:
             config.evaluation.batch,
             config.llm.length_normalised,
             what=f"scoring {name}, {protocol}" + (" of validation" if part == "valid" else ""),
+        )
+
+    def score_catalogue(
+        self, llm: LanguageModel, writer: PromptWriter, soft: SoftPrompt | None, name: str
+    ) -> np.ndarray:
+        """(U, N+1) scores of the whole catalogue for the first ``evaluation.full_users`` test cases, by prompts that
+        list no candidates."""
+        config, cases = self.run.config, self.data.split.test
+        rows = range(min(config.evaluation.full_users, len(cases)))
+        nothing = np.empty((len(rows), 0), dtype=np.int64)
+        prompts = self.ask(METHODS[name]).prompts(
+            writer, [cases.history[u] for u in rows], nothing, self.favourites("test")[: len(rows)]
+        )
+        normalised = config.llm.length_normalised
+        return score_catalogue(
+            llm, writer, prompts, soft, length_normalised=normalised, what=f"scoring {name}, whole catalogue"
         )

@@ -56,6 +56,11 @@ def test_text_settings_stay_text():
         ("demo", "distill.h=9999", "distill.h=9999 must be at most teacher.top"),
         ("demo", "finetune.init_r=1", "finetune.init_r=1 must be above finetune.target_r"),
         ("demo", "teacher.heads=9999", "must divide teacher.width"),
+        ("demo", "evaluation.rerank=99", "evaluation.rerank=99 must be at most teacher.top=20"),
+        ("smoke", "llm.verbalizer=index", "set evaluation.full_users=0"),
+        ("demo", "finetune.methods=[delrek]", "did you mean 'delrec'?"),
+        ("demo", "evaluation.methods=[delrec]", "no method 'delrec'"),
+        ("demo", "data.max_length=2", "must be 0 or at least 3"),
         ("demo", "data.candidates=5", "distill.h=5 must be below data.candidates=5"),
     ],
 )

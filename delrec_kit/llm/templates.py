@@ -13,7 +13,7 @@ TEMPLATES = {
     "final": (
         "This person {past} these {plural}, oldest first: {history}.[ Pattern: {soft}.]"
         "[ A recommender suggests: {teacher}.]"
-        " From the list: {candidates}. The next {noun} they {present} is"
+        "[ From the list: {candidates}.] The next {noun} they {present} is"
     ),
     "rps": (
         "This person {past} these {plural}, oldest first: {history}.[ Pattern: {soft}.]"

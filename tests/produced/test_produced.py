@@ -240,3 +240,15 @@ def test_reranking_is_bounded_by_what_the_teacher_proposes(produced):
     assert comparison["methods"]["ceiling"]["HR@1"]["value"] == pytest.approx(listed.mean()) and listed.any()
     order = (proposed == data.split.test.target[:, None]).argmax(axis=1) + 1
     assert np.array_equal(ranks["teacher"][listed], order[listed]), "the teacher keeps its own order"
+
+
+def test_the_whole_catalogue_is_ranked_for_some_users(produced):
+    folder = produced.folder("evaluation") / "full"
+    comparison, ranks = read_json(folder / "comparison.json"), pd.read_parquet(folder / "per_user.parquet")
+    data, users = PreparedData.load(produced.folder("data")), produced.config.evaluation.full_users
+    assert (comparison["protocol"], comparison["m"], comparison["users"]) == ("full", data.split.n_items, users)
+    teacher = pd.read_parquet(produced.folder("teacher") / "test.parquet")["top_items"][:users]
+    for rank, top, target in zip(ranks["teacher"], teacher, data.split.test.target, strict=False):
+        place = np.flatnonzero(np.asarray(top) == target)
+        assert rank == place[0] + 1 if len(place) else rank > len(top)
+    assert ranks["delrec"].max() > produced.config.data.candidates, "more was ranked than a candidate set"
