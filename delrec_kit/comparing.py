@@ -27,6 +27,7 @@ from delrec_kit.teachers import Markov, Popularity
 from delrec_kit.workbench import Workbench
 
 Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (U, m)
+ENDINGS = {"weight": [(FUSED, False)], "gate": [(FUSED, False), (GATED, True)]}
 MEASURED = "llm_distilled_prompt"  # whose attention is kept
 
 
@@ -76,7 +77,7 @@ def _llm_scores(bench: Workbench, folder: Path, protocols: list[str]) -> dict[st
             frozen = None if adapted else llm
         else:  # the same frozen model, with another P
             soft = bench.soft_prompt(METHODS[name], llm)
-        parts = ("test", "valid") if adapted and config.evaluation.fuse else ("test",)
+        parts = ("test", "valid") if adapted and config.evaluation.fuse != "none" else ("test",)
         for protocol in protocols:
             if adapted or protocol == "candidates":
                 scores[protocol][name] = {part: bench.score(llm, writer, soft, name, part, protocol) for part in parts}
@@ -151,7 +152,7 @@ def _fused(bench: Workbench, protocol: str, ours: Scores) -> tuple[dict[str, np.
     for name, of in ours.items():
         if "valid" not in of or not listed.any():
             continue
-        for ending, gated in ((FUSED, False), (GATED, True)):
+        for ending, gated in ENDINGS[bench.run.config.evaluation.fuse]:
             seen = (of["valid"][listed], teacher["valid"][listed], answer[listed], about["valid"][listed])
             fusion = Fusion.fit(*seen, gated)
             scores[name + ending] = fusion.scores(of["test"], teacher["test"], about["test"])

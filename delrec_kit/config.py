@@ -156,7 +156,10 @@ class EvaluationConfig(StageConfig):
         ("llm_zero_shot", "llm_untrained_prompt", "llm_distilled_prompt"),
         description="rows of delrec_kit/methods.py with the frozen language model",
     )
-    fuse: bool = Field(True, description="add rows that weigh an adapted method and the teacher, fitted on validation")
+    fuse: Literal["none", "weight", "gate"] = Field(
+        "weight",
+        description="add rows that weigh an adapted method and the teacher, fitted on validation; gate: and gated",
+    )
     rerank: CountOrNone = Field(0, description="N: let the adapted methods rerank the teacher's first N too; 0: not")
     full_users: CountOrNone = Field(0, description="users for whom the adapted methods rank the whole catalogue")
     batch: Count = 32

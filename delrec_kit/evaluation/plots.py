@@ -33,7 +33,7 @@ def plot_comparison(comparison: Mapping[str, Any], metrics: Sequence[str] = METR
     panels = np.atleast_1d(axes).ravel()
     for axis, metric in zip(panels, metrics):
         _dots(axis, table[table["metric"] == metric])
-        axis.set_xlabel(f"{metric}, mean over users")
+        axis.set_xlabel(metric)
     for axis in panels[len(metrics) :]:
         axis.set_visible(False)
     figure.suptitle(_finding(comparison, table, metrics[0]), x=0.01, ha="left", fontsize=11)
@@ -77,5 +77,5 @@ def _finding(comparison: Mapping[str, Any], table: pd.DataFrame, metric: str) ->
     first = table[(table["metric"] == metric) & (table["method"] != "oracle")]
     best = first.loc[first["value"].idxmax()]
     among = "the whole catalogue" if comparison["protocol"] == "full" else f"{comparison['m']} candidates"
-    users = f"{comparison['users']} users, 95 % intervals"
+    users = f"means over {comparison['users']} users, 95 % intervals"
     return f"Best {metric}: {label(best['method'])}, {best['value']:.3f} among {among} ({users})"
