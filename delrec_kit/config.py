@@ -209,8 +209,16 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "data": {"world_users": 120},
         "teacher": {"width": 16, "layers": 1, "epochs": 4, "prefixes": 1},
         "distill": {"examples": 40, "epochs": 1, "k": 4, "validations": 2, "valid_users": 16},
-        "finetune": {"examples": 240, "epochs": 1, "validations": 2, "valid_users": 64, "learning_rate": 2e-2},
-        "evaluation": {"resamples": 200, "attention_users": 8, "rerank": 20, "full_users": 8},
+        "finetune": {
+            "examples": 240, "epochs": 1, "validations": 2, "valid_users": 64, "learning_rate": 2e-2,
+            "methods": ("llm_finetuned", "llm_finetuned_teacher_items", "llm_finetuned_joint_prompt",
+                        "llm_distilled_weights", "delrec", "delrec_kept"),
+        },
+        "evaluation": {
+            "resamples": 200, "attention_users": 8, "rerank": 20, "full_users": 8, "fuse": "gate",
+            "methods": ("llm_zero_shot", "llm_described", "llm_teacher_items", "llm_untrained_prompt",
+                        "llm_distilled_prompt"),
+        },
     },
     "demo": {
         "teacher": {"epochs": 20, "dropout": 0.1, "learning_rate": 5e-3},
