@@ -6,6 +6,7 @@ cannot resume (papermill#824): a notebook whose stage is done and whose source h
 that was cut off takes up its work from the run directory.
 """
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -124,7 +125,7 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
         return KitError(f"{error.name} is missing; install the kit's extra: pip install 'delrec_kit[notebooks]'")
     # Papermill looks for the parameters with a pattern that trips over comments, and warns; a test checks their cell.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    output = _Indented(sys.stdout)
+    output, kernel = _Indented(sys.stdout), _kernel_manager()
     try:
         papermill.execute_notebook(
             source,
@@ -132,7 +133,7 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
             parameters,
             kernel_name="python3",
             language="python",
-            km=_kernel_manager(),
+            km=kernel,
             extra_arguments=["--log-level=ERROR"],
             progress_bar=False,
             stdout_file=output,
@@ -146,6 +147,8 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
         return NotebookFailed("the notebook's Python process died, most likely for lack of memory")
     finally:
         output.end()
+        if kernel.has_kernel:  # a manager that was handed over is not ended by the client: its kernel would stay
+            asyncio.run(kernel.shutdown_kernel(now=True))
     return None
 
 

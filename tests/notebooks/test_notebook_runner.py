@@ -1,6 +1,7 @@
 """The papermill driver, on small notebooks of its own: each test starts one or two real kernels."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -174,3 +175,12 @@ def test_ctrl_c_ends_the_kernel_and_leaves_no_drafts(tmp_path, sources):
     assert said == "error: interrupted; the same command takes it up again\n"
     assert not list(run.path.rglob(".*.draft")) + list(run.path.rglob(".*.running.ipynb"))
     assert not run.is_done("data")
+
+
+def test_a_notebooks_process_ends_with_it(tmp_path, sources):
+    sources("import os\nfrom pathlib import Path\nPath('pid').write_text(str(os.getpid()))", COMPLETE)
+    run, go = start(tmp_path)
+    go()
+    pid = int((run.path / "notebooks" / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
