@@ -11,6 +11,8 @@ from delrec_kit.style import HATCHES, label, look
 
 KINDS = {"encoder": "encoder: the prompt reads itself", "cross": "decoder: titles read the prompt"}
 
+READING = {"encoder": "where the prompt reads itself", "cross": "where titles read it"}
+
 
 def plot_attention(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """Attention lift by segment (columns) and layer (rows), mean over heads, for each kind of attention."""
@@ -25,8 +27,8 @@ def plot_attention(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     soft = table[(table["segment"] == "soft") & (table["kind"] == kinds[-1])]
     finding = "Attention by prompt segment"
     if len(soft):
-        times = soft["lift"].mean()
-        finding = f"A soft token gets {times:.1f} times the attention of an average prompt token ({kinds[-1]})"
+        times, where = soft["lift"].mean(), READING[kinds[-1]]
+        finding = f"A soft token gets {times:.1f} times the attention of an average prompt token, {where}"
     figure.suptitle(finding, x=0.01, ha="left", fontsize=11)
     return figure, lift.reset_index()
 
