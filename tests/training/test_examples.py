@@ -20,14 +20,7 @@ def examples(writer):
     return ExampleWriter(writer, TRAIN, TRAIN, M, 3)
 
 
-def slot(prompt, table, name):
-    """Item ids of a slot, read back from the tokens."""
-    rows = [tuple(prompt.ids[s.start : s.stop]) for s in prompt.segments if s.name == name]
-    known = {tuple(table[i]): i for i in range(len(table.lengths) - 1, 0, -1)}
-    return [known[row] for row in rows]
-
-
-def test_next_item_asks_for_what_came_next(examples):
+def test_next_item_asks_for_what_came_next(examples, slot):
     made = examples.next_item(100, k=2, seed=0)
     assert len(made) == 7 + 6 + 1, "every prefix once, and no more than there are"
     seen = set()
@@ -46,7 +39,7 @@ def test_next_item_asks_for_what_came_next(examples):
     assert len(seen) == len(made)
 
 
-def test_temporal_analysis_hides_the_item_before_the_last(examples):
+def test_temporal_analysis_hides_the_item_before_the_last(examples, slot):
     config = DistillConfig(k=2, a=4)
     made = examples.temporal_analysis(100, config, seed=0)
     table = examples.writer.table
@@ -77,7 +70,7 @@ def lists():
     )
 
 
-def test_pattern_simulating_follows_the_teacher(examples, lists):
+def test_pattern_simulating_follows_the_teacher(examples, lists, slot):
     config = DistillConfig(k=2, h=2, rps="hard", show_rest=True)
     made = examples.pattern_simulating(lists, 10, config, seed=0)
     table = examples.writer.table
@@ -110,7 +103,7 @@ def test_too_short_histories_and_too_many_candidates_are_said(writer, examples, 
         ExampleWriter(writer, TRAIN, TRAIN, 12, 3).pattern_simulating(lists, 2, DistillConfig(h=2), 0)
 
 
-def test_no_validation_or_test_target_reaches_an_example(plain_llm):
+def test_no_validation_or_test_target_reaches_an_example(plain_llm, slot):
     """Every training example of a small world, user by user: no own target as history, answer or distractor."""
     data = prepare(DataConfig(world_users=40, world_items=200), seed=0)
     split = data.split
@@ -134,7 +127,7 @@ def test_no_validation_or_test_target_reaches_an_example(plain_llm):
     assert min(answers.values()) > 0
 
 
-def test_other_targets_would_lead_to_the_same_lessons(plain_llm):
+def test_other_targets_would_lead_to_the_same_lessons(plain_llm, slot):
     """Validation and test targets changed: the histories, gaps and teacher's answers of stage 1 are what they were."""
     data = prepare(DataConfig(world_users=40, world_items=200), seed=0)
     split, rng = data.split, np.random.default_rng(0)

@@ -8,7 +8,6 @@ from delrec_kit.config import DistillConfig
 from delrec_kit.data import Ragged
 from delrec_kit.methods import METHODS
 from delrec_kit.training import Ask, ExampleWriter, Lessons
-from tests.training.test_examples import slot
 
 M, K = 5, 3
 TRAIN = Ragged.from_lists([[1, 2, 4, 5, 6, 7, 8, 9], [10, 11, 12, 13, 14, 15, 16], [4, 8, 2]])
@@ -58,7 +57,7 @@ def test_with_and_without_p_the_same_labels_are_learned(lessons):
     assert np.array_equal(with_p.candidates, without.candidates) and np.array_equal(with_p.targets, without.targets)
 
 
-def test_the_teachers_items_are_those_of_the_prefix_that_is_shown(lessons, writer):
+def test_the_teachers_items_are_those_of_the_prefix_that_is_shown(lessons, writer, slot):
     made = lessons.of(METHODS["llm_finetuned_teacher_items"], 9)
     assert len(made) == 2, "the third user's list stands at the end of the sequence, where no true item follows"
     for prompt, row, target in zip(made.prompts, made.candidates, made.targets, strict=True):
@@ -69,7 +68,7 @@ def test_the_teachers_items_are_those_of_the_prefix_that_is_shown(lessons, write
         assert row[target == 1].tolist() == [TRAIN[user][3]]
 
 
-def test_each_prompt_shows_what_its_method_says(writer):
+def test_each_prompt_shows_what_its_method_says(writer, slot):
     histories, candidates, favourites = [np.array([1, 2, 4])], np.array([[5, 6, 7, 8, 9]]), np.array([[12, 10]])
     shown = {
         name: Ask(method, 2, K).prompts(writer, histories, candidates, favourites)[0]
