@@ -26,8 +26,8 @@ def read_custom(data_dir: str | Path, domain: Domain = ITEMS, columns: Mapping[s
     for name in columns:
         if name not in {*ROWS, *OPTIONAL, *CATALOGUE}:
             raise KitError(f"data.columns: no column '{name}'{nearest(name, [*ROWS, *OPTIONAL, 'title'])}")
-    interactions = _read(_file(folder, "interactions"), columns, ROWS, OPTIONAL)
-    return validate(interactions, _read(_file(folder, "items"), columns, CATALOGUE), domain)
+    files = _file(folder, "interactions"), _file(folder, "items")
+    return validate(_read(files[0], columns, ROWS, OPTIONAL), _read(files[1], columns, CATALOGUE), domain)
 
 
 def _file(folder: Path, stem: str) -> Path:

@@ -36,17 +36,17 @@ class Interactions:
     @property
     def users(self) -> np.ndarray:
         """(rows,) number of each row's user, an index into the categories."""
-        return self.frame["user"].cat.codes.to_numpy()
+        return self.frame["user"].cat.codes.to_numpy().astype(np.int32, copy=False)
 
     @property
     def items(self) -> np.ndarray:
         """(rows,) place of each row's item in ``titles``."""
-        return self.frame["item"].cat.codes.to_numpy()
+        return self.frame["item"].cat.codes.to_numpy().astype(np.int32, copy=False)
 
     def keep(self, rows: np.ndarray, notice: str | None = None, items: np.ndarray | None = None) -> "Interactions":
         """The ``rows`` that are true, and of the catalogue the ``items`` that are true; users without rows go."""
         frame = self.frame.loc[rows].reset_index(drop=True) if not rows.all() else self.frame
-        frame = frame.assign(user=frame["user"].cat.remove_unused_categories())
+        frame = frame.assign(user=used_only(frame["user"]))
         titles = self.titles
         if items is not None:
             titles = titles[items]
@@ -76,15 +76,27 @@ def validate(rows: Table, catalogue: Table, domain: Domain) -> Interactions:
     frame["item"], known, found = _known(rows, catalogue, titles)
     notices += found
     frame["user"] = frame["user"].cat.set_categories(natural_order(frame["user"].cat.categories))
+    if "split" not in frame:
+        rows = None  # what was read is let go before it is sorted: at size it is half of the memory
     frame = _by_user_and_time(*(frame, time) if known.all() else (frame[known], time[known]))
     frame, found = _without_repeats(frame)
     notices += found
-    if "split" in frame:
+    if rows is not None:
         frame, found = checked_labels(frame, rows)
         notices += found
     frame = frame.reset_index(drop=True)
-    frame["user"] = frame["user"].cat.remove_unused_categories()
+    frame["user"] = used_only(frame["user"])
     return Interactions(frame, titles, domain, notices, untitled)
+
+
+def used_only(column: pd.Series) -> pd.Series:
+    """Without the categories that no row has, in the same order; pandas' own way sorts all rows for it."""
+    codes = column.cat.codes.to_numpy()
+    used = np.bincount(codes, minlength=len(column.cat.categories)) > 0
+    if used.all():
+        return column
+    place = (used.cumsum() - 1).astype(np.int32)
+    return pd.Series(pd.Categorical.from_codes(place[codes], column.cat.categories[used]), index=column.index)
 
 
 def natural_order(keys: pd.Index) -> pd.Index:
@@ -189,7 +201,12 @@ def _without_repeats(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _by_user_and_time(frame: pd.DataFrame, time: np.ndarray) -> pd.DataFrame:
-    """Sorted, with the row of the file kept as index."""
+    """Sorted; with a split, with the row of the file kept as index."""
     user = frame["user"].cat.codes.to_numpy()
     later = (user[1:] > user[:-1]) | ((user[1:] == user[:-1]) & (time[1:] >= time[:-1]))
-    return frame if later.all() else frame.iloc[np.lexsort((time, user))]
+    if later.all():
+        return frame
+    order = np.lexsort((time, user))
+    if "split" in frame:
+        return frame.iloc[order]
+    return pd.DataFrame({name: frame.pop(name).array.take(order) for name in list(frame)}, copy=False)

@@ -27,14 +27,17 @@ class Ragged:
     def from_lists(cls, sequences: Iterable[Iterable[int]]) -> "Ragged":
         """From any iterable of sequences of ids; empty ones are kept."""
         rows = [np.asarray(s if hasattr(s, "__len__") else list(s), dtype=np.int64) for s in sequences]
-        return cls._of(np.concatenate([np.empty(0, np.int64), *rows]), np.array([len(r) for r in rows], np.int64))
+        return cls.of_lengths(
+            np.concatenate([np.empty(0, np.int64), *rows]), np.array([len(r) for r in rows], np.int64)
+        )
 
     @classmethod
     def from_groups(cls, group: np.ndarray, values: np.ndarray, count: int) -> "Ragged":
         """``count`` sequences out of flat rows: ``values[i]`` belongs to sequence ``group[i]``; order is kept."""
-        group = np.asarray(group, dtype=np.int64)
-        order = np.argsort(group, kind="stable")
-        return cls._of(np.asarray(values, dtype=np.int64)[order], np.bincount(group, minlength=count))
+        group, values = (np.asarray(a) if len(a) else np.empty(0, np.int64) for a in (group, values))
+        if (group[1:] < group[:-1]).any():
+            values = values[np.argsort(group, kind="stable")]
+        return cls.of_lengths(values, np.bincount(group, minlength=count))
 
     @classmethod
     def from_arrow(cls, array: pa.Array | pa.ChunkedArray) -> "Ragged":
@@ -42,16 +45,17 @@ class Ragged:
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         lengths = array.value_lengths().to_numpy(zero_copy_only=False)
-        return cls._of(array.flatten().to_numpy(zero_copy_only=False), lengths)
+        return cls.of_lengths(array.flatten().to_numpy(zero_copy_only=False), lengths)
 
     @classmethod
     def slices(cls, values: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> "Ragged":
         """Sequence i is ``values[starts[i] : starts[i] + lengths[i]]``; they may overlap."""
         shift = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64), lengths)
-        return cls._of(values[shift + np.arange(lengths.sum())], lengths)
+        return cls.of_lengths(values[shift + np.arange(lengths.sum())], lengths)
 
     @classmethod
-    def _of(cls, values: np.ndarray, lengths: np.ndarray) -> "Ragged":
+    def of_lengths(cls, values: np.ndarray, lengths: np.ndarray) -> "Ragged":
+        """From sequences laid end to end, and how long each is."""
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return cls(np.asarray(values, dtype=np.int64), offsets)
 
@@ -100,8 +104,10 @@ class Ragged:
 
     def drop_last(self, count: int) -> "Ragged":
         """Every sequence without its last ``count`` values; shorter ones become empty."""
-        keep = np.arange(len(self.values)) < np.repeat(self.offsets[1:] - count, self.lengths)
-        return self._of(self.values[keep], np.maximum(self.lengths - count, 0))
+        keep = np.ones(len(self.values), dtype=bool)
+        for back in range(1, count + 1):
+            keep[self.offsets[1:][self.lengths >= back] - back] = False
+        return self.of_lengths(self.values[keep], np.maximum(self.lengths - count, 0))
 
     def to_arrow(self) -> pa.ListArray:
         return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), pa.array(self.values, pa.int64()))

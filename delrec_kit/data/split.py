@@ -52,7 +52,7 @@ class Split:
     def consumed(self) -> Ragged:
         """For each user every item of its training sequence, histories and targets, each once, in rising order."""
         users, width = len(self.user_keys), len(self.titles)
-        codes = [np.empty(0, np.int64)]
+        items, lengths = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for start in range(0, users, BLOCK):  # bounds the memory
             stop = min(start + BLOCK, users)
             train = self.train.take(np.arange(start, stop))
@@ -61,9 +61,10 @@ class Split:
                 rows = np.arange(*np.searchsorted(cases.user, [start, stop]))
                 user, history = cases.user[rows], cases.history.take(rows)
                 parts += [user[history.rows] * width + history.values, user * width + cases.target[rows]]
-            codes.append(sorted_unique(np.concatenate(parts)))
-        codes = np.concatenate(codes)
-        return Ragged.from_groups(codes // width, codes % width, users)
+            codes = sorted_unique(np.concatenate(parts))
+            items.append(codes % width)
+            lengths.append(np.bincount(codes // width - start, minlength=stop - start))
+        return Ragged.of_lengths(np.concatenate(items), np.concatenate(lengths))
 
 
 def leave_one_out(interactions: Interactions, min_interactions: int = 3) -> Split:
@@ -163,13 +164,13 @@ def _first_in(window: np.ndarray, user: np.ndarray, item: np.ndarray, offsets: n
     rows = np.flatnonzero(window)
     rows = rows[np.append(True, user[rows][1:] != user[rows][:-1])] if len(rows) else rows
     rows = rows[rows > offsets[user[rows]]]
-    users = user[rows]
+    users = user[rows].astype(np.int64)
     return Cases(users, Ragged.slices(item, offsets[users], rows - offsets[users]), item[rows])
 
 
 def _encode(interactions: Interactions) -> tuple[np.ndarray, list[str], np.ndarray]:
     keys = interactions.frame["user"].cat.categories.tolist()
-    return interactions.users.astype(np.int64), keys, interactions.items.astype(np.int64) + 1
+    return interactions.users, keys, np.add(interactions.items, 1, dtype=np.int64)
 
 
 def _catalogue(interactions: Interactions) -> tuple[list[str], list[str]]:

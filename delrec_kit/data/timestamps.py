@@ -57,8 +57,9 @@ def _of_numbers(rows: Table, fine: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
         number = number // 1000
         notices.append(f"{len(number)} timestamps read as milliseconds")
     _refuse(rows, number > LATEST, "{value} is after the year 2099; write seconds, not milliseconds or finer")
-    _refuse(rows, number % 1 != 0, "{value} is not a whole number of seconds")
-    return number.astype("int64"), fine, notices
+    if number.dtype != np.int64:
+        _refuse(rows, number % 1 != 0, "{value} is not a whole number of seconds")
+    return number.astype("int64", copy=False), fine, notices
 
 
 def plain_numbers(names: pd.Index) -> np.ndarray:

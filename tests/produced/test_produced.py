@@ -213,7 +213,8 @@ def test_recommendations_are_ranked_and_new(produced):
 def test_fine_tuning_taught_something(produced):
     """Cross-entropy of validation answers, in nats, at the best step against before training."""
     curve = pd.read_csv(produced.folder("adapter") / "curve.csv")
-    for method, rows in curve.groupby("method"):
+    for method in ("llm_finetuned", "delrec"):
+        rows = curve[curve["method"] == method]
         before = rows.loc[rows["step"] == 0, "valid_loss"].item()
         assert rows["valid_loss"].min() < before - 0.2, method
 
