@@ -79,6 +79,7 @@ def validate(rows: Table, catalogue: Table, domain: Domain) -> Interactions:
     if "split" not in frame:
         rows = None  # what was read is let go before it is sorted: at size it is half of the memory
     frame = _by_user_and_time(*(frame, time) if known.all() else (frame[known], time[known]))
+    del time
     frame, found = _without_repeats(frame)
     notices += found
     if rows is not None:

@@ -190,7 +190,10 @@ class TextFile:
             column = table.column(place).unify_dictionaries().to_pandas()
             taken[name] = column if name in numbers else trimmed(column)
             table = table.remove_column(place)
-        return pd.DataFrame(taken, copy=False)
+        frame = pd.DataFrame(taken, copy=False)
+        del column
+        pa.default_memory_pool().release_unused()  # at size this is half of what was read
+        return frame
 
     def _arrow(self, columns: list[str], chosen: list[str], numbers: list[str]) -> pa.Table:
         text = pa.dictionary(pa.int32(), pa.string())

@@ -24,7 +24,7 @@ def seconds(rows: Table) -> tuple[pd.Series, np.ndarray, list[str]]:
     ahead = int((number > pd.Timestamp.now("UTC").timestamp()).sum())
     if ahead:
         notices.append(f"{ahead} interactions lie in the future")
-    return pd.Series(number, index=column.index), fine, notices
+    return pd.Series(number, index=column.index, copy=False), fine, notices
 
 
 def _of_text(rows: Table, column: pd.Series) -> tuple[np.ndarray, np.ndarray, list[str]]:
