@@ -114,6 +114,9 @@ class DistillConfig(TrainConfig):
     examples: Count = 1500
     learning_rate: Rate = 5e-2
     k: Count = Field(10, description="soft tokens")
+    conditioned: CountOrNone = Field(
+        0, description="c: how many of the k depend on what the teacher expects of the user; 0: P is constant"
+    )
     h: Count = Field(5, description="teacher items in an RPS candidate set")
     a: Annotated[int, Field(ge=3)] = Field(4, description="items of the worked example in temporal analysis")
     rps: Literal["hard", "listwise"] = "listwise"
@@ -191,6 +194,10 @@ class KitConfig(StageConfig):
             raise ValueError(f"data.max_length={self.data.max_length} must be 0 or at least 3")
         if self.distill.h > self.teacher.top:
             raise ValueError(f"distill.h={self.distill.h} must be at most teacher.top={self.teacher.top}")
+        if self.distill.conditioned > self.distill.k:
+            raise ValueError(
+                f"distill.conditioned={self.distill.conditioned} must be at most distill.k={self.distill.k}"
+            )
         if self.distill.h >= self.data.candidates:
             raise ValueError(f"distill.h={self.distill.h} must be below data.candidates={self.data.candidates}")
         if not self.distill.weight_ta and not self.distill.weight_rps:

@@ -20,6 +20,11 @@ class Method:
     lessons: tuple[str, ...] = ()
     learns_prompt: bool = False
 
+    @property
+    def soft(self) -> bool:
+        """Whether the prompt holds soft tokens."""
+        return self.prompt in ("untrained", "distilled")
+
 
 METHODS = {
     "llm_zero_shot": Method("LLM, zero-shot"),

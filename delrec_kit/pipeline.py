@@ -10,7 +10,7 @@ import pandas as pd
 
 from delrec_kit.comparing import evaluate
 from delrec_kit.config import resolve
-from delrec_kit.data import PreparedData, Ragged, prepare
+from delrec_kit.data import Cases, PreparedData, Ragged, prepare
 from delrec_kit.errors import KitError
 from delrec_kit.llm import PromptWriter, SoftPrompt, score_candidates
 from delrec_kit.methods import METHODS
@@ -83,7 +83,7 @@ def prompt_stage(run: RunDirectory) -> pd.DataFrame:
 def _distill(run: RunDirectory, folder: Path) -> None:
     config, seed, bench = run.config, run.config.seed, workbench(run)
     llm, writer = bench.open_llm()
-    soft = SoftPrompt.untrained(llm, config.distill.k, seed).to(llm.device)
+    soft = SoftPrompt.untrained(llm, config.distill.k, seed, config.distill.conditioned).to(llm.device)
     soft.save(folder / "untrained.safetensors", llm)
     examples, count = bench.example_writer(writer), config.distill.examples
     tasks = {}
@@ -98,7 +98,7 @@ def _distill(run: RunDirectory, folder: Path) -> None:
     soft.save(folder / "soft_prompt.safetensors", llm)
     curve.to_csv(folder / "curve.csv", index=False)
     counts = {name: len(rows) for name, rows in tasks.items()}
-    write_json(folder / "metrics.json", {"examples": counts, "trainable": soft.vectors.numel()})
+    write_json(folder / "metrics.json", {"examples": counts, "trainable": soft.numbers})
 
 
 def adapter_stage(run: RunDirectory) -> pd.DataFrame:
@@ -145,7 +145,7 @@ def _finetune(run: RunDirectory, name: str, folder: Path) -> pd.DataFrame:
             method.learns_prompt,
         )
         trainable = sum(p.numel() for n, p in llm.named_parameters() if ".lora_" in n)
-        trainable += soft.vectors.numel() if method.learns_prompt else 0
+        trainable += soft.numbers if method.learns_prompt else 0
 
         def finish() -> None:
             if method.learns_prompt:
@@ -187,7 +187,10 @@ def recommend(run: RunDirectory, titles: Sequence[str], top: int = 10) -> pd.Dat
     method = "delrec" if "delrec" in run.config.finetune.methods else run.config.finetune.methods[-1]
     llm, writer, soft = bench.open_method(method)
     first = proposed[:, : run.config.distill.h]
-    prompts = bench.ask(METHODS[method]).prompts(writer, list(history), proposed, first)
+    expects = bench.expectations(writer)
+    person = Cases(np.zeros(1, dtype=np.int64), history, np.zeros(1, dtype=np.int64))
+    states = None if expects is None else expects.of_cases(person)
+    prompts = bench.ask(METHODS[method]).prompts(writer, list(history), proposed, first, states)
     scores = score_candidates(llm, writer, prompts, proposed, soft, length_normalised=run.config.llm.length_normalised)[
         0
     ]

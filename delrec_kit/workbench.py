@@ -21,8 +21,8 @@ from delrec_kit.llm import (
 from delrec_kit.methods import METHODS, Method
 from delrec_kit.processes import device
 from delrec_kit.runs import RunDirectory
-from delrec_kit.teachers import Teacher, load_teacher
-from delrec_kit.training import Ask, ExampleWriter, Lessons, Validation, load_adapter
+from delrec_kit.teachers import CrossFitted, Teacher, load_teacher
+from delrec_kit.training import Ask, ExampleWriter, Expectations, Lessons, Validation, load_adapter
 
 OWN_PROMPT = "soft_prompt.safetensors"  # beside an adapter that learned together with its P
 FOLDERS = {"untrained": "untrained.safetensors", "distilled": "soft_prompt.safetensors"}
@@ -42,6 +42,8 @@ class Workbench:
             llm.tokenizer, self.data.domain, titles, format=llm.format, verbalizer=settings.verbalizer
         )
         llm.study(writer.table)
+        if self.run.config.distill.conditioned:
+            writer.vectors = llm.title_vectors(writer.table).cpu().numpy()
         return llm, writer
 
     def soft_prompt(self, method: Method, llm: LanguageModel) -> SoftPrompt | None:
@@ -68,7 +70,27 @@ class Workbench:
 
     def example_writer(self, writer: PromptWriter) -> ExampleWriter:
         split, config = self.data.split, self.run.config
-        return ExampleWriter(writer, split.train, self._consumed, config.data.candidates, config.llm.history)
+        m, n = config.data.candidates, config.llm.history
+        return ExampleWriter(writer, split.train, self._consumed, m, n, self.expectations(writer))
+
+    def expectations(self, writer: PromptWriter) -> Expectations | None:
+        """What the teacher expects of whom, in the title vectors that ``writer`` holds; None where P is constant."""
+        if writer.vectors is None:
+            return None
+        unseeing = CrossFitted.load(self.run.folder("teacher"))
+        return Expectations(self.teacher(), unseeing, self.data.split.train, writer.vectors)
+
+    def _states(self, writer: PromptWriter, method: Method, part: str) -> np.ndarray | None:
+        """(U, d) for each case, kept for the next method that asks."""
+        if writer.vectors is None or not method.soft:
+            return None
+        if part not in self._known:
+            self._known[part] = self.expectations(writer).of_cases(getattr(self.data.split, part))
+        return self._known[part]
+
+    @cached_property
+    def _known(self) -> dict[str, np.ndarray]:
+        return {}
 
     def lessons(self, writer: PromptWriter) -> Lessons:
         return Lessons(self.example_writer(writer), self.lists, self.run.config.distill, self.run.config.seed)
@@ -115,7 +137,11 @@ class Workbench:
     ) -> Callable[[], dict[str, float]]:
         """How good ``method`` is on ``valid_users`` validation cases, asked whenever a training wants to know."""
         validation = Validation.sample(
-            *self.ranked("valid"), self.favourites("valid"), config.valid_users, self.run.config.seed
+            *self.ranked("valid"),
+            self.favourites("valid"),
+            config.valid_users,
+            self.run.config.seed,
+            self._states(writer, method, "valid"),
         )
         return partial(validation.measure, llm, writer, soft, self.ask(method), self.run.config.llm.length_normalised)
 
@@ -129,7 +155,9 @@ class Workbench:
     ) -> list[Prompt]:
         cases, items, _ = self.ranked(part, protocol)
         histories = [cases.history[u] for u in range(len(cases))[rows]]
-        return self.ask(method).prompts(writer, histories, items[rows], self.favourites(part)[rows])
+        states = self._states(writer, method, part)
+        known = None if states is None else states[rows]
+        return self.ask(method).prompts(writer, histories, items[rows], self.favourites(part)[rows], known)
 
     def score(
         self,
@@ -161,8 +189,11 @@ class Workbench:
         config, cases = self.run.config, self.data.split.test
         rows = range(min(config.evaluation.full_users, len(cases)))
         nothing = np.empty((len(rows), 0), dtype=np.int64)
+        states = self._states(writer, METHODS[name], "test")
+        known = None if states is None else states[: len(rows)]
+        histories = [cases.history[u] for u in rows]
         prompts = self.ask(METHODS[name]).prompts(
-            writer, [cases.history[u] for u in rows], nothing, self.favourites("test")[: len(rows)]
+            writer, histories, nothing, self.favourites("test")[: len(rows)], known
         )
         normalised = config.llm.length_normalised
         return score_catalogue(

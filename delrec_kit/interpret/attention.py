@@ -34,9 +34,9 @@ def attention_mass(
         asked = writer.batch(chosen).to(llm.device)
         member = torch.from_numpy(_membership(chosen, names, asked.ids.shape[1])).to(llm.device)
         tokens += member.sum(dim=(0, 1)).cpu().numpy()
-        vectors = None if soft is None else soft.vectors
+        P = None if soft is None else soft(asked)
         queries = {"encoder": asked.mask.bool(), "cross": titles.block >= 0}
-        for kind, weights in llm.attentions(asked, titles, vectors).items():
+        for kind, weights in llm.attentions(asked, titles, P).items():
             asks = queries[kind].float()
             asks = asks / asks.sum(1, keepdim=True)
             mass = torch.einsum("nbhqk,bq,bks->nbhs", weights, asks, member)

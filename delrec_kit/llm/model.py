@@ -63,7 +63,7 @@ class LanguageModel(nn.Module, ABC):
         return getattr(self.model.config, "max_position_embeddings", None)
 
     def embed(self, prompts: PromptBatch, soft: torch.Tensor | None) -> torch.Tensor:
-        """(B, L, d) input embeddings, with row j of ``soft`` (k, d) wherever the prompt holds soft token j."""
+        """(B, L, d) input embeddings, with row j of ``soft`` (k, d) or (B, k, d) where a prompt holds soft token j."""
         if self.longest is not None and prompts.ids.shape[1] > self.longest:
             raise KitError(
                 f"a prompt has {prompts.ids.shape[1]} tokens and {self.identity['llm']} reads {self.longest}: "
@@ -72,8 +72,22 @@ class LanguageModel(nn.Module, ABC):
         embedded = self.embeddings(prompts.ids.clamp(min=0))
         if soft is None:
             return embedded
-        rows = soft[(-prompts.ids - 1).clamp(min=0)].to(embedded.dtype)
+        place = (-prompts.ids - 1).clamp(min=0)
+        prompt = torch.arange(len(place), device=place.device)[:, None]
+        rows = (soft[place] if soft.ndim == 2 else soft[prompt, place]).to(embedded.dtype)
         return torch.where((prompts.ids < 0)[..., None], rows, embedded)
+
+    @torch.no_grad()
+    def title_vectors(self, table: TitleTable) -> torch.Tensor:
+        """(N+1, d) float32: the mean embedding of each title's words, about the catalogue's mean, as long on average as
+        the embedding of a word; zeros for padding."""
+        weights = self.embeddings.weight.float()
+        vectors = torch.stack(
+            [weights[torch.from_numpy(table[i]).to(self.device)].mean(0) for i in range(1, len(table.lengths))]
+        )
+        vectors = vectors - vectors.mean(0)
+        vectors = vectors * (weights.norm(dim=1).mean() / vectors.norm(dim=1).mean().clamp(min=1e-9))
+        return F.pad(vectors, (0, 0, 1, 0))
 
     def study(self, table: TitleTable) -> None:
         """Prepare for a catalogue; a model that compares vectors makes them here, once, with its frozen weights."""

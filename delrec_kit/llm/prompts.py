@@ -35,21 +35,25 @@ class Segment:
 
 @dataclass(frozen=True)
 class Prompt:
+    """ids (L,); state (d,): what the teacher expects next, as a vector, where a conditioned soft prompt needs it."""
+
     ids: np.ndarray
     segments: tuple[Segment, ...]
+    state: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class PromptBatch:
     """ids (B, L) with soft tokens below zero and right padding; mask (B, L), 1 where a token stands; told (B, L), true
-    on the titles of the history."""
+    on the titles of the history; state (B, d) of the prompts that have one."""
 
     ids: torch.Tensor
     mask: torch.Tensor
     told: torch.Tensor
+    state: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> "PromptBatch":
-        return PromptBatch(self.ids.to(device), self.mask.to(device), self.told.to(device))
+        return PromptBatch(*(None if part is None else part.to(device) for part in vars(self).values()))
 
 
 class PromptWriter:
@@ -58,8 +62,11 @@ class PromptWriter:
     extra: more templates by task; format: how the model wants its text, an encoder-decoder's by default; verbalizer:
     what is scored as the answer. "title" is the whole title; "index" the letter or number that the prompt puts before
     the candidate; "first_token" the title's first token, which many titles share: only to reproduce the authors' code.
-    notices: what is lost of the titles, counted.
+    notices: what is lost of the titles, counted. vectors (N+1, d): one a title, where prompts are to say in a vector
+    what the teacher expects.
     """
+
+    vectors: np.ndarray | None = None
 
     def __init__(
         self,
@@ -139,7 +146,12 @@ class PromptWriter:
             for segment in prompt.segments if isinstance(prompt, Prompt) else ():
                 if segment.name == "history":
                     told[row, segment.start : segment.stop] = True
-        return PromptBatch(*map(torch.from_numpy, (ids, mask.astype(np.int64), told)))
+        states = [getattr(prompt, "state", None) for prompt in prompts]
+        known = [state for state in states if state is not None]
+        if known and len(known) < len(states):
+            raise ValueError("some prompts of a batch know what the teacher expects, and others do not")
+        state = torch.from_numpy(np.stack(known)) if known else None
+        return PromptBatch(*map(torch.from_numpy, (ids, mask.astype(np.int64), told)), state)
 
     def _encode(self, text: str) -> np.ndarray:
         return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)

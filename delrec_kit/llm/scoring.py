@@ -33,14 +33,14 @@ def score_candidates(
     was_training = llm.model.training
     llm.model.eval()
     scores = np.empty(candidates.shape, dtype=np.float32)
-    vectors = None if soft is None else soft.vectors
     mine = share(len(prompts))
     for part in _batches([prompts[row] for row in mine], batch, what):
         rows = mine[part]
         chosen = [prompts[row] for row in rows]
         titles = writer.pack(chosen, candidates[rows]).to(llm.device)
         asked = writer.batch(chosen).to(llm.device)
-        scores[rows] = llm.score_titles(asked, titles, vectors, length_normalised).cpu().numpy()
+        P = None if soft is None else soft(asked)
+        scores[rows] = llm.score_titles(asked, titles, P, length_normalised).cpu().numpy()
     llm.model.train(was_training)
     return together(len(prompts), mine, scores[mine])
 
@@ -66,11 +66,11 @@ def score_catalogue(
     llm.model.eval()
     canonical = writer.answers.canonical
     scores = np.full((len(prompts), len(canonical)), -np.inf, dtype=np.float32)
-    vectors = None if soft is None else soft.vectors
     chunks = list(_chunks(writer))
     for rows in _batches(prompts, batch, what):
         chosen = [prompts[row] for row in rows]
-        reading = llm.read(writer.batch(chosen).to(llm.device), vectors, reuse=True)
+        asked = writer.batch(chosen).to(llm.device)
+        reading = llm.read(asked, None if soft is None else soft(asked), reuse=True)
         for items in chunks:
             titles = writer.pack(chosen, np.tile(items, (len(rows), 1))).to(llm.device)
             scores[rows[:, None], items] = llm.score(reading, titles, length_normalised).cpu().numpy()

@@ -1,4 +1,8 @@
-"""The soft prompt P: k free vectors of the LLM's embedding width (DELRec section 4.1, arXiv 2406.11156)."""
+"""The soft prompt P: k free vectors of the LLM's embedding width (DELRec section 4.1, arXiv 2406.11156).
+
+A constant P says the same of every user. The last c vectors may be conditioned (ours, beyond the paper): each is a free
+vector plus a linear map of what the teacher expects of this user, said in title vectors (``Prompt.state``).
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,30 +14,59 @@ from torch import nn
 
 from delrec_kit.errors import KitError
 from delrec_kit.llm.model import LanguageModel
+from delrec_kit.llm.prompts import PromptBatch
 from delrec_kit.llm.templates import template_hash
 
 
 class SoftPrompt(nn.Module):
-    """vectors: (k, d) float32."""
+    """vectors: (k, d) float32, P of a prompt that knows nothing of its user; maps: (c, d, d) float32, c <= k, times
+    sqrt(d), so that one learning rate moves what they say as fast as it moves the vectors."""
 
-    def __init__(self, vectors: torch.Tensor):
+    def __init__(self, vectors: torch.Tensor, maps: torch.Tensor | None = None):
         super().__init__()
         self.vectors = nn.Parameter(vectors.float())
+        if maps is not None:
+            self.maps = nn.Parameter(maps.float())
+
+    def forward(self, prompts: PromptBatch) -> torch.Tensor:
+        """P for these prompts: (k, d) where it is constant, else (B, k, d). Raises ValueError for prompts that do not
+        say what the teacher expects, where P depends on it."""
+        if not self.c:
+            return self.vectors
+        if prompts.state is None:
+            raise ValueError("a conditioned soft prompt needs prompts that say what the teacher expects")
+        state = prompts.state.to(self.vectors)
+        said = torch.einsum("bd,cde->bce", state, self.maps) / state.shape[1] ** 0.5
+        constant = self.vectors.expand(len(said), *self.vectors.shape)
+        return torch.cat([constant[:, : -self.c], constant[:, -self.c :] + said], dim=1)
 
     @classmethod
-    def untrained(cls, llm: LanguageModel, k: int, seed: int) -> "SoftPrompt":
-        """k embeddings of random words of the vocabulary: on the scale that the LLM is used to."""
+    def untrained(cls, llm: LanguageModel, k: int, seed: int, conditioned: int = 0) -> "SoftPrompt":
+        """k embeddings of random words of the vocabulary: on the scale that the LLM is used to. The maps of the
+        ``conditioned`` last start as the identity: what the teacher expects, as a blend of titles."""
         words = torch.tensor(sorted(set(range(len(llm.tokenizer))) - set(llm.tokenizer.all_special_ids)))
         chosen = words[torch.randint(len(words), (k,), generator=torch.Generator().manual_seed(seed))]
-        return cls(llm.embeddings.weight.detach()[chosen.to(llm.device)].clone())
+        maps = torch.eye(llm.d, device=llm.device).expand(conditioned, -1, -1) * llm.d**0.5 if conditioned else None
+        return cls(llm.embeddings.weight.detach()[chosen.to(llm.device)].clone(), maps)
 
     @property
     def k(self) -> int:
         return self.vectors.shape[0]
 
+    @property
+    def c(self) -> int:
+        """How many of the k vectors depend on the user."""
+        return len(self.maps) if hasattr(self, "maps") else 0
+
+    @property
+    def numbers(self) -> int:
+        """How many there are to learn."""
+        return sum(p.numel() for p in self.parameters())
+
     def save(self, path: Path, llm: LanguageModel) -> None:
         """As safetensors that also name the LLM, its revision, the tokenizer and the templates."""
-        save_file({"vectors": self.vectors.detach().cpu()}, path, metadata=_identity(llm))
+        tensors = {name: p.detach().cpu().contiguous() for name, p in self.named_parameters()}
+        save_file(tensors, path, metadata=_identity(llm))
 
     @classmethod
     def load(cls, path: Path, llm: LanguageModel) -> "SoftPrompt":
@@ -42,7 +75,8 @@ class SoftPrompt(nn.Module):
             raise KitError(f"no soft prompt at {path}; run notebook 03 first")
         with safe_open(path, framework="pt") as file:
             _check(path, file.metadata() or {}, _identity(llm))
-            return cls(file.get_tensor("vectors")).to(llm.device)
+            maps = file.get_tensor("maps") if "maps" in file.keys() else None  # noqa: SIM118
+            return cls(file.get_tensor("vectors"), maps).to(llm.device)
 
 
 def _identity(llm: LanguageModel) -> dict[str, str]:

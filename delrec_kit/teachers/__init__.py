@@ -2,6 +2,7 @@
 
 from delrec_kit.teachers.baselines import Markov, Popularity
 from delrec_kit.teachers.crossfit import CrossFitted, assign_folds, distillation_table, fold_teachers
+from delrec_kit.teachers.expectation import expected_vectors
 from delrec_kit.teachers.models import MODELS, Caser, GRU4Rec, SASRec
 from delrec_kit.teachers.plots import plot_beyond_popularity, plot_learning, plot_teachers
 from delrec_kit.teachers.scorer import Scorer, top_items
@@ -22,6 +23,7 @@ __all__ = [
     "assign_folds",
     "case_table",
     "distillation_table",
+    "expected_vectors",
     "fold_teachers",
     "load_teacher",
     "measure",

@@ -19,6 +19,7 @@ from delrec_kit.teachers.teacher import Teacher
 from delrec_kit.teachers.training import fit
 
 OTHERS = 40
+FOLDS = "folds"
 
 
 def assign_folds(users: int, folds: int, seed: int) -> np.ndarray:
@@ -56,6 +57,18 @@ class CrossFitted:
     def __init__(self, fold: np.ndarray, teachers: Sequence[Scorer]):
         self.fold = fold
         self.teachers = teachers
+
+    def save(self, folder: Path) -> None:
+        """Write ``folds/``: each teacher, and the fold of each user."""
+        for f, teacher in enumerate(self.teachers):
+            teacher.save(folder / FOLDS / str(f))
+        pd.DataFrame({"fold": self.fold}).to_parquet(folder / FOLDS / "users.parquet", index=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "CrossFitted":
+        """Read what ``save`` wrote. Raises KitError where a teacher is missing."""
+        fold = pd.read_parquet(folder / FOLDS / "users.parquet")["fold"].to_numpy()
+        return cls(fold, [Teacher.load(folder / FOLDS / str(f)) for f in range(fold.max() + 1)])
 
     def scores(self, histories: Ragged, users: np.ndarray | None = None) -> np.ndarray:
         if users is None or len(users) != len(histories):

@@ -21,7 +21,8 @@ def train_stage(
 ) -> dict[str, Any]:
     """Train everything and write the teacher folder of a run.
 
-    Files: ``model.safetensors`` and ``model.json`` (the teacher), ``curve.csv``, ``metrics.json``,
+    Files: ``model.safetensors`` and ``model.json`` (the teacher), ``folds/`` (those that have not seen a fold of the
+    users, and who is in it), ``curve.csv``, ``metrics.json``,
     ``distillation.parquet`` (``distillation_table``), ``valid.parquet`` and ``test.parquet`` (``case_table``), and
     ``baselines.parquet`` (user, popularity, markov: scores of the test candidates).
 
@@ -38,6 +39,7 @@ def train_stage(
     baselines = {"popularity": Popularity(split), "markov": Markov(split)}
 
     teacher.save(folder)
+    cross_fitted.save(folder)
     curve.to_csv(folder / "curve.csv", index=False)
     lists = distillation_table(split, cross_fitted, config, seed)
     lists.to_parquet(folder / "distillation.parquet", index=False)

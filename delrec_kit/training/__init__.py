@@ -3,6 +3,7 @@
 from delrec_kit.training.adapter import live_ranks, load_adapter
 from delrec_kit.training.distill import distill
 from delrec_kit.training.examples import Examples, ExampleWriter, check_lengths, final_prompt, teacher_targets
+from delrec_kit.training.expectations import Expectations
 from delrec_kit.training.finetune import finetune
 from delrec_kit.training.lessons import Ask, Lessons
 from delrec_kit.training.plots import plot_curves
@@ -12,6 +13,7 @@ __all__ = [
     "Ask",
     "ExampleWriter",
     "Examples",
+    "Expectations",
     "Lessons",
     "Validation",
     "check_lengths",

@@ -47,17 +47,18 @@ class DistillTrainer(KitTrainer):
         model = self.model  # bare: the gradients of several processes meet below, not in a wrapper's hooks
         model.train()
         inputs = self._prepare_inputs(inputs)
-        vectors = model.soft.vectors
+        learns = list(model.trainable().values())
         losses, gradients = [], []
         for batch in inputs.values():
             loss = model(**batch)
-            (gradient,) = torch.autograd.grad(loss, vectors)
+            parts = torch.autograd.grad(loss, learns)
             losses.append(loss.detach())
-            gradients.append(self.accelerator.reduce(gradient, "mean"))
+            gradients.append(self.accelerator.reduce(torch.cat([part.flatten() for part in parts]), "mean"))
         losses, gradients = torch.stack(losses), torch.stack(gradients)
-        weights = self.task_weights.update(losses, gradients.flatten(1).norm(dim=1))
-        total = (weights[:, None, None] * gradients).sum(0)
-        vectors.grad = total if vectors.grad is None else vectors.grad + total
+        weights = self.task_weights.update(losses, gradients.norm(dim=1))
+        totals = (weights @ gradients).split([p.numel() for p in learns])
+        for p, total in zip(learns, totals, strict=True):
+            p.grad = total.view_as(p) if p.grad is None else p.grad + total.view_as(p)
         return (weights * losses).sum()
 
 
@@ -74,7 +75,7 @@ def distill(
 ) -> pd.DataFrame:
     """Train ``soft`` (in place) on ``tasks`` (any of "ta" and "rps"); returns the learning curve."""
     model = CandidateRanker(llm, soft.requires_grad_(True), length_normalised)
-    assert list(model.trainable()) == ["soft.vectors"]
+    assert all(name.startswith("soft.") for name in model.trainable()), "only P may learn in stage 1"
     base = [{"ta": config.weight_ta, "rps": config.weight_rps}[name] for name in tasks]
     weights = TaskWeights(base, config.weighting == "dynamic", llm.device)
     return run_training(

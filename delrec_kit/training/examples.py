@@ -15,6 +15,7 @@ from delrec_kit.config import DistillConfig
 from delrec_kit.data import Ragged, draw_distractors
 from delrec_kit.errors import KitError
 from delrec_kit.llm import Prompt, PromptWriter
+from delrec_kit.training.expectations import Expectations, knowing
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,15 @@ class Examples(Dataset):
 @dataclass(frozen=True)
 class ExampleWriter:
     """Draws and writes examples. writer: the prompts' writer; train: training sequences by user; consumed: all items a
-    user ever had, which are never distractors; m: candidates; history: titles that a prompt lists at most."""
+    user ever had, which are never distractors; m: candidates; history: titles that a prompt lists at most;
+    expectations: the teacher's, which prompts with soft tokens then carry."""
 
     writer: PromptWriter
     train: Ragged
     consumed: Ragged
     m: int
     history: int
+    expectations: Expectations | None = None
 
     def next_item(
         self,
@@ -81,7 +84,7 @@ class ExampleWriter:
             final_prompt(self.writer, self.train[u][: n - 1], row, self.history, k, first)
             for u, n, row, first in zip(users, stops, candidates, told, strict=True)
         ]
-        return Examples(prompts, candidates, targets, len(prompts))
+        return Examples(self._knowing(prompts, users, stops - 1, k), candidates, targets, len(prompts))
 
     def temporal_analysis(self, count: int, config: DistillConfig, seed: int) -> Examples:
         """TA (DELRec section 4.2.1): a worked example from the start of the user's own history, then a gap to fill.
@@ -105,7 +108,7 @@ class ExampleWriter:
                 "candidates": row,
             }
             prompts.append(self.writer.write("ta", slots, config.k))
-        return Examples(prompts, candidates, targets)
+        return Examples(self._knowing(prompts, users, stops - 2, config.k), candidates, targets)
 
     def pattern_simulating(self, lists: pd.DataFrame, count: int, config: DistillConfig, seed: int) -> Examples:
         """RPS (DELRec section 4.2.2): answer as the teacher would, which has not seen the user it speaks of.
@@ -132,7 +135,14 @@ class ExampleWriter:
             if config.show_rest:
                 slots["teacher"] = top[1:]
             prompts.append(self.writer.write("rps", slots, config.k))
-        return Examples(prompts, items, targets)
+        told = (chosen[column].to_numpy() for column in ("user", "length"))
+        return Examples(self._knowing(prompts, *told, config.k), items, targets)
+
+    def _knowing(self, prompts: list[Prompt], users: np.ndarray, lengths: np.ndarray, k: int) -> list[Prompt]:
+        """What the teacher expects after the first ``lengths`` items, which end before anything that is asked."""
+        if self.expectations is None or not k:
+            return prompts
+        return knowing(prompts, self.expectations.of_prefixes(users, lengths))
 
     def _draw(self, count: int, shortest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Users and prefix lengths, each pair at most once: all pairs with at least ``shortest`` items, sampled."""

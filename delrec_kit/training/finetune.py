@@ -57,8 +57,9 @@ def finetune(
         return pd.DataFrame([{"step": 0, "train_loss": float("nan"), **valid_columns(validate())}]), {}
     peft_model = add_adapter(llm, config, total_steps(len(examples), config), seed)
     model = CandidateRanker(llm, soft, length_normalised)
-    others = [name for name in model.trainable() if "lora_" not in name]
-    assert others == (["soft.vectors"] if learns_prompt else []), "only the adapter may learn in stage 2"
+    others = {name for name in model.trainable() if "lora_" not in name}
+    prompt = {f"soft.{name}" for name, _ in soft.named_parameters()} if learns_prompt else set()
+    assert others == prompt, "only the adapter may learn in stage 2, and P where it is told to"
     budgets = [RankBudget(peft_model)] if config.adapter == "adalora" else []
     curve = run_training(
         FinetuneTrainer,

@@ -10,6 +10,7 @@ from delrec_kit.config import DistillConfig
 from delrec_kit.llm import Prompt, PromptWriter
 from delrec_kit.methods import DESCRIPTION, Method
 from delrec_kit.training.examples import Examples, ExampleWriter, final_prompt
+from delrec_kit.training.expectations import knowing
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,23 @@ class Ask:
     k: int
 
     def prompts(
-        self, writer: PromptWriter, histories: Sequence[np.ndarray], candidates: np.ndarray, favourites: np.ndarray
+        self,
+        writer: PromptWriter,
+        histories: Sequence[np.ndarray],
+        candidates: np.ndarray,
+        favourites: np.ndarray,
+        states: np.ndarray | None = None,
     ) -> list[Prompt]:
-        """One prompt a row of candidates (U, m); favourites (U, h): the teacher's first items."""
-        soft = self.k if self.method.prompt in ("untrained", "distilled") else 0
+        """One prompt a row of candidates (U, m); favourites (U, h): the teacher's first items; states (U, d): what it
+        expects, for a method with a conditioned P."""
+        soft = self.k if self.method.soft else 0
         text = DESCRIPTION if self.method.prompt == "described" else None
         shows = self.method.prompt == "teacher"
-        return [
+        prompts = [
             final_prompt(writer, history, row, self.shown, soft, first if shows else (), text)
             for history, row, first in zip(histories, candidates, favourites, strict=True)
         ]
+        return knowing(prompts, states) if soft and states is not None else prompts
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,7 @@ class Lessons:
     def of(self, method: Method, labels: int) -> Examples:
         """``labels`` true next items, and ``distill.examples`` of each task of stage 1, as far as the method learns
         from them; all in one set, for all are distributions over a prompt's candidates."""
-        soft = method.prompt in ("untrained", "distilled")
-        config = self.distill.model_copy(update={"k": self.distill.k if soft else 0})
+        config = self.distill.model_copy(update={"k": self.distill.k if method.soft else 0})
         made = []
         if "ta" in method.lessons and config.weight_ta:
             made.append(self.examples.temporal_analysis(config.examples, config, self.seed))

@@ -25,10 +25,9 @@ class CandidateRanker(nn.Module):
         For one-hot targets this is the cross-entropy over the candidates: what the loss ranks is what the prompt
         lists, no more and no less (DELRec eqs. 6 and 9 take the softmax over all classes).
         """
-        vectors = None if self.soft is None else self.soft.vectors
-        scores = self.llm.score_titles(
-            PromptBatch(**prompts), PackedTitles(**titles), vectors, length_normalised=self.length_normalised
-        )
+        asked = PromptBatch(**prompts)
+        P = None if self.soft is None else self.soft(asked)
+        scores = self.llm.score_titles(asked, PackedTitles(**titles), P, length_normalised=self.length_normalised)
         return F.kl_div(F.log_softmax(scores, dim=-1), targets, reduction="batchmean")
 
     def trainable(self) -> dict[str, nn.Parameter]:

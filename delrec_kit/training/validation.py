@@ -13,13 +13,14 @@ from delrec_kit.training.lessons import Ask
 
 @dataclass(frozen=True)
 class Validation:
-    """cases, candidates (U, m), the teacher's scores of them (U, m) and its first items (U, h), cut to the users that
-    are scored each time."""
+    """cases, candidates (U, m), the teacher's scores of them (U, m), its first items (U, h) and, for conditioned
+    prompts, what it expects (U, d), cut to the users that are scored each time."""
 
     cases: Cases
     candidates: np.ndarray
     teacher: np.ndarray
     favourites: np.ndarray
+    states: np.ndarray | None = None
 
     @classmethod
     def sample(
@@ -30,9 +31,11 @@ class Validation:
         favourites: np.ndarray,
         users: int,
         seed: int,
+        states: np.ndarray | None = None,
     ) -> "Validation":
         chosen = np.sort(np.random.default_rng(seed).permutation(len(cases.user))[:users])
-        return cls(cases.take(chosen), candidates[chosen], teacher[chosen], favourites[chosen])
+        known = None if states is None else states[chosen]
+        return cls(cases.take(chosen), candidates[chosen], teacher[chosen], favourites[chosen], known)
 
     def measure(
         self,
@@ -44,7 +47,7 @@ class Validation:
     ) -> dict[str, float]:
         """loss: cross-entropy of the true next item among the candidates, in nats; HR@1; same first choice as the
         teacher."""
-        prompts = ask.prompts(writer, self.cases.history, self.candidates, self.favourites)
+        prompts = ask.prompts(writer, self.cases.history, self.candidates, self.favourites, self.states)
         scores = score_candidates(llm, writer, prompts, self.candidates, soft, length_normalised=length_normalised)
         answer = answer_index(self.candidates, self.cases.target)
         log_p = log_softmax(scores.astype(np.float64), axis=1)

@@ -25,7 +25,7 @@ def stage(prepared, make_config, tmp_path_factory):
 
 def test_the_promised_files_and_no_others(stage):
     tables = ["baselines.parquet", "distillation.parquet", "test.parquet", "valid.parquet"]
-    names = sorted([*tables, "curve.csv", "metrics.json", "model.json", "model.safetensors"])
+    names = sorted([*tables, "curve.csv", "folds", "metrics.json", "model.json", "model.safetensors"])
     assert sorted(path.name for path in stage[0].iterdir()) == names
 
 
