@@ -87,6 +87,11 @@ class LlmConfig(StageConfig):
         description="what is scored: the whole title, a letter before it, or (the authors' code) its first token",
     )
     length_normalised: bool = Field(False, description="score a title by its mean, not its summed, log-likelihood")
+    among: Literal["listed", "catalogue"] = Field(
+        "listed",
+        description="what training ranks an answer among: the m candidates that the prompt lists, or, masked encoders "
+        "only, the whole catalogue, the prompt listing none",
+    )
     pooling: Literal["history", "prompt", "answer"] = Field(
         "history", description="masked encoders: whose hidden states are compared with the titles"
     )
@@ -198,7 +203,7 @@ class KitConfig(StageConfig):
             raise ValueError(
                 f"distill.conditioned={self.distill.conditioned} must be at most distill.k={self.distill.k}"
             )
-        if self.distill.h >= self.data.candidates:
+        if self.llm.among == "listed" and self.distill.h >= self.data.candidates:
             raise ValueError(f"distill.h={self.distill.h} must be below data.candidates={self.data.candidates}")
         if not self.distill.weight_ta and not self.distill.weight_rps:
             raise ValueError("distill.weight_ta and distill.weight_rps are both 0; stage 1 needs at least one task")

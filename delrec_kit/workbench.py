@@ -66,12 +66,13 @@ class Workbench:
         return llm, writer, soft
 
     def ask(self, method: Method) -> Ask:
-        return Ask(method, self.run.config.llm.history, self.run.config.distill.k)
+        config = self.run.config
+        return Ask(method, config.llm.history, config.distill.k, config.llm.among == "listed")
 
     def example_writer(self, writer: PromptWriter) -> ExampleWriter:
         split, config = self.data.split, self.run.config
-        m, n = config.data.candidates, config.llm.history
-        return ExampleWriter(writer, split.train, self._consumed, m, n, self.expectations(writer))
+        m, n, listed = config.data.candidates, config.llm.history, config.llm.among == "listed"
+        return ExampleWriter(writer, split.train, self._consumed, m, n, self.expectations(writer), listed)
 
     def expectations(self, writer: PromptWriter) -> Expectations | None:
         """What the teacher expects of whom, in the title vectors that ``writer`` holds; None where P is constant."""

@@ -89,6 +89,7 @@ def _refuse_idle(config: LlmConfig, family: type[LanguageModel]) -> None:
     idle = [
         ("verbalizer", masked and config.verbalizer != "title", "a masked encoder compares whole titles"),
         ("length_normalised", masked and config.length_normalised, "a masked encoder has no likelihoods"),
+        ("among", not masked and config.among == "catalogue", "only a masked encoder compares all titles at once"),
         ("chat", config.chat == "on" and family.task_type != "CAUSAL_LM", "only decoder-only models chat"),
     ]
     for name, given, why in idle:

@@ -49,6 +49,8 @@ class MaskedEncoder(LanguageModel):
         if not hasattr(self, "vectors"):
             raise KitError("no title has a vector yet; call study() with the catalogue's titles first")
         told = F.normalize(_mean(reading.states, self._pooled(reading.prompts)), dim=-1)
+        if titles.items.shape[1] * 8 > len(self.vectors):  # most of the catalogue: no copy of its vectors a prompt
+            return SCALE * (told @ self.vectors.T).gather(1, titles.items)
         return SCALE * torch.einsum("bd,bmd->bm", told, self.vectors[titles.items])
 
     def token_log_likelihoods(self, reading: Reading, titles: PackedTitles) -> torch.Tensor:

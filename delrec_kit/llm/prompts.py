@@ -118,6 +118,8 @@ class PromptWriter:
 
     def pack(self, prompts: Sequence[Prompt], candidates: np.ndarray) -> PackedTitles:
         """The answers of ``candidates`` (B, m), to be scored behind each of the B prompts."""
+        if self.format.compares:
+            return PackedTitles.of_items(candidates)
         start = self.format.start
         if start is None:
             start = np.array([prompt.ids[prompt.segments[-1].start] for prompt in prompts])

@@ -18,12 +18,12 @@ TEMPLATES = {
     "rps": (
         "This person {past} these {plural}, oldest first: {history}.[ Pattern: {soft}.]"
         "[ After its first choice the recommender likes: {teacher}.]"
-        " From the list: {candidates}. The recommender's first choice is"
+        "[ From the list: {candidates}.] The recommender's first choice is"
     ),
     "ta": (
         "{past_title}: {example}; a gap; {example_last}. The gap was {example_answer}."
         " This person {past} these {plural}, oldest first: {history}; a gap; {last}.[ Pattern: {soft}.]"
-        " From the list: {candidates}. The {noun} in the gap is"
+        "[ From the list: {candidates}.] The {noun} in the gap is"
     ),
 }
 

@@ -14,7 +14,8 @@ class TextFormat:
 
     answer: empty where the last token of the text is the slot; start: the token behind which an answer is scored, None
     for the prompt's own last one; eos: closes an answer; pad: fills up a batch; gap and answer_gap: what stands between
-    a word and the title before which it stands, in the prompt and in the answer.
+    a word and the title before which it stands, in the prompt and in the answer; compares: answers are compared as
+    vectors, and their words never read behind a prompt.
     """
 
     eos: int
@@ -26,6 +27,7 @@ class TextFormat:
     ending: tuple[int, ...] = ()
     gap: str = ""
     answer_gap: str = ""
+    compares: bool = False
 
 
 def encoder_decoder_format(tokenizer: Any, start: int = 0) -> TextFormat:
@@ -65,7 +67,7 @@ def masked_format(tokenizer: Any) -> TextFormat:
     answer, ending = ((int(end),), ()) if mask is None else ((int(mask),), (int(end),))
     gap = _gap(tokenizer)
     return TextFormat(
-        int(end), _pad(tokenizer), int(end), opening, answer=answer, ending=ending, gap=gap, answer_gap=gap
+        int(end), _pad(tokenizer), int(end), opening, (), answer, ending, gap=gap, answer_gap=gap, compares=True
     )
 
 

@@ -105,6 +105,12 @@ class PackedTitles:
         arrays = (inputs, offset, np.where(inside, block, -1), place, labels.reshape(-1)[place], owner)
         return cls(*map(torch.from_numpy, (*arrays, lengths, first, np.array(candidates, dtype=np.int64))))
 
+    @classmethod
+    def of_items(cls, candidates: np.ndarray) -> "PackedTitles":
+        """Only which titles (B, m), for a model that reads none behind the prompt."""
+        nothing = torch.empty((len(candidates), 0), dtype=torch.int64)
+        return cls(*[nothing] * 8, torch.from_numpy(np.array(candidates, dtype=np.int64)))
+
     def to(self, device: torch.device | str) -> "PackedTitles":
         return PackedTitles(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 

@@ -21,20 +21,25 @@ from delrec_kit.training.expectations import Expectations, knowing
 @dataclass(frozen=True)
 class Examples(Dataset):
     """prompts: n prompts; candidates (n, m); targets (n, m): a distribution over the candidates; true_labels: how many
-    of them tell an item that truly came next."""
+    of them tell an item that truly came next; catalogue: N where the prompts list nothing and an example compares items
+    1 … N, the candidates being those that its target is made of, else 0."""
 
     prompts: list[Prompt]
     candidates: np.ndarray
     targets: np.ndarray
     true_labels: int = 0
+    catalogue: int = 0
 
     @classmethod
     def joined(cls, parts: "Sequence[Examples]") -> "Examples":
+        m = max(part.candidates.shape[1] for part in parts)
+        widened = lambda table: np.pad(table, ((0, 0), (0, m - table.shape[1])))  # noqa: E731
         return cls(
             [prompt for part in parts for prompt in part.prompts],
-            np.concatenate([part.candidates for part in parts]),
-            np.concatenate([part.targets for part in parts]),
+            np.concatenate([widened(part.candidates) for part in parts]),
+            np.concatenate([widened(part.targets) for part in parts]),
             sum(part.true_labels for part in parts),
+            parts[0].catalogue,
         )
 
     def __len__(self) -> int:
@@ -46,14 +51,20 @@ class Examples(Dataset):
         return [len(prompt.ids) for prompt in self.prompts]
 
     def __getitem__(self, index: int) -> tuple[Prompt, np.ndarray, np.ndarray]:
-        return self.prompts[index], self.candidates[index], self.targets[index]
+        prompt, candidates, target = self.prompts[index], self.candidates[index], self.targets[index]
+        if not self.catalogue:
+            return prompt, candidates, target
+        over_all = np.zeros(self.catalogue, dtype=np.float32)
+        over_all[candidates[target > 0] - 1] = target[target > 0]
+        return prompt, np.arange(1, self.catalogue + 1), over_all
 
 
 @dataclass(frozen=True)
 class ExampleWriter:
     """Draws and writes examples. writer: the prompts' writer; train: training sequences by user; consumed: all items a
     user ever had, which are never distractors; m: candidates; history: titles that a prompt lists at most;
-    expectations: the teacher's, which prompts with soft tokens then carry."""
+    expectations: the teacher's, which prompts with soft tokens then carry; listed: whether prompts list the candidates,
+    or none, so that an example compares the whole catalogue."""
 
     writer: PromptWriter
     train: Ragged
@@ -61,6 +72,7 @@ class ExampleWriter:
     m: int
     history: int
     expectations: Expectations | None = None
+    listed: bool = True
 
     def next_item(
         self,
@@ -81,10 +93,10 @@ class ExampleWriter:
         candidates, targets = self._with_distractors(users, answers, rng)
         told = [()] * len(users) if favourites is None else favourites
         prompts = [
-            final_prompt(self.writer, self.train[u][: n - 1], row, self.history, k, first)
+            final_prompt(self.writer, self.train[u][: n - 1], self._shown(row), self.history, k, first)
             for u, n, row, first in zip(users, stops, candidates, told, strict=True)
         ]
-        return Examples(self._knowing(prompts, users, stops - 1, k), candidates, targets, len(prompts))
+        return self._made(self._knowing(prompts, users, stops - 1, k), candidates, targets, len(prompts))
 
     def temporal_analysis(self, count: int, config: DistillConfig, seed: int) -> Examples:
         """TA (DELRec section 4.2.1): a worked example from the start of the user's own history, then a gap to fill.
@@ -105,38 +117,50 @@ class ExampleWriter:
                 "example_last": s[a - 1 : a],
                 "history": s[a:-2][-self.history :],
                 "last": s[-1:],
-                "candidates": row,
+                "candidates": self._shown(row),
             }
             prompts.append(self.writer.write("ta", slots, config.k))
-        return Examples(self._knowing(prompts, users, stops - 2, config.k), candidates, targets)
+        return self._made(self._knowing(prompts, users, stops - 2, config.k), candidates, targets)
 
     def pattern_simulating(self, lists: pd.DataFrame, count: int, config: DistillConfig, seed: int) -> Examples:
         """RPS (DELRec section 4.2.2): answer as the teacher would, which has not seen the user it speaks of.
 
         ``lists`` is the teacher's distillation table; C = R_1 … R_h and random items in random order. Hard targets
-        are R_1, the paper's; listwise ones are softmax(f(C) / T).
+        are R_1, the paper's; listwise ones are softmax(f(C) / T). Where nothing is listed, C is R_1 … R_h alone.
         """
         rng = np.random.default_rng(seed)
         h = config.h
         chosen = lists.iloc[np.sort(rng.choice(len(lists), size=min(count, len(lists)), replace=False))]
         tops = np.stack(chosen["top_items"])[:, :h]
-        items = np.concatenate([tops, np.stack(chosen["other_items"])[:, : self.m - h]], axis=1)
-        scores = np.concatenate(
-            [np.stack(chosen["top_scores"])[:, :h], np.stack(chosen["other_scores"])[:, : self.m - h]], axis=1
-        )
-        if items.shape[1] < self.m:
-            raise KitError(f"the teacher's lists allow {items.shape[1]} candidates, not data.candidates={self.m}")
-        order = rng.permuted(np.tile(np.arange(self.m), (len(chosen), 1)), axis=1)
-        items, scores = np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1)
+        items, scores = tops, np.stack(chosen["top_scores"])[:, :h]
+        if self.listed:
+            items, scores = self._among_others(chosen, items, scores, rng)
         targets = teacher_targets(scores, config)
         prompts = []
         for user, length, top, row in zip(chosen["user"], chosen["length"], tops, items, strict=True):
-            slots = {"history": self.train[user][:length][-self.history :], "candidates": row}
+            slots = {"history": self.train[user][:length][-self.history :], "candidates": self._shown(row)}
             if config.show_rest:
                 slots["teacher"] = top[1:]
             prompts.append(self.writer.write("rps", slots, config.k))
         told = (chosen[column].to_numpy() for column in ("user", "length"))
-        return Examples(self._knowing(prompts, *told, config.k), items, targets)
+        return self._made(self._knowing(prompts, *told, config.k), items, targets)
+
+    def _made(self, prompts: list[Prompt], candidates: np.ndarray, targets: np.ndarray, labels: int = 0) -> Examples:
+        catalogue = 0 if self.listed else len(self.writer.table.lengths) - 1
+        return Examples(prompts, candidates, targets, labels, catalogue)
+
+    def _shown(self, candidates: np.ndarray) -> np.ndarray:
+        return candidates if self.listed else candidates[:0]
+
+    def _among_others(self, chosen: pd.DataFrame, tops: np.ndarray, scores: np.ndarray, rng: np.random.Generator):
+        """The teacher's first items and their scores, filled up to m by random others, in random order."""
+        left = self.m - tops.shape[1]
+        items = np.concatenate([tops, np.stack(chosen["other_items"])[:, :left]], axis=1)
+        scores = np.concatenate([scores, np.stack(chosen["other_scores"])[:, :left]], axis=1)
+        if items.shape[1] < self.m:
+            raise KitError(f"the teacher's lists allow {items.shape[1]} candidates, not data.candidates={self.m}")
+        order = rng.permuted(np.tile(np.arange(self.m), (len(chosen), 1)), axis=1)
+        return np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1)
 
     def _knowing(self, prompts: list[Prompt], users: np.ndarray, lengths: np.ndarray, k: int) -> list[Prompt]:
         """What the teacher expects after the first ``lengths`` items, which end before anything that is asked."""
@@ -156,6 +180,8 @@ class ExampleWriter:
         return users, flat - (ends - pairs)[users] + shortest
 
     def _with_distractors(self, users: np.ndarray, answers: np.ndarray, rng: np.random.Generator):
+        if not self.listed:
+            return answers[:, None], np.ones((len(answers), 1), dtype=np.float32)
         others = draw_distractors(self.consumed, users, answers, self.m - 1, rng, self.writer.table.canonical)
         rows = np.concatenate([answers[:, None], others], axis=1)
         order = rng.permuted(np.tile(np.arange(self.m), (len(rows), 1)), axis=1)

@@ -16,11 +16,12 @@ from delrec_kit.training.expectations import knowing
 @dataclass(frozen=True)
 class Ask:
     """How a method asks for the next item. shown: titles of the history that a prompt lists; k: soft tokens, used where
-    the method has P."""
+    the method has P; listed: whether the prompt lists the candidates."""
 
     method: Method
     shown: int
     k: int
+    listed: bool = True
 
     def prompts(
         self,
@@ -36,7 +37,7 @@ class Ask:
         text = DESCRIPTION if self.method.prompt == "described" else None
         shows = self.method.prompt == "teacher"
         prompts = [
-            final_prompt(writer, history, row, self.shown, soft, first if shows else (), text)
+            final_prompt(writer, history, row if self.listed else (), self.shown, soft, first if shows else (), text)
             for history, row, first in zip(histories, candidates, favourites, strict=True)
         ]
         return knowing(prompts, states) if soft and states is not None else prompts

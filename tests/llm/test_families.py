@@ -245,3 +245,12 @@ def test_memory_is_known_before_loading(name, quantization, folders):
     told = estimate(settings, LOADERS[family_of(settings, name)], quantization, compute_dtype(config, "cpu"))
     llm = load_llm(config, "cpu")
     assert told == pytest.approx(memory_footprint(llm), rel=0.1)
+
+
+def test_most_of_a_catalogue_is_scored_as_a_few_titles_are(folders):
+    llm, writer = opened(folders("bert"))
+    prompts, catalogue = asked(writer), np.tile(np.arange(1, len(families.TITLES)), (2, 1))
+    all_of_it = score_candidates(llm, writer, prompts, catalogue)
+    one_by_one = np.concatenate([score_candidates(llm, writer, prompts, catalogue[:, i : i + 1]) for i in range(18)], 1)
+    np.testing.assert_allclose(all_of_it, one_by_one, atol=1e-4)
+    assert np.ptp(all_of_it, axis=1).min() > 0.1

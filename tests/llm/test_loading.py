@@ -97,6 +97,11 @@ def test_a_setting_that_a_family_would_not_heed_is_refused(setting, says, tmp_pa
             ask(LlmConfig(name=str(tmp_path), **setting))
 
 
+def test_only_masked_encoders_compare_the_whole_catalogue(toy_llm_folder):
+    with pytest.raises(KitError, match=r"llm\.among=catalogue does nothing .* use listed"):
+        load_llm(LlmConfig(name=str(toy_llm_folder), among="catalogue"), "cpu")
+
+
 def test_titles_that_the_tokenizer_cannot_tell_apart_are_counted(plain_llm):
     titles = ["", "Red Moon", "Red Moon", "\u6771", "\u897f", "word " * 60]
     told = PromptWriter(plain_llm.tokenizer, Domain(), titles).notices

@@ -9,7 +9,7 @@ from delrec_kit.data import Ragged, prepare
 from delrec_kit.errors import KitError
 from delrec_kit.llm import PromptWriter
 from delrec_kit.teachers import Popularity, distillation_table
-from delrec_kit.training import ExampleWriter, check_lengths, teacher_targets
+from delrec_kit.training import Examples, ExampleWriter, check_lengths, teacher_targets
 
 M = 5
 TRAIN = Ragged.from_lists([[1, 2, 4, 5, 6, 7, 8, 9], [10, 11, 12, 13, 14, 15, 16], [4, 8]])
@@ -145,3 +145,32 @@ def test_other_targets_would_lead_to_the_same_lessons(plain_llm, slot):
     assert lessons[0][0] == lessons[1][0] and len(lessons[0][0]) > 100
     for one, two in zip(lessons[0][1:], lessons[1][1:], strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_where_nothing_is_listed_an_example_compares_the_whole_catalogue(writer, lists, slot):
+    N, config = len(writer.table.lengths) - 1, DistillConfig(k=2, h=2, temperature=2.0)
+    examples = ExampleWriter(writer, TRAIN, TRAIN, M, 3, listed=False)
+    made = {
+        "next": examples.next_item(100, 2, seed=0),
+        "ta": examples.temporal_analysis(100, config, seed=0),
+        "rps": examples.pattern_simulating(lists, 2, config, seed=0),
+    }
+    for name, part in made.items():
+        for prompt, candidates, target in (part[i] for i in range(len(part))):
+            assert not slot(prompt, writer.table, "candidates"), name
+            assert candidates.tolist() == list(range(1, N + 1))
+            assert (
+                target.shape == (N,)
+                and np.isclose(target.sum(), 1)
+                and (target > 0).sum() == (1 if name != "rps" else 2)
+            )
+    for row, (_, _, target) in enumerate(made["rps"][i] for i in range(2)):
+        tops, scores = (np.array(lists[column].iloc[row][:2]) for column in ("top_items", "top_scores"))
+        wanted = np.exp(scores / 2.0) / np.exp(scores / 2.0).sum()
+        np.testing.assert_allclose(target[tops - 1], wanted, rtol=1e-5)
+    listed = ExampleWriter(writer, TRAIN, TRAIN, M, 3).next_item(100, 2, seed=0)
+    answers = [int(c[t == 1][0]) for _, c, t in (made["next"][i] for i in range(len(made["next"])))]
+    assert answers == listed.candidates[listed.targets == 1].tolist(), "the same questions, whatever is listed"
+    both = Examples.joined([made["next"], made["rps"]])
+    assert both.true_labels == len(made["next"]) and len(both) == len(made["next"]) + 2
+    np.testing.assert_array_equal(both[len(both) - 1][2], made["rps"][1][2])
