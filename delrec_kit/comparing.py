@@ -1,8 +1,7 @@
-"""The comparison of a run: every method on the same test cases, under one to three protocols.
+"""The comparison of a run: every method on the same test cases, under the protocols that its settings ask for.
 
-``candidates``: the answer among m listed items, the paper's. ``rerank``: the teacher's first N of the whole catalogue,
-nothing put in by hand; an answer that is not among them is missed by all, and the row ``ceiling`` says how many are.
-``full``: the whole catalogue without the history, for some users, by prompts that list no candidates.
+What is ranked is said in ``protocols``; ``full`` ranks the whole catalogue without the history, for some users, by
+prompts that list no candidates.
 """
 
 from pathlib import Path
@@ -10,34 +9,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from delrec_kit.evaluation import (
-    PAIRS,
-    Fusion,
-    compare,
-    context,
-    expected_ranks,
-    full_ranks,
-    slice_table,
-    write_comparison,
-)
+from delrec_kit.evaluation import PAIRS, Fusion, compare, context, full_ranks, per_user, slice_table, write_comparison
 from delrec_kit.interpret import agreement_table, attention_mass
 from delrec_kit.methods import FUSED, GATED, METHODS
+from delrec_kit.protocols import RERANK, Ranked, protocols, ranked, reordered
 from delrec_kit.runs import RunDirectory, read_json, write_json
 from delrec_kit.teachers import Markov, Popularity
 from delrec_kit.workbench import Workbench
 
-Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (U, m)
+Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (D, U, m)
 ENDINGS = {"weight": [(FUSED, False)], "gate": [(FUSED, False), (GATED, True)]}
 MEASURED = "llm_distilled_prompt"  # whose attention is kept
+SPREAD = ("HR@1", "NDCG@5")
+BASELINES = {"popularity": Popularity, "markov": Markov}
 
 
 def evaluate(bench: Workbench, folder: Path) -> None:
     """Score, compare, and write the evaluation folder of a run."""
     config = bench.run.config
-    protocols = ["candidates", *(["rerank"] if config.evaluation.rerank else [])]
-    ours = _llm_scores(bench, folder, protocols)
-    for protocol in protocols:
-        _compare(bench, protocol, ours[protocol], folder if protocol == "candidates" else folder / protocol)
+    sets = {name: {part: ranked(bench, part, name) for part in ("valid", "test")} for name in protocols(bench)}
+    ours = _llm_scores(bench, folder, sets)
+    for protocol, parts in sets.items():
+        _compare(bench, protocol, parts, ours[protocol], folder if protocol == "candidates" else folder / protocol)
     if config.evaluation.full_users:
         _compare_full(bench, ours["full"], folder / "full")
     costs(bench.run).to_csv(folder / "costs.csv", index=False)
@@ -65,11 +58,11 @@ def costs(run: RunDirectory) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _llm_scores(bench: Workbench, folder: Path, protocols: list[str]) -> dict[str, Scores]:
+def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked]]) -> dict[str, Scores]:
     """Scores by protocol, of the methods with an adapter also of the validation cases; the attention of the distilled
-    P on the way."""
-    config, scores = bench.run.config, {protocol: {} for protocol in (*protocols, "full")}
-    frozen = None
+    P, and what the order of the candidates changes, on the way."""
+    config, scores = bench.run.config, {protocol: {} for protocol in (*sets, "full")}
+    orders, frozen = [], None
     for name in (*config.evaluation.methods, *config.finetune.methods):
         adapted = bool(METHODS[name].lessons)
         if adapted or frozen is None:
@@ -77,51 +70,61 @@ def _llm_scores(bench: Workbench, folder: Path, protocols: list[str]) -> dict[st
             frozen = None if adapted else llm
         else:  # the same frozen model, with another P
             soft = bench.soft_prompt(METHODS[name], llm)
-        parts = ("test", "valid") if adapted and config.evaluation.fuse != "none" else ("test",)
-        for protocol in protocols:
-            if adapted or protocol == "candidates":
-                scores[protocol][name] = {part: bench.score(llm, writer, soft, name, part, protocol) for part in parts}
+        score = lambda part, items, what: bench.score(llm, writer, soft, name, part, items, what)  # noqa: B023, E731
+        for protocol, of in sets.items():
+            if adapted or protocol != RERANK:
+                weighs = ("valid",) if adapted and config.evaluation.fuse != "none" else ()
+                scores[protocol][name] = {part: score(part, of[part].items, protocol) for part in (*weighs, "test")}
+        if config.evaluation.orders > 1:
+            shuffled = reordered(sets["candidates"]["test"], config.evaluation.orders, config.seed)
+            orders.append(_order_table(name, shuffled, score("test", shuffled.items, "other orders")))
         if adapted and config.evaluation.full_users:
             scores["full"][name] = {"test": bench.score_catalogue(llm, writer, soft, name)}
         if name == MEASURED:
             looked = slice(config.evaluation.attention_users)
-            prompts = bench.prompts(writer, METHODS[name], "test", rows=looked)
+            prompts = bench.prompts(writer, METHODS[name], "test", bench.data.test_candidates, looked)
             attention_mass(llm, writer, prompts, bench.data.test_candidates[looked], soft).to_csv(
                 folder / "attention.csv", index=False
             )
+    if orders:
+        pd.concat(orders).to_csv(folder / "orders.csv", index=False)
     return scores
 
 
-def _compare(bench: Workbench, protocol: str, ours: Scores, folder: Path) -> None:
-    config, split = bench.run.config, bench.data.split
-    cases, items, teacher = bench.ranked("test", protocol)
-    scores = bench.baselines() if protocol == "candidates" else {"teacher": teacher}
+def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Scores, folder: Path) -> None:
+    config, split, sets = bench.run.config, bench.data.split, parts["test"]
+    scores = {"teacher": sets.teacher}
+    if protocol != RERANK:
+        scores = {name: sets.scored_by(of(split)) for name, of in BASELINES.items()} | scores
     scores |= {name: of["test"] for name, of in ours.items()}
-    fused, weights = _fused(bench, protocol, ours)
+    fused, weights = _fused(bench, parts, ours)
     scores |= fused
+    ranks = {method: sets.ranks(values) for method, values in scores.items()}
     if protocol == "candidates" and bench.data.oracle is not None:
-        scores["oracle"] = bench.data.oracle
-    place = places(items, cases.target)
-    ranks = {method: _ranks(values, place) for method, values in scores.items()}
-    if protocol == "rerank":
-        ranks["ceiling"] = np.where(place >= 0, 1.0, np.inf)
-    users = [split.user_keys[u] for u in cases.user]
+        scores["oracle"] = bench.data.oracle[None]
+        ranks["oracle"] = Ranked(sets.cases, sets.items[:1], sets.teacher[:1]).ranks(scores["oracle"])
+    if protocol == RERANK:
+        ranks["ceiling"] = np.where(sets.place[0] >= 0, 1.0, np.inf)
+    users = [split.user_keys[u] for u in sets.cases.user]
     folder.mkdir(exist_ok=True)
-    pd.DataFrame({"user": users, **{method: list(v) for method, v in scores.items()}}).to_parquet(
+    pd.DataFrame({"user": users, **{method: list(v[0]) for method, v in scores.items()}}).to_parquet(
         folder / "scores.parquet", index=False
     )
     settings = {"seed": config.seed, "resamples": config.evaluation.resamples}
     pairs = [*PAIRS, *((name, "teacher") for name in fused)]
-    comparison = compare(ranks, protocol=protocol, m=items.shape[1], pairs=pairs, **settings)
+    comparison = compare(ranks, protocol=protocol, m=sets.items.shape[2], pairs=pairs, **settings)
     write_comparison(folder, comparison, ranks, users)
     write_json(folder / "fusion.json", weights)
     counts = np.bincount(split.train.values, minlength=split.n_items + 1)
-    trains = split.train.lengths[cases.user] > 0
-    slice_table(ranks, cases.history.lengths, counts[cases.target], trains, **settings).to_csv(
+    trains = split.train.lengths[sets.cases.user] > 0
+    slice_table(ranks, sets.cases.history.lengths, counts[sets.cases.target], trains, **settings).to_csv(
         folder / "slices.csv", index=False
     )
+    if len(sets.items) > 1:
+        draw_table(ranks).to_csv(folder / "draws.csv", index=False)
     if protocol == "candidates":
-        agreement_table({name: scores[name] for name in ours}, teacher, config.distill.h, **settings).to_csv(
+        told = {name: scores[name][0] for name in ours}
+        agreement_table(told, sets.teacher[0], config.distill.h, **settings).to_csv(
             folder / "agreement.csv", index=False
         )
 
@@ -129,7 +132,7 @@ def _compare(bench: Workbench, protocol: str, ours: Scores, folder: Path) -> Non
 def _compare_full(bench: Workbench, ours: Scores, folder: Path) -> None:
     config, split = bench.run.config, bench.data.split
     cases = split.test.take(np.arange(min(config.evaluation.full_users, len(split.test))))
-    scorers = {"popularity": Popularity(split), "markov": Markov(split), "teacher": bench.teacher()}
+    scorers = {**{name: of(split) for name, of in BASELINES.items()}, "teacher": bench.teacher()}
     scores = {name: scorer.scores(cases.history) for name, scorer in scorers.items()}
     scores |= {name: of["test"] for name, of in ours.items()}
     ranks = {name: full_ranks(values, cases.target, cases.history) for name, values in scores.items()}
@@ -139,36 +142,43 @@ def _compare_full(bench: Workbench, ours: Scores, folder: Path) -> None:
     write_comparison(folder, comparison, ranks, [split.user_keys[u] for u in cases.user])
 
 
-def _fused(bench: Workbench, protocol: str, ours: Scores) -> tuple[dict[str, np.ndarray], dict]:
+def draw_table(ranks: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Each draw of the distractors by itself: method, draw, metric, value; of ranks (U, D)."""
+    rows = [
+        (method, draw, metric, per_user(of)[metric].mean())
+        for method, each in ranks.items()
+        if each.ndim == 2
+        for draw, of in enumerate(each.T)
+        for metric in SPREAD
+    ]
+    return pd.DataFrame(rows, columns=["method", "draw", "metric", "value"])
+
+
+def _order_table(name: str, sets: Ranked, scores: np.ndarray) -> pd.DataFrame:
+    """HR@1 in each order of the same candidates, and the share of users whose first choice is not that of order 0."""
+    first = np.take_along_axis(sets.items, scores.argmax(axis=2)[..., None], 2)[..., 0]
+    hits = per_user(sets.ranks(scores).T.ravel())["HR@1"].reshape(first.shape).mean(axis=1)
+    changed = (first != first[0]).mean(axis=1)
+    return pd.DataFrame({"method": name, "order": range(len(first)), "HR@1": hits, "changed": changed})
+
+
+def _fused(bench: Workbench, parts: dict[str, Ranked], ours: Scores) -> tuple[dict[str, np.ndarray], dict]:
     """Each adapted method with the teacher, weighed on validation cases whose answer is listed; the weights."""
     split, scores, told = bench.data.split, {}, {}
     counts = np.bincount(split.train.values, minlength=split.n_items + 1)
-    cases, items, teacher = (dict(zip(("valid", "test"), both)) for both in zip(
-        bench.ranked("valid", protocol), bench.ranked("test", protocol)
-    ))  # fmt: skip
-    about = {part: context(cases[part].history.lengths, items[part], counts) for part in cases}
-    answer = places(items["valid"], cases["valid"].target)
-    listed = answer >= 0
+    about = {
+        part: np.stack([context(sets.cases.history.lengths, items, counts) for items in sets.items])
+        for part, sets in parts.items()
+    }
+    seen, test = parts["valid"], parts["test"]
+    listed = seen.place[0] >= 0
     for name, of in ours.items():
         if "valid" not in of or not listed.any():
             continue
         for ending, gated in ENDINGS[bench.run.config.evaluation.fuse]:
-            seen = (of["valid"][listed], teacher["valid"][listed], answer[listed], about["valid"][listed])
-            fusion = Fusion.fit(*seen, gated)
-            scores[name + ending] = fusion.scores(of["test"], teacher["test"], about["test"])
+            known = (table[0][listed] for table in (of["valid"], seen.teacher, seen.place, about["valid"]))
+            fusion = Fusion.fit(*known, gated)
+            each = zip(of["test"], test.teacher, about["test"], strict=True)
+            scores[name + ending] = np.stack([fusion.scores(*draw) for draw in each])
             told[name + ending] = {"share_of_llm": fusion.share, "weights": fusion.weights.tolist()}
     return scores, told
-
-
-def places(items: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(U,) column of each target in items (U, m), -1 where it is not there."""
-    found = items == target[:, None]
-    return np.where(found.any(axis=1), found.argmax(axis=1), -1)
-
-
-def _ranks(scores: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """(U,) expected ranks; infinite, so that every metric is 0, where the answer is not listed."""
-    ranks = np.full(len(place), np.inf)
-    listed = place >= 0
-    ranks[listed] = expected_ranks(scores[listed], place[listed])
-    return ranks

@@ -141,6 +141,14 @@ def _known_methods(names: tuple[str, ...], known: Sequence[str]) -> tuple[str, .
     return names
 
 
+def _known_sets(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        distractors, _, m = name.partition("-")
+        if distractors not in ("uniform", "popularity") or not m.isdecimal() or int(m) < 2:
+            raise ValueError(f"'{name}' is no candidate set; write uniform-M or popularity-M with M of at least 2")
+    return names
+
+
 class FinetuneConfig(TrainConfig):
     """04, stage 2: P stays, the LLM learns by AdaLoRA."""
 
@@ -168,6 +176,11 @@ class EvaluationConfig(StageConfig):
         "weight",
         description="add rows that weigh an adapted method and the teacher, fitted on validation; gate: and gated",
     )
+    draws: Count = Field(1, description="D: draws of the distractors, over which a user's metrics are averaged")
+    sets: Annotated[tuple[str, ...], AfterValidator(_known_sets)] = Field(
+        (), description="more candidate sets to rank, such as uniform-20 or popularity-15"
+    )
+    orders: Count = Field(1, description="random orders of the listed candidates that are tried; 1: only the drawn one")
     rerank: CountOrNone = Field(0, description="N: let the adapted methods rerank the teacher's first N too; 0: not")
     full_users: CountOrNone = Field(0, description="users for whom the adapted methods rank the whole catalogue")
     batch: Count = 32
@@ -192,6 +205,10 @@ class KitConfig(StageConfig):
         if self.evaluation.rerank > self.teacher.top:
             raise ValueError(
                 f"evaluation.rerank={self.evaluation.rerank} must be at most teacher.top={self.teacher.top}"
+            )
+        if self.evaluation.orders > 1 and self.llm.among == "catalogue":
+            raise ValueError(
+                "llm.among=catalogue lists no candidates, so that they have no order; set evaluation.orders=1"
             )
         if self.evaluation.full_users and self.llm.verbalizer == "index":
             raise ValueError("llm.verbalizer=index ranks listed candidates only; set evaluation.full_users=0")
@@ -228,6 +245,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "evaluation": {
             "resamples": 200, "attention_users": 8, "rerank": 20, "full_users": 8, "fuse": "gate",
+            "draws": 2, "sets": ("popularity-10",), "orders": 3,
             "methods": ("llm_zero_shot", "llm_described", "llm_teacher_items", "llm_untrained_prompt",
                         "llm_distilled_prompt"),
         },

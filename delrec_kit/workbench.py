@@ -72,7 +72,7 @@ class Workbench:
     def example_writer(self, writer: PromptWriter) -> ExampleWriter:
         split, config = self.data.split, self.run.config
         m, n, listed = config.data.candidates, config.llm.history, config.llm.among == "listed"
-        return ExampleWriter(writer, split.train, self._consumed, m, n, self.expectations(writer), listed)
+        return ExampleWriter(writer, split.train, self.consumed, m, n, self.expectations(writer), listed)
 
     def expectations(self, writer: PromptWriter) -> Expectations | None:
         """What the teacher expects of whom, in the title vectors that ``writer`` holds; None where P is constant."""
@@ -102,9 +102,8 @@ class Workbench:
         return pd.read_parquet(self.run.folder("teacher") / "distillation.parquet")
 
     def ranked(self, part: str, protocol: str = "candidates") -> tuple[Cases, np.ndarray, np.ndarray]:
-        """The ``valid`` or ``test`` cases, the items (U, m) that are ranked for each, and the teacher's scores of them.
-
-        protocol: ``candidates`` ranks the candidate sets, ``rerank`` the teacher's first ``evaluation.rerank``.
+        """The ``valid`` or ``test`` cases, the items (U, m) that are ranked for each, and the teacher's scores of them,
+        as the run's folders hold them: the candidate sets, or for ``rerank`` the teacher's first ``evaluation.rerank``.
         """
         table, cases = self._teacher[part], getattr(self.data.split, part)
         if protocol == "candidates":
@@ -119,18 +118,13 @@ class Workbench:
         """(U, h) the teacher's first items for each case."""
         return np.stack(self._teacher[part]["top_items"])[:, : self.run.config.distill.h]
 
-    def baselines(self) -> dict[str, np.ndarray]:
-        """(U, m) scores of the test candidates by popularity, Markov and the teacher."""
-        table = pd.read_parquet(self.run.folder("teacher") / "baselines.parquet")
-        scores = {name: np.stack(table[name]) for name in ("popularity", "markov")}
-        return {**scores, "teacher": self.ranked("test")[2]}
-
     @cached_property
     def _teacher(self) -> dict[str, pd.DataFrame]:
         return {part: pd.read_parquet(self.run.folder("teacher") / f"{part}.parquet") for part in ("valid", "test")}
 
     @cached_property
-    def _consumed(self) -> Ragged:
+    def consumed(self) -> Ragged:
+        """What each user ever had, which is no distractor."""
         return self.data.split.consumed()
 
     def measure(
@@ -147,16 +141,11 @@ class Workbench:
         return partial(validation.measure, llm, writer, soft, self.ask(method), self.run.config.llm.length_normalised)
 
     def prompts(
-        self,
-        writer: PromptWriter,
-        method: Method,
-        part: str,
-        protocol: str = "candidates",
-        rows: slice = slice(None),
+        self, writer: PromptWriter, method: Method, part: str, items: np.ndarray, rows: slice = slice(None)
     ) -> list[Prompt]:
-        cases, items, _ = self.ranked(part, protocol)
+        """The prompts that ask ``method`` to rank items (U, m), for these rows of the cases of ``part``."""
+        cases, states = getattr(self.data.split, part), self._states(writer, method, part)
         histories = [cases.history[u] for u in range(len(cases))[rows]]
-        states = self._states(writer, method, part)
         known = None if states is None else states[rows]
         return self.ask(method).prompts(writer, histories, items[rows], self.favourites(part)[rows], known)
 
@@ -167,20 +156,26 @@ class Workbench:
         soft: SoftPrompt | None,
         name: str,
         part: str,
-        protocol: str = "candidates",
+        items: np.ndarray,
+        what: str,
     ) -> np.ndarray:
-        """(U, m) scores of what is ranked in ``part`` by the method ``name``, whose adapter ``llm`` holds."""
-        prompts, config = self.prompts(writer, METHODS[name], part, protocol), self.run.config
-        return score_candidates(
+        """(D, U, m) scores of items (D, U, m), D sets for each case of ``part``, by the method ``name``, whose adapter
+        ``llm`` holds. what: named on the progress line."""
+        config, told = self.run.config, f"scoring {name}, {what}" + (" of validation" if part == "valid" else "")
+        ask = partial(
+            score_candidates,
             llm,
             writer,
-            prompts,
-            self.ranked(part, protocol)[1],
-            soft,
-            config.evaluation.batch,
-            config.llm.length_normalised,
-            what=f"scoring {name}, {protocol}" + (" of validation" if part == "valid" else ""),
+            soft=soft,
+            batch=config.evaluation.batch,
+            length_normalised=config.llm.length_normalised,
+            what=told,
         )
+        if config.llm.among == "catalogue":  # the prompt lists nothing, so that it is read once for all sets
+            D, U, _ = items.shape
+            scores = ask(self.prompts(writer, METHODS[name], part, items[0]), items.swapaxes(0, 1).reshape(U, -1))
+            return scores.reshape(U, D, -1).swapaxes(0, 1)
+        return np.stack([ask(self.prompts(writer, METHODS[name], part, each), each) for each in items])
 
     def score_catalogue(
         self, llm: LanguageModel, writer: PromptWriter, soft: SoftPrompt | None, name: str

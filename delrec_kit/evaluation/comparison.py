@@ -37,7 +37,7 @@ def compare(
     """All metrics of all methods with 95 % bootstrap intervals over users, and the paired differences.
 
     Args:
-        ranks: method -> (U,) rank of each user's answer; row u is the same user for every method.
+        ranks: method -> (U,) rank of each user's answer, or (U, D) in D draws; row u is the same user for every method.
         protocol: ``candidates``, ``rerank`` or ``full``.
         m: size of the ranked set.
         seed: of the run, and of the resampling.
@@ -71,12 +71,14 @@ def compare(
 def write_comparison(
     folder: str | Path, comparison: Mapping[str, Any], ranks: Mapping[str, np.ndarray], users: Sequence[str]
 ) -> None:
-    """Write ``comparison.json`` and ``per_user.parquet`` (column user, then each method's rank) into ``folder``."""
+    """Write ``comparison.json`` and ``per_user.parquet`` (column user, then each method's rank, a list where there are
+    several draws) into ``folder``."""
     if len(users) != comparison["users"]:
         raise ValueError(f"{len(users)} user keys for {comparison['users']} compared users")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame({"user": list(users), **ranks}).to_parquet(folder / "per_user.parquet", index=False)
+    columns = {method: list(r) for method, r in ranks.items()}
+    pd.DataFrame({"user": list(users), **columns}).to_parquet(folder / "per_user.parquet", index=False)
     write_json(folder / "comparison.json", comparison)
 
 

@@ -42,7 +42,7 @@ def _of_group(label: str, runs: Sequence[Path], metrics: Sequence[str]) -> pd.Da
         pairs = [(a, b) for a, b in pairs if a in known and b in known]
     rows, values = [], []
     for a, b in pairs:
-        ranks = pd.concat([(table[b] - table[a]).rename(str(n)) for n, table in enumerate(tables)], axis=1).mean(axis=1)
+        ranks = pd.concat([_ahead(table, a, b).rename(str(n)) for n, table in enumerate(tables)], axis=1).mean(axis=1)
         counts = {"win": int((ranks > 0).sum()), "tie": int((ranks == 0).sum()), "loss": int((ranks < 0).sum())}
         for metric in metrics:
             each = [_difference(table, a, b, metric).rename(str(n)) for n, table in enumerate(tables)]
@@ -66,5 +66,11 @@ def _of_group(label: str, runs: Sequence[Path], metrics: Sequence[str]) -> pd.Da
 
 
 def _difference(table: pd.DataFrame, a: str, b: str, metric: str) -> pd.Series:
-    values = per_user(table[a].to_numpy())[metric] - per_user(table[b].to_numpy())[metric]
-    return pd.Series(values, index=table.index)
+    one, other = (per_user(np.stack(table[method]))[metric] for method in (a, b))
+    return pd.Series(one - other, index=table.index)
+
+
+def _ahead(table: pd.DataFrame, a: str, b: str) -> pd.Series:
+    """By how many ranks a is ahead of b for each user, on average over the draws."""
+    one, other = (np.stack(table[method]).reshape(len(table), -1).mean(axis=1) for method in (a, b))
+    return pd.Series(other - one, index=table.index)

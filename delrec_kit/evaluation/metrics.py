@@ -13,14 +13,17 @@ def per_user(ranks: np.ndarray) -> dict[str, np.ndarray]:
     place is no hit at 1.
 
     Args:
-        ranks: (U,) from 1 upward.
+        ranks: (U,) from 1 upward, or (U, D) in D draws of the distractors, whose values are averaged.
 
     Returns:
         metric -> (U,) values in [0, 1].
     """
     ranks = np.asarray(ranks, dtype=float)
-    if ranks.ndim != 1 or not np.all(ranks >= 1):
-        raise ValueError("ranks are one number a user, from 1 upward")
+    if ranks.ndim not in (1, 2) or not np.all(ranks >= 1):
+        raise ValueError("ranks are one number a user, or one a draw, from 1 upward")
+    if ranks.ndim == 2:
+        draws = [per_user(draw) for draw in ranks.T]
+        return {metric: np.mean([values[metric] for values in draws], axis=0) for metric in METRICS}
     gain = 1.0 / np.log2(1.0 + ranks)
     values = {f"HR@{n}": (ranks <= n).astype(float) for n in (1, 5, 10)}
     values |= {f"NDCG@{n}": np.where(ranks <= n, gain, 0.0) for n in (5, 10)}

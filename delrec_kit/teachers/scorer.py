@@ -31,6 +31,12 @@ def scored(scorer: Scorer, cases: Cases) -> Iterator[tuple[np.ndarray, Cases, np
         start, size = start + size, max(1, SCORES // scores.shape[1])
 
 
+def scores_of(scorer: Scorer, cases: Cases, items: np.ndarray) -> np.ndarray:
+    """(U, m) scores of the items (U, m) of each case."""
+    parts = [np.take_along_axis(scores, items[rows], axis=1) for rows, _, scores in scored(scorer, cases)]
+    return np.concatenate(parts) if parts else np.empty(items.shape, np.float32)
+
+
 def top_items(scores: np.ndarray, exclude: Ragged, h: int) -> np.ndarray:
     """The h best items of each row, best first, without padding and without ``exclude`` (the history).
 

@@ -12,7 +12,7 @@ from delrec_kit.evaluation import expected_ranks, full_ranks, means
 from delrec_kit.runs import write_json
 from delrec_kit.teachers.baselines import Markov, Popularity
 from delrec_kit.teachers.crossfit import CrossFitted, distillation_table, fold_teachers
-from delrec_kit.teachers.scorer import Scorer, scored, top_items
+from delrec_kit.teachers.scorer import Scorer, scored, scores_of, top_items
 from delrec_kit.teachers.training import train_teacher
 
 
@@ -94,10 +94,5 @@ def _case_sets(prepared: PreparedData) -> list[tuple[str, Cases, np.ndarray]]:
 
 
 def _baseline_table(baselines: dict[str, Scorer], cases: Cases, candidates: np.ndarray) -> pd.DataFrame:
-    columns = {
-        name: [
-            row for rows, _, table in scored(scorer, cases) for row in np.take_along_axis(table, candidates[rows], 1)
-        ]
-        for name, scorer in baselines.items()
-    }
+    columns = {name: list(scores_of(scorer, cases, candidates)) for name, scorer in baselines.items()}
     return pd.DataFrame({"user": cases.user, **columns})

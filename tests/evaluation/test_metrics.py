@@ -61,7 +61,7 @@ def test_agreement_with_ranx():
     assert np.allclose(list(ours.values()), list(theirs.values()))
 
 
-@pytest.mark.parametrize("ranks", [[0.5], [np.nan], [[1.0]]])
+@pytest.mark.parametrize("ranks", [[0.5], [np.nan], [[0.0]], [[[1.0]]]])
 def test_impossible_ranks_are_refused(ranks):
     with pytest.raises(ValueError, match="ranks"):
         per_user(np.array(ranks))

@@ -118,11 +118,12 @@ def test_differences_are_those_of_the_methods(comparison):
         assert row["value"] == pytest.approx(a - b, abs=1e-9)
 
 
-def test_per_user_ranks_give_the_comparison(comparison, per_user):
+def test_per_user_ranks_give_the_comparison(produced, comparison, per_user):
     assert list(per_user.columns) == ["user", *comparison["methods"]]
     assert len(per_user) == comparison["users"] == per_user["user"].nunique()
     for method, cells in comparison["methods"].items():
-        ranks = per_user[method].to_numpy(float)
+        ranks = np.stack(per_user[method])
+        assert ranks.ndim == 1 or ranks.shape[1] == produced.config.evaluation.draws
         assert np.isfinite(ranks).all()
         assert ranks.min() >= 1
         assert ranks.max() <= comparison["m"]
@@ -241,6 +242,23 @@ def test_reranking_is_bounded_by_what_the_teacher_proposes(produced):
     assert comparison["methods"]["ceiling"]["HR@1"]["value"] == pytest.approx(listed.mean()) and listed.any()
     order = (proposed == data.split.test.target[:, None]).argmax(axis=1) + 1
     assert np.array_equal(ranks["teacher"][listed], order[listed]), "the teacher keeps its own order"
+
+
+def test_other_sets_draws_and_orders_are_there(produced):
+    folder, settings = produced.folder("evaluation"), produced.config.evaluation
+    for name, m in [("popularity-10", 10)]:
+        comparison = read_json(folder / name / "comparison.json")
+        assert (comparison["protocol"], comparison["m"]) == (name, m)
+        own = read_json(folder / "comparison.json")["methods"]["popularity"]["HR@1"]["value"]
+        assert comparison["methods"]["popularity"]["HR@1"]["value"] < own, "uniform distractors are what rewards it"
+    draws = pd.read_csv(folder / "draws.csv")
+    means = read_json(folder / "comparison.json")["methods"]
+    for method, rows in draws[draws["metric"] == "HR@1"].groupby("method"):
+        assert len(rows) == settings.draws
+        assert rows["value"].mean() == pytest.approx(means[method]["HR@1"]["value"])
+    orders = pd.read_csv(folder / "orders.csv")
+    assert (orders.groupby("method").size() == settings.orders).all() and orders["changed"].between(0, 1).all()
+    assert orders["changed"].max() > 0, "the order of the candidates changes nothing at all"
 
 
 def test_the_whole_catalogue_is_ranked_for_some_users(produced):
