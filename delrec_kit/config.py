@@ -39,7 +39,7 @@ class DataConfig(StageConfig):
     repeats: Literal["keep", "first", "last"] = Field("keep", description="of a user's choices of the same item")
     max_length: CountOrNone = Field(0, description="keep the last interactions of each user; 0 keeps all")
     untitled: Literal["name", "drop"] = Field("name", description="items without a title: named by id, or left out")
-    min_interactions: Annotated[int, Field(ge=3)] = Field(3, description="leave-one-out drops users with fewer")
+    min_interactions: Annotated[int, Field(ge=3)] = Field(3, description="users with fewer are left out")
     world_users: Count = Field(1000, description="demo only: users in the made world")
     world_items: Count = Field(360, description="demo only: films in the made world")
 

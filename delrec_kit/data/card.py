@@ -5,7 +5,7 @@ import pandas as pd
 PUBLISHED = {
     "ml-100k": [("GroupLens, README of ml-100k", 943, 1682, 100_000)],
     "ml-1m": [
-        ("GroupLens, README of ml-1m", 6040, 3706, 1_000_209),
+        ("GroupLens, ml-1m, rated items", 6040, 3706, 1_000_209),
         ("SASRec, arXiv 1808.09781 (5-core)", 6040, 3416, 1_000_000),
     ],
     "steam": [("SASRec, arXiv 1808.09781 (5-core)", 334_730, 13_047, 3_700_000)],

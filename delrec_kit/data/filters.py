@@ -15,8 +15,8 @@ def drop_short_users(interactions: Interactions, minimum: int) -> Interactions:
     short = counts < minimum
     if short.all():
         raise KitError(
-            f"no user has {minimum} interactions or more (the most is {counts.max(initial=0)}); leave-one-out needs at "
-            "least 3: one to train on, one to validate, one to test"
+            f"no user has {minimum} interactions or more (the most is {counts.max(initial=0)}); a user needs at least "
+            "3: one to train on, one to validate, one to test"
         )
     if not short.any():
         return interactions
@@ -56,7 +56,8 @@ def above_rating(interactions: Interactions, threshold: float) -> Interactions:
     high = interactions.frame["rating"].to_numpy() >= threshold
     if not high.any():
         raise KitError(f"data.min_rating={threshold:g} leaves no interactions; take a smaller number")
-    return interactions.keep(high, f"{(~high).sum()} interactions rated below {threshold:g} left out")
+    notice = f"{(~high).sum()} interactions rated below {threshold:g}{_and_users(interactions, high)} left out"
+    return interactions.keep(high, notice)
 
 
 def with_titles(interactions: Interactions) -> Interactions:
@@ -69,8 +70,18 @@ def with_titles(interactions: Interactions) -> Interactions:
         return interactions
     named = [notice for notice in interactions.notices if EMPTY_TITLES not in notice]
     interactions = replace(interactions, notices=named)
-    notice = f"{(~titled).sum()} items without a title and their {(~rows).sum()} interactions left out"
+    notice = (
+        f"{(~titled).sum()} items without a title and their {(~rows).sum()} interactions"
+        f"{_and_users(interactions, rows)} left out"
+    )
     return interactions.keep(rows, notice, titled)
+
+
+def _and_users(interactions: Interactions, rows: np.ndarray) -> str:
+    """How many users go with the other rows, in words."""
+    user = interactions.users
+    gone = len(interactions.frame["user"].cat.categories) - np.count_nonzero(np.bincount(user[rows]))
+    return f", and with them {gone} users," if gone else ""
 
 
 def one_of_repeats(interactions: Interactions, which: str) -> Interactions:

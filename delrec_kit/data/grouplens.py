@@ -10,9 +10,16 @@ from pathlib import Path
 
 import pooch
 
+from delrec_kit.data.resuming import resuming
 from delrec_kit.data.tables import brief
 from delrec_kit.errors import KitError
 
+GROUPLENS = "https://files.grouplens.org/datasets/movielens"
+MIRROR = "DELREC_KIT_MIRROR"  # environment: an https folder that holds the same archives
+LICENCE = (
+    "{called} is GroupLens' (University of Minnesota), for research: cite it, and do not pass it on or sell it; "
+    "its README has the terms"
+)
 MEMBER_LIMIT = 64 * 2**20  # bytes; every file is far smaller
 
 
@@ -27,8 +34,13 @@ class Archive:
     members: Mapping[str, str | None]
 
     @property
-    def url(self) -> str:
-        return f"https://files.grouplens.org/datasets/movielens/{self.name}.zip"
+    def urls(self) -> list[str]:
+        """Where it may be had: in the folder that ``DELREC_KIT_MIRROR`` names, then at GroupLens. Raises KitError for a
+        mirror that is not https."""
+        mirror = os.environ.get(MIRROR, "").rstrip("/")
+        if mirror and not mirror.startswith("https://"):
+            raise KitError(f"{MIRROR}={mirror[:200]} is no https address; give one, or unset it")
+        return [f"{folder}/{self.name}.zip" for folder in (mirror, GROUPLENS) if folder]
 
 
 ML_100K = Archive(
@@ -49,7 +61,8 @@ ML_1M = Archive(
 
 
 def download(archive: Archive, cache: Path | None = None) -> Path:
-    """A folder with the archive's members, fetched over https by pooch and checked against the known digest.
+    """A folder with the archive's members, fetched over https by pooch, from the first address that has it, and checked
+    against the known digest; a download that was cut off is taken up where it ended.
 
     A folder whose members are known by their SHA-256 is used as it is; else the archive in the cache, which pooch
     checks each time, is unpacked anew, so that a spoilt file never stays.
@@ -58,17 +71,25 @@ def download(archive: Archive, cache: Path | None = None) -> Path:
     folder = cache / archive.name
     if all(_is_known(folder / name, digest) for name, digest in archive.members.items()):
         return folder
-    try:
-        path = pooch.retrieve(
-            archive.url, archive.known_hash, fname=f"{archive.name}.zip", path=cache, progressbar=True
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise KitError(
-            f"could not download {archive.url} ({reason[:200]}); fetch it by hand and give its folder as data.data_dir"
-        ) from error
-    extract(archive, Path(path), folder)
+    print(LICENCE.format(called=archive.called))
+    extract(archive, _fetch(archive, cache), folder)
     return folder
+
+
+def _fetch(archive: Archive, cache: Path) -> Path:
+    failed = []
+    for url in archive.urls:
+        try:
+            return Path(
+                pooch.retrieve(url, archive.known_hash, fname=f"{archive.name}.zip", path=cache, downloader=resuming)
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            failed.append(f"could not download {url} ({reason[:200]})")
+    raise KitError(
+        f"{'; '.join(failed)}; fetch it by hand and give its folder as data.data_dir, or name an https folder that "
+        f"holds it in {MIRROR}"
+    )
 
 
 def extract(archive: Archive, path: Path, folder: Path) -> None:

@@ -24,7 +24,7 @@ class Interactions:
     the data brings them, split and rating; by user, each user's rows by time, equal times in file order. The categories
     of user are in natural order ("u9" before "u10"), those of item are the index of titles. titles: raw item id ->
     cleaned title, in natural order of the ids. So nothing but ties in time depends on the order of rows in a file.
-    notices: each clean-up with its count; untitled: raw ids of the items whose title was empty.
+    notices: each clean-up with its count; untitled: raw ids of the items whose title had nothing in it.
     """
 
     frame: pd.DataFrame
@@ -78,9 +78,12 @@ def validate(rows: Table, catalogue: Table, domain: Domain) -> Interactions:
     frame["user"] = frame["user"].cat.set_categories(natural_order(frame["user"].cat.categories))
     if "split" not in frame:
         rows = None  # what was read is let go before it is sorted: at size it is half of the memory
+    if not np.array_equal(time, frame["timestamp"].to_numpy()):
+        frame["finer"] = time  # what happened twice within a second is no repeated row
     frame = _by_user_and_time(*(frame, time) if known.all() else (frame[known], time[known]))
     del time
     frame, found = _without_repeats(frame)
+    frame = frame.drop(columns="finer", errors="ignore")
     notices += found
     if rows is not None:
         frame, found = checked_labels(frame, rows)
@@ -128,8 +131,8 @@ def _titles(catalogue: Table, domain: Domain) -> tuple[pd.Series, frozenset[str]
     catalogue.refuse(clash, "item", "item '{value}' already has another title; give each item one row")
     raw = frame[~repeated].set_index("item")["title"]
     notices = [f"{repeated.sum()} repeated catalogue rows dropped"] if repeated.any() else []
-    titles, found = clean_titles(raw.loc[natural_order(raw.index)], domain)
-    return titles, frozenset(raw.index[raw == ""]), notices + found
+    titles, empty, found = clean_titles(raw.loc[natural_order(raw.index)], domain)
+    return titles, frozenset(empty), notices + found
 
 
 def _labels(rows: Table) -> pd.Series:

@@ -52,8 +52,8 @@ def plot_popularity(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
     figure, axis = plt.subplots()
     axis.loglog(np.flatnonzero(had) + 1, counts[had], color=PALETTE[0], linestyle="none", marker="o", markersize=3)
     axis.set(
-        title=f"The most popular tenth of the {data.domain.plural} has {counts[:top].sum() / counts.sum():.0%} "
-        "of all choices",
+        title=f"The most popular tenth of the {data.domain.plural} is {counts[:top].sum() / counts.sum():.0%} "
+        "of what all users had",
         xlabel=f"{data.domain.noun} by rank (logarithmic)",
         ylabel="users who had it (logarithmic)",
     )
@@ -109,7 +109,7 @@ def plot_split(data: PreparedData, users: int = 24) -> tuple[Figure, pd.DataFram
         axis.scatter(part["place"], part["line"], c=colour, marker=marker, s=size, label=role)
     trained = (table["role"] == "training").sum()
     axis.set(
-        title=f"{trained} of the {len(table)} interactions shown train; no target does",
+        title=f"{trained} of the {len(table)} interactions shown train; the targets do not",
         xlabel=f"{data.domain.plural} before (0 and less) and at the test target (1)",
         ylabel="user",
     )

@@ -15,12 +15,19 @@ from delrec_kit.data.filters import above_rating, drop_short_users, k_core, last
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.ragged import Ragged
 from delrec_kit.data.sources import read_source, true_probabilities
-from delrec_kit.data.split import Cases, Split, brought_split, by_user, leave_one_out, temporal
+from delrec_kit.data.split import Cases, Split, brought_split, by_user, knowing_all, leave_one_out, temporal
 from delrec_kit.data.statistics import describe, timeline
 from delrec_kit.errors import KitError
 from delrec_kit.runs import read_json, write_json
 
-FILTERS_OFF = {"core": 0, "min_rating": None, "repeats": "keep", "max_length": 0, "untitled": "name"}
+FILTERS_OFF = {
+    "core": 0,
+    "min_rating": None,
+    "repeats": "keep",
+    "max_length": 0,
+    "untitled": "name",
+    "min_interactions": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,10 @@ class PreparedData:
         folder.mkdir(parents=True, exist_ok=True)
         split = self.split
         pq.write_table(pa.table({"item": split.item_keys[1:], "title": split.titles[1:]}), folder / "items.parquet")
-        pq.write_table(pa.table({"user": split.user_keys, "items": split.train.to_arrow()}), folder / "train.parquet")
+        users = {"user": split.user_keys, "items": split.train.to_arrow()}
+        if split.cut is not None:
+            users["cut"] = split.cut.to_arrow()
+        pq.write_table(pa.table(users), folder / "train.parquet")
         pq.write_table(_case_table(split.valid, self.valid_candidates), folder / "valid.parquet")
         pq.write_table(_case_table(split.test, self.test_candidates, self.oracle), folder / "test.parquet")
         write_json(folder / "statistics.json", self.statistics)
@@ -69,6 +79,7 @@ class PreparedData:
             train=Ragged.from_arrow(train["items"]),
             valid=_cases(valid),
             test=_cases(test),
+            cut=Ragged.from_arrow(train["cut"]) if "cut" in train.column_names else None,
         )
         about, times = read_json(folder / "data.json"), folder / "timeline.csv"
         return cls(
@@ -86,8 +97,8 @@ class PreparedData:
 def prepare(config: DataConfig, seed: int) -> PreparedData:
     """Read or make the interactions, validate, filter, split, and draw the candidate sets from ``seed``.
 
-    A split that the data brings is taken as it is, unless ``split`` asks for another: no filter may be set then, and
-    ``min_interactions`` is not applied. Raises KitError for whatever is wrong with the settings or the files.
+    A split that the data brings is taken as it is, unless ``split`` asks for another: no filter may be set then.
+    Raises KitError for whatever is wrong with the settings or the files.
     """
     interactions, world = read_source(config, seed)
     interactions, split = _split(interactions, config, seed)
@@ -120,22 +131,39 @@ def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[I
             return interactions, brought_split(interactions)
         frame = interactions.frame.drop(columns="split").drop_duplicates(ignore_index=True)
         interactions = replace(interactions, frame=frame)
+    source = interactions
     if config.untitled == "drop":
         interactions = with_titles(interactions)
     if config.min_rating is not None:
         interactions = above_rating(interactions, config.min_rating)
     if config.repeats != "keep":
         interactions = one_of_repeats(interactions, config.repeats)
-    if config.core:
-        interactions = k_core(interactions, config.core)
-    interactions = drop_short_users(interactions, config.min_interactions)
-    if config.max_length:
-        interactions = last_of_each(interactions, config.max_length)
+    interactions = _dense_enough(interactions, config)
     if config.split == "temporal":
-        return interactions, temporal(interactions)
-    if config.split == "by-user":
-        return interactions, by_user(interactions, seed)
-    return interactions, leave_one_out(interactions, config.min_interactions)
+        split, notices = temporal(interactions)
+        interactions = replace(interactions, notices=[*interactions.notices, *notices])
+    elif config.split == "by-user":
+        split = by_user(interactions, seed)
+    else:
+        split = leave_one_out(interactions)
+    leaves_out = config.min_rating is not None or config.max_length or config.split == "temporal"
+    return interactions, knowing_all(split, source) if leaves_out else split
+
+
+def _dense_enough(interactions: Interactions, config: DataConfig) -> Interactions:
+    """Core, shortest and longest sequence, until all three hold at once: each can undo another."""
+    rounds = 0
+    while True:
+        before, rounds = interactions, rounds + 1
+        if config.core:
+            interactions = k_core(interactions, config.core)
+        interactions = drop_short_users(interactions, config.min_interactions)
+        if config.max_length:
+            interactions = last_of_each(interactions, config.max_length)
+        if len(interactions.frame) == len(before.frame) and rounds > 1:
+            return before  # without the notice of a round that left nothing out
+        if not (config.core and config.max_length):
+            return interactions
 
 
 def _table(path: Path) -> pa.Table:

@@ -1,8 +1,9 @@
 """Interactions -> training sequences, validation cases, test cases."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from delrec_kit.data.filters import drop_short_users
 from delrec_kit.data.interactions import Interactions
@@ -34,7 +35,8 @@ class Split:
     """Items are 1…N in catalogue order, 0 is padding; users are 0…U-1 in natural order of their ids.
 
     titles, item_keys: N+1 strings, the first empty; user_keys: U raw ids; train: U training sequences, oldest first,
-    possibly empty. No validation or test target's occurrence stands in ``train``.
+    possibly empty. No validation or test target's occurrence stands in ``train``. cut: items that a user had and that
+    stand nowhere in this split: they were rated too low, or came before the last that were kept, or after a target.
     """
 
     titles: list[str]
@@ -43,6 +45,7 @@ class Split:
     train: Ragged
     valid: Cases
     test: Cases
+    cut: Ragged | None = None
 
     @property
     def n_items(self) -> int:
@@ -50,7 +53,7 @@ class Split:
         return len(self.titles) - 1
 
     def consumed(self) -> Ragged:
-        """For each user every item of its training sequence, histories and targets, each once, in rising order."""
+        """For each user every item that it ever had, those that were cut off included, each once, in rising order."""
         users, width = len(self.user_keys), len(self.titles)
         items, lengths = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for start in range(0, users, BLOCK):  # bounds the memory
@@ -61,10 +64,33 @@ class Split:
                 rows = np.arange(*np.searchsorted(cases.user, [start, stop]))
                 user, history = cases.user[rows], cases.history.take(rows)
                 parts += [user[history.rows] * width + history.values, user * width + cases.target[rows]]
+            if self.cut is not None:
+                cut = self.cut.take(np.arange(start, stop))
+                parts.append((start + cut.rows) * width + cut.values)
             codes = sorted_unique(np.concatenate(parts))
             items.append(codes % width)
             lengths.append(np.bincount(codes // width - start, minlength=stop - start))
         return Ragged.of_lengths(np.concatenate(items), np.concatenate(lengths))
+
+
+def knowing_all(split: Split, before: Interactions) -> Split:
+    """The split, told of what its users had in ``before``, from which interactions were left out to make it."""
+    width = len(split.titles)
+    users = pd.Index(split.user_keys).get_indexer(before.frame["user"].cat.categories)[before.users]
+    items = pd.Index(split.item_keys[1:]).get_indexer(before.titles.index)[before.items] + 1
+    known = (users >= 0) & (items > 0)
+    had = sorted_unique(users[known].astype(np.int64) * width + items[known])
+    own = split.consumed()
+    cut = had[~_among(own.rows * width + own.values, had)]
+    return replace(split, cut=Ragged.from_groups(cut // width, cut % width, len(split.user_keys)))
+
+
+def _among(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Which of ``values`` stand in ``ordered``, which is rising."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=bool)
+    place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    return ordered[place] == values
 
 
 def leave_one_out(interactions: Interactions, min_interactions: int = 3) -> Split:
@@ -88,13 +114,14 @@ def leave_one_out(interactions: Interactions, min_interactions: int = 3) -> Spli
     )
 
 
-def temporal(interactions: Interactions) -> Split:
+def temporal(interactions: Interactions) -> tuple[Split, list[str]]:
     """8:1:1 by time, the same two moments for all: nothing that trains is later than anything that is predicted.
 
     Interactions before the first moment train. A user's first interaction between the moments validates, its first one
     after the second tests, each with all that the user did before as history; what has no history is left out, and
     users without a training sequence are cold. (Leave-one-out lets other users' later interactions train: arXiv
-    2010.11060.) Raises KitError where a part would be empty.
+    2010.11060.) What neither trains nor is predicted nor stands in a history is counted, and so are targets that share
+    the time of the item before, whose order is that of the file. Raises KitError where a part would be empty.
     """
     user, user_keys, item = _encode(interactions)
     time = interactions.frame["timestamp"].to_numpy()
@@ -104,11 +131,21 @@ def temporal(interactions: Interactions) -> Split:
     early = time < first
     train = Ragged.from_groups(user[early], item[early], len(user_keys))
     windows = ((time >= first) & (time < second), time >= second)
-    valid, test = (_first_in(window, user, item, offsets) for window in windows)
+    valid, test = (_first_in(window, user, offsets) for window in windows)
+    rows, notices = np.concatenate([valid, test]), []
+    last = np.full(len(user_keys), -1)
+    np.maximum.at(last, user[rows], rows)
+    idle = int((~early & (np.arange(n) > last[user])).sum())
+    if idle:
+        notices.append(f"{idle} interactions neither train, nor are predicted, nor stand before a target")
+    tied = int((time[rows] == time[rows - 1]).sum())
+    if tied:
+        notices.append(f"{tied} of {len(rows)} targets have the same time as the item before them")
+    valid, test = (_case_at(rows, user, item, offsets) for rows in (valid, test))
     for part, size in (("training", len(train.values)), ("validation", len(valid)), ("test", len(test))):
         if not size:
             raise KitError(f"the temporal split leaves nothing for the {part}; take data.split=leave-one-out")
-    return Split(*_catalogue(interactions), user_keys, train, valid, test)
+    return Split(*_catalogue(interactions), user_keys, train, valid, test), notices
 
 
 def by_user(interactions: Interactions, seed: int) -> Split:
@@ -159,11 +196,15 @@ def brought_split(interactions: Interactions) -> Split:
     return Split(*_catalogue(interactions), user_keys, parts["train"], valid, test)
 
 
-def _first_in(window: np.ndarray, user: np.ndarray, item: np.ndarray, offsets: np.ndarray) -> Cases:
-    """Each user's first row that is true, if something precedes it; rows are by user and time."""
+def _first_in(window: np.ndarray, user: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Of each user the first row that is true, if something precedes it; rows are by user and time."""
     rows = np.flatnonzero(window)
     rows = rows[np.append(True, user[rows][1:] != user[rows][:-1])] if len(rows) else rows
-    rows = rows[rows > offsets[user[rows]]]
+    return rows[rows > offsets[user[rows]]]
+
+
+def _case_at(rows: np.ndarray, user: np.ndarray, item: np.ndarray, offsets: np.ndarray) -> Cases:
+    """The cases whose targets stand in ``rows``, each with all that the user did before."""
     users = user[rows].astype(np.int64)
     return Cases(users, Ragged.slices(item, offsets[users], rows - offsets[users]), item[rows])
 

@@ -19,9 +19,7 @@ def describe(interactions: Interactions, split: Split) -> dict:
     ``repeated_choices``: interactions with an item that the user had before; ``duplicate_titles``: titles that more
     than one item bears.
     """
-    frame, keys = interactions.frame, interactions.frame["user"].cat.categories
-    if "split" in frame:  # one row may stand under two labels
-        frame = frame.drop_duplicates(["user", "item", "timestamp"])
+    frame, keys = _each_once(interactions), interactions.frame["user"].cat.categories
     user, item = (frame[name].cat.codes.to_numpy() for name in ("user", "item"))
     time = frame["timestamp"].to_numpy()
     lengths = np.bincount(user, minlength=len(keys))
@@ -69,20 +67,23 @@ def one_case(split: Split, row: int = 0) -> pd.DataFrame:
     if len(trained) and np.array_equal(history[: len(trained)], trained):
         roles[: len(trained)] = ["training"] * len(trained)
     of_user = np.flatnonzero(split.valid.user == user)
-    if len(of_user) and len(history) and history[-1] == split.valid.target[of_user[0]]:
-        roles[-1] = "validation target"
+    if len(of_user):  # it follows what was known before it
+        known, target = split.valid.history[of_user[0]], split.valid.target[of_user[0]]
+        place = len(known)
+        if place < len(history) and np.array_equal(history[:place], known) and history[place] == target:
+            roles[place] = "validation target"
     items = [*history, case.target[row]]
     return pd.DataFrame({"role": [*roles, "test target"], "title": [split.titles[item] for item in items]})
 
 
 def timeline(interactions: Interactions) -> pd.DataFrame:
     """Interactions and active users in equal spans of time: start (datetime), interactions, users."""
-    frame = interactions.frame
-    time = frame["timestamp"].to_numpy()
+    frame = _each_once(interactions)
+    time, user = frame["timestamp"].to_numpy(), frame["user"].cat.codes.to_numpy().astype(np.int64)
     edges = np.unique(np.linspace(time.min(), time.max() + 1, BINS + 1).astype(np.int64))
     span = np.searchsorted(edges, time, side="right") - 1
     spans = np.arange(len(edges) - 1)
-    pairs = sorted_unique(span * (len(frame["user"].cat.categories) + 1) + interactions.users)
+    pairs = sorted_unique(span * (len(frame["user"].cat.categories) + 1) + user)
     active = np.bincount(pairs // (len(frame["user"].cat.categories) + 1), minlength=len(spans))
     return pd.DataFrame(
         {
@@ -91,6 +92,12 @@ def timeline(interactions: Interactions) -> pd.DataFrame:
             "users": active,
         }
     )
+
+
+def _each_once(interactions: Interactions) -> pd.DataFrame:
+    """The rows, where a split was brought without those that stand under a second label."""
+    frame = interactions.frame
+    return frame.drop_duplicates(["user", "item", "timestamp"]) if "split" in frame else frame
 
 
 def _quantiles(lengths: np.ndarray) -> dict[str, float]:

@@ -30,8 +30,8 @@ def clean_title(raw: str) -> str:
     return shorten(unicodedata.normalize("NFC", text))
 
 
-def clean_titles(raw: pd.Series, domain: Domain) -> tuple[pd.Series, list[str]]:
-    """Titles by raw item id, cleaned, and what was done, counted.
+def clean_titles(raw: pd.Series, domain: Domain) -> tuple[pd.Series, pd.Index, list[str]]:
+    """Titles by raw item id, cleaned; the ids of those with nothing in them; and what was done, counted.
 
     A title with nothing in it becomes the noun and the id ("film 267"), so that no sequence loses an item. Equal
     titles stay as they are: they tie when they are scored.
@@ -47,7 +47,7 @@ def clean_titles(raw: pd.Series, domain: Domain) -> tuple[pd.Series, list[str]]:
         (empty.sum(), f"{EMPTY_TITLES} as '{domain.noun}' and the item's id"),
         (tidy.duplicated().sum(), "items bear a title that stands earlier in the catalogue; equal titles tie"),
     ]
-    return tidy, [f"{count} {what}" for count, what in notices if count]
+    return tidy, tidy.index[empty], [f"{count} {what}" for count, what in notices if count]
 
 
 def shorten(text: str) -> str:

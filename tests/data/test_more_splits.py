@@ -19,7 +19,7 @@ MANY = [(f"u{u}", (u * 7 + step * 5) % 30 + 1, 100 * step + u) for u in range(30
 def test_nothing_that_trains_is_later_than_a_target(made, rows):
     rows = [(user, place % 30 + 1, time) for place, (user, _, time) in enumerate(rows)]
     try:
-        split = temporal(made(rows))
+        split, _ = temporal(made(rows))
     except KitError as error:
         assert "leaves nothing" in str(error)
         return
@@ -94,7 +94,7 @@ def test_filters_leave_out_what_they_say(made):
     nameless = Interactions(repeated.frame, repeated.titles, repeated.domain, [], frozenset(["1", "9"]))
     titled = with_titles(nameless)
     assert titled.frame["item"].tolist() == ["2"] and len(titled.titles) == 28
-    assert titled.notices == ["2 items without a title and their 4 interactions left out"]
+    assert titled.notices == ["2 items without a title and their 4 interactions, and with them 1 users, left out"]
 
 
 @pytest.fixture

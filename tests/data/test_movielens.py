@@ -7,6 +7,7 @@ import pytest
 
 from delrec_kit.data import read_movielens
 from delrec_kit.data.grouplens import ML_100K, download, extract
+from delrec_kit.data.resuming import resuming
 from delrec_kit.errors import KitError
 
 RATINGS = "1\t2\t5\t881250949\n1\t1\t3\t881250940\n2\t3\t4\t881250950\n"
@@ -75,8 +76,8 @@ def test_the_download_takes_out_two_members_only(archive, tmp_path, monkeypatch)
     path, known = archive
     asked = []
 
-    def retrieve(url, known_hash, fname, path, progressbar, zip=path):
-        asked.append((url, known_hash, progressbar))
+    def retrieve(url, known_hash, fname, path, downloader, zip=path):
+        asked.append((url, known_hash, downloader))
         return str(zip)
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
@@ -84,7 +85,7 @@ def test_the_download_takes_out_two_members_only(archive, tmp_path, monkeypatch)
     folder = download(known, cache)
     assert sorted(p.name for p in folder.iterdir()) == ["u.data", "u.item"]
     assert not list(tmp_path.rglob("escaped"))
-    assert asked == [(ML_100K.url, ML_100K.known_hash, True)] and ML_100K.url.startswith("https://")
+    assert asked == [(ML_100K.urls[0], ML_100K.known_hash, resuming)] and ML_100K.urls[0].startswith("https://")
     assert download(known, cache) == folder and len(asked) == 1, "a second call downloads nothing"
     (folder / "u.data").write_text("spoilt")
     download(known, cache)

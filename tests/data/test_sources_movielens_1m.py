@@ -83,7 +83,7 @@ def archive(tmp_path):
 def test_the_download_takes_out_two_members_and_mends_a_spoilt_one(archive, tmp_path, monkeypatch):
     asked = []
 
-    def retrieve(url, known_hash, fname, path, progressbar):
+    def retrieve(url, known_hash, fname, path, downloader):
         asked.append((url, known_hash, fname))
         return str(archive)
 

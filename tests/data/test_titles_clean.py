@@ -66,9 +66,9 @@ def test_long_titles_are_cut_between_words_and_inside_none():
 
 def test_clean_ups_are_counted_and_empty_titles_are_named():
     raw = pd.Series({"7": " ", "8": "Crow, The", "9": "y" * 300, "10": "The Crow", "11": "Plain…"}, dtype="str")
-    clean, notices = clean_titles(raw, Domain())
+    clean, _, notices = clean_titles(raw, Domain())
     assert clean.tolist()[:2] == ["film 7", "The Crow"] and clean["11"] == "Plain…"
     assert [notice.split(" ")[0] for notice in notices] == ["2", "1", "1", "1"]
     text = "; ".join(notices)
     assert "titles tidied" in text and "cut to 160" in text and "empty titles" in text and "equal titles tie" in text
-    assert clean_titles(pd.Series({"1": "Alien"}, dtype="str"), Domain())[1] == []
+    assert clean_titles(pd.Series({"1": "Alien"}, dtype="str"), Domain())[2] == []
