@@ -261,9 +261,12 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "minilm": {
         "data": {"dataset": "ml-100k"},
-        "llm": {"name": "minilm"},
-        "distill": {"examples": 1000, "epochs": 1, "validations": 5, "valid_users": 256, "learning_rate": 2e-2},
-        "finetune": {"examples": 2000, "epochs": 1, "validations": 5, "valid_users": 256, "learning_rate": 1e-2},
+        "teacher": {"top": 100, "prefixes": 16},
+        "llm": {"name": "minilm", "among": "catalogue", "history": 5},
+        "distill": {"examples": 5000, "epochs": 1, "batch": 32, "validations": 5, "valid_users": 943,
+                    "learning_rate": 8e-2, "k": 4, "conditioned": 4},
+        "finetune": {"examples": 5000, "epochs": 1, "batch": 32, "validations": 5, "valid_users": 943,
+                     "learning_rate": 5e-3},
     },
     "colab-t4": {
         "data": {"dataset": "ml-100k"},

@@ -18,7 +18,13 @@ PAIRS = [
     ("delrec", "teacher"),
     ("delrec", "markov"),
     ("delrec", "popularity"),
+    ("delrec", "llm_finetuned_untrained_prompt"),
+    ("delrec_kept", "llm_finetuned"),
+    ("delrec_kept", "llm_finetuned_distilled_weights"),
+    ("delrec_kept", "teacher"),
     ("llm_finetuned", "llm_zero_shot"),
+    ("llm_finetuned_distilled_weights", "llm_finetuned"),
+    ("llm_distilled_prompt", "llm_distilled_weights"),
     ("llm_distilled_prompt", "llm_untrained_prompt"),
     ("llm_distilled_prompt", "llm_zero_shot"),
 ]

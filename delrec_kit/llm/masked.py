@@ -18,7 +18,8 @@ class MaskedEncoder(LanguageModel):
 
     A title's vector is the mean over the tokens of the title encoded alone by the frozen model, as sentence encoders
     do it. What the prompt says is a mean over its hidden states: over the titles of the history ("history"), over all
-    of it ("prompt"), or the answer slot's alone ("answer").
+    of it ("prompt"), or the answer slot's alone ("answer"). Where P is conditioned, it speaks of the user too: half of
+    what the prompt says is then the mean over the soft tokens.
     """
 
     task_type = "FEATURE_EXTRACTION"
@@ -48,7 +49,10 @@ class MaskedEncoder(LanguageModel):
     def score(self, reading: Reading, titles: PackedTitles, length_normalised: bool = False) -> torch.Tensor:
         if not hasattr(self, "vectors"):
             raise KitError("no title has a vector yet; call study() with the catalogue's titles first")
-        told = F.normalize(_mean(reading.states, self._pooled(reading.prompts)), dim=-1)
+        told = _mean(reading.states, self._pooled(reading.prompts))
+        if reading.prompts.state is not None:
+            told = (told + _mean(reading.states, reading.prompts.ids < 0)) / 2
+        told = F.normalize(told, dim=-1)
         if titles.items.shape[1] * 8 > len(self.vectors):  # most of the catalogue: no copy of its vectors a prompt
             return SCALE * (told @ self.vectors.T).gather(1, titles.items)
         return SCALE * torch.einsum("bd,bmd->bm", told, self.vectors[titles.items])

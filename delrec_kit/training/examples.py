@@ -126,10 +126,11 @@ class ExampleWriter:
         """RPS (DELRec section 4.2.2): answer as the teacher would, which has not seen the user it speaks of.
 
         ``lists`` is the teacher's distillation table; C = R_1 … R_h and random items in random order. Hard targets
-        are R_1, the paper's; listwise ones are softmax(f(C) / T). Where nothing is listed, C is R_1 … R_h alone.
+        are R_1, the paper's; listwise ones are softmax(f(C) / T). Where nothing is listed, all that the table
+        holds of the teacher's list is what it says, and h counts for nothing.
         """
         rng = np.random.default_rng(seed)
-        h = config.h
+        h = config.h if self.listed else None
         chosen = lists.iloc[np.sort(rng.choice(len(lists), size=min(count, len(lists)), replace=False))]
         tops = np.stack(chosen["top_items"])[:, :h]
         items, scores = tops, np.stack(chosen["top_scores"])[:, :h]

@@ -1,6 +1,7 @@
 """Every family behind the one interface: exact scores, P in place, gradients, attention, both stages."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -254,3 +255,17 @@ def test_most_of_a_catalogue_is_scored_as_a_few_titles_are(folders):
     one_by_one = np.concatenate([score_candidates(llm, writer, prompts, catalogue[:, i : i + 1]) for i in range(18)], 1)
     np.testing.assert_allclose(all_of_it, one_by_one, atol=1e-4)
     assert np.ptp(all_of_it, axis=1).min() > 0.1
+
+
+def test_a_masked_encoder_lets_a_conditioned_prompt_speak_for_half(folders):
+    llm, writer = opened(folders("bert"))
+    states = np.random.default_rng(0).normal(size=(2, llm.d)).astype(np.float32)
+    prompts = [replace(prompt, state=state) for prompt, state in zip(asked(writer), states)]
+    soft = SoftPrompt.untrained(llm, K, seed=0, conditioned=2)
+    batch = writer.batch(prompts)
+    hidden = llm.read(batch, soft(batch)).states
+    scores = score_candidates(llm, writer, prompts, CANDIDATES, soft)
+    for row in range(2):
+        told = hidden[row][batch.told[row]].mean(0) + hidden[row][batch.ids[row] < 0].mean(0)
+        wanted = 20 * F.normalize(told, dim=0) @ llm.vectors[CANDIDATES[row]].T
+        np.testing.assert_allclose(scores[row], wanted.detach(), atol=1e-3)
