@@ -1,10 +1,23 @@
 """Scores to ranks, metrics, paired statistics and comparison tables. Knows no model: scores come as arrays."""
 
 from delrec_kit.evaluation.comparison import PAIRS, compare, load_comparison, write_comparison
+from delrec_kit.evaluation.experiments import (
+    curve_table,
+    finished_runs,
+    protocols_of,
+    results_table,
+    spread_of_draws,
+)
 from delrec_kit.evaluation.fusion import Fusion, context
 from delrec_kit.evaluation.merged import merged_differences
 from delrec_kit.evaluation.metrics import METRICS, means, per_user
-from delrec_kit.evaluation.plots import plot_comparison, plot_differences
+from delrec_kit.evaluation.plots import (
+    plot_comparison,
+    plot_curve,
+    plot_differences,
+    plot_merged_differences,
+    plot_results,
+)
 from delrec_kit.evaluation.ranks import expected_ranks, full_ranks, membership
 from delrec_kit.evaluation.slices import slice_table
 from delrec_kit.evaluation.tables import (
@@ -23,8 +36,10 @@ __all__ = [
     "compare",
     "comparison_table",
     "context",
+    "curve_table",
     "difference_table",
     "expected_ranks",
+    "finished_runs",
     "full_ranks",
     "load_comparison",
     "means",
@@ -32,10 +47,16 @@ __all__ = [
     "merged_differences",
     "per_user",
     "plot_comparison",
+    "plot_curve",
     "plot_differences",
+    "plot_merged_differences",
+    "plot_results",
+    "protocols_of",
     "report_table",
     "report_text",
+    "results_table",
     "slice_table",
+    "spread_of_draws",
     "to_markdown",
     "write_comparison",
     "write_report",

@@ -79,3 +79,66 @@ def _finding(comparison: Mapping[str, Any], table: pd.DataFrame, metric: str) ->
     among = "the whole catalogue" if comparison["protocol"] == "full" else f"{comparison['m']} candidates"
     users = f"means over {comparison['users']} users, 95 % intervals"
     return f"Best {metric}: {label(best['method'])}, {best['value']:.3f} among {among} ({users})"
+
+
+def plot_results(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
+    """A dot with its 95 % interval for each method of ``results_table``, one panel a group of settings."""
+    rows = table[table["metric"] == metric].reset_index(drop=True)
+    groups = list(dict.fromkeys(rows["settings"]))
+    methods = list(dict.fromkeys(rows["method"]))
+    size = (2.4 + 3.4 * len(groups), 1.2 + 0.27 * len(methods))
+    figure, axes = plt.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False)
+    for axis, settings in zip(axes[0], groups):
+        part = rows[rows["settings"] == settings].set_index("method").reindex(methods).reset_index()
+        _dots(axis, part)
+        axis.set(xlabel=metric, title=settings)
+    ours = rows[~rows["method"].isin(["oracle", "ceiling"])]
+    best = ours.loc[ours["value"].idxmax()]
+    runs = "one run" if best["runs"] == 1 else f"mean of {best['runs']} runs"
+    figure.suptitle(
+        f"Best {metric}: {label(best['method'])}, {best['value']:.3f} ({runs}, 95 % intervals over users)",
+        x=0.01, ha="left", fontsize=11,
+    )  # fmt: skip
+    return figure, rows
+
+
+def plot_curve(table: pd.DataFrame, setting: str, methods: Sequence[str] | None = None) -> tuple[Figure, pd.DataFrame]:
+    """Each method's line over the values of a setting, from ``curve_table``; the axis is logarithmic where they span
+    more than a factor of ten."""
+    rows = table if methods is None else table[table["method"].isin(methods)]
+    figure, axis = plt.subplots(figsize=(7.0, 4.4))
+    for method, part in rows.groupby("method", sort=False):
+        reach = np.abs(part[["low", "high"]].to_numpy().T - part["value"].to_numpy())
+        axis.errorbar(part["at"], part["value"], yerr=reach, capsize=3, label=label(method), **look(method))
+    values = sorted(set(rows["at"]))
+    if min(values) > 0 and max(values) > 10 * min(values):
+        axis.set_xscale("log")
+    axis.set_xticks(values, [f"{value:g}" for value in values])
+    axis.minorticks_off()
+    metric = rows["metric"].iloc[0]
+    last = rows[rows["at"] == values[-1]]
+    best = last.loc[last["value"].idxmax()]
+    axis.set(
+        title=f"At {setting} = {values[-1]:g}: best {label(best['method'])}, {metric} {best['value']:.3f}",
+        xlabel=setting,
+        ylabel=f"{metric}, 95 % intervals over users",
+    )
+    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2, fontsize=9)
+    return figure, rows.reset_index(drop=True)
+
+
+def plot_merged_differences(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
+    """Each paired difference of ``merged_differences`` with its 95 % interval; filled where p, corrected, is < .05."""
+    rows = table[table["metric"] == metric].reset_index(drop=True)
+    figure, axis = plt.subplots(figsize=(7.0, 1.2 + 0.3 * len(rows)))
+    for place, row in enumerate(rows.itertuples()):
+        _dot(axis, place, row, color="black", marker="o", markerfacecolor="black" if row.p < 0.05 else "white")
+    axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
+    names = [
+        f"{label(row.a)} − {label(row.b)}" + (f" ({row.settings})" if row.settings else "") for row in rows.itertuples()
+    ]
+    axis.set_yticks(range(len(rows)), names)
+    axis.set_ylim(max(len(rows), 1) - 0.5, -0.5)
+    axis.set_xlabel(f"difference in {metric}, paired by user")
+    axis.set_title(f"{(rows['p'] < 0.05).sum()} of {len(rows)} differences are sure (filled: Holm's p below .05)")
+    return figure, rows
