@@ -11,7 +11,7 @@ import typer
 from delrec_kit.config import DataConfig, KitConfig, resolve
 from delrec_kit.errors import KitError, nearest
 from delrec_kit.inputs import check_folders, looks_like_path
-from delrec_kit.notebook_runner import NotebookFailed, run_notebooks
+from delrec_kit.notebook_runner import NotebookFailed, run_experiments, run_notebooks
 from delrec_kit.runs import STAGES, RunDirectory
 
 USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
@@ -93,17 +93,21 @@ def sweep(
     grid: Annotated[Path, typer.Argument(metavar="GRID.yaml", help="profile, set and grid; see delrec_kit/sweep.py")],
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="default: runs/ and the grid's name")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="runs at a time; they share the cores")] = 1,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="STAGE.FIELD=VALUE …", help="of every run, over what GRID says")
+    ] = None,
 ) -> None:
-    """Run every combination of a grid of settings, then report on all that ended well."""
+    """Run every combination of a grid of settings, then report on all that ended well and execute notebook 06."""
     from delrec_kit.sweep import read_grid, run_sweep
 
-    cells = read_grid(grid)
+    cells = read_grid(grid, settings or [])
     folder = out or Path("runs") / grid.stem
     typer.echo(f"{len(cells)} runs in {folder}, {jobs} at a time")
     failed = run_sweep(cells, folder, jobs)
     done = [folder / cell.name for cell in cells if cell.name not in failed]
     if done:
         _report(done, folder / "report.csv", folder / "report.md")
+        typer.echo(f"\ntables and figures  {run_experiments(folder)}, {folder / 'figures'}")
     if failed:
         what = f"{len(failed)} of {len(cells)} runs failed: {', '.join(failed)}"
         raise NotebookFailed(f"{what}; the same command takes them up")

@@ -65,6 +65,18 @@ def run_notebooks(
             _clear_drafts(run)
 
 
+def run_experiments(folder: Path) -> Path:
+    """Execute the notebook of experiments on the runs in ``folder``, as they are; returns the executed copy."""
+    source = source_of("06")
+    copy, draft = folder / source.name, folder / f".{source.stem}.running.ipynb"
+    with _environment(None):
+        failure = _execute(source, draft, {"sweep_dir": str(folder.resolve()), "grid": None})
+    if failure is not None:
+        raise type(failure)(f"{failure} [{source.stem}; see {draft}]")
+    _finish(draft, copy, {"source": hashlib.sha256(source.read_bytes()).hexdigest()})
+    return copy
+
+
 def is_current(run: RunDirectory, number: str) -> bool:
     """Whether the stage is done and its executed copy came from this source with these settings."""
     stage = STAGES[number]
@@ -170,12 +182,12 @@ def _finish(draft: Path, copy: Path, stamp: dict[str, str]) -> None:
 
 
 @contextmanager
-def _environment(run: RunDirectory) -> Iterator[None]:
-    """What the kernels find in their environment."""
-    name = run.config.llm.name
+def _environment(run: RunDirectory | None) -> Iterator[None]:
+    """What the kernels find in their environment; None for a notebook that works on no run of its own."""
+    name = run.config.llm.name if run else "tiny"
     local = name == "tiny" or looks_like_path(name) or Path(name).is_dir()
     wanted = {
-        HELD: str(run.path),
+        **({HELD: str(run.path)} if run else {}),
         "DELREC_KIT_PROGRESS": "lines",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "TOKENIZERS_PARALLELISM": "false",

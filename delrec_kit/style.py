@@ -1,5 +1,6 @@
 """One look for every figure: colours that colour-blind readers can tell apart, and a marker or hatch beside each."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -72,6 +73,12 @@ def look(method: str) -> dict[str, str]:
     known = list(METHOD_LABELS)
     place = known.index(method) if method in known else sum(map(ord, method))
     return {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+
+
+def side_by_side(columns: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """One column a name, the rows of all of them in the order in which they come first."""
+    rows = list(dict.fromkeys(key for column in columns.values() for key in column.index))
+    return pd.DataFrame(columns).reindex(rows)
 
 
 def save_figure(figure: Figure, table: pd.DataFrame, folder: str | Path, name: str) -> Path:

@@ -47,8 +47,9 @@ class Cell:
         return resolve(self.profile, self.overrides)
 
 
-def read_grid(path: Path) -> list[Cell]:
-    """The cells of a grid file. Raises KitError for a file that is missing or no grid, and for unknown settings."""
+def read_grid(path: Path, settings: Sequence[str] = ()) -> list[Cell]:
+    """The cells of a grid file, each with ``settings`` (as ``--set`` takes them) on top. Raises KitError for a file that
+    is missing or no grid, and for unknown settings."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -68,7 +69,7 @@ def read_grid(path: Path) -> list[Cell]:
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
         overrides = tuple(f"{key}={json.dumps(value)}" for key, value in {**common, **chosen}.items())
-        cells.append(Cell(_name(chosen) or "run", content.get("profile", "demo"), overrides))
+        cells.append(Cell(_name(chosen) or "run", content.get("profile", "demo"), (*overrides, *settings)))
     for cell in cells:
         check_folders(cell.config)
     if len({cell.name for cell in cells}) < len(cells):
@@ -123,6 +124,21 @@ def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1) -> list[str]:
         with ThreadPoolExecutor(jobs) as pool:
             list(pool.map(work, part))
     return failed
+
+
+def run_grid(grid: str | Path | None, folder: str | Path) -> Path:
+    """Make what is missing of a grid's runs in ``folder``, and return the folder for its figures.
+
+    None makes nothing. Raises KitError where every run failed, or the grid is faulty.
+    """
+    folder = Path(folder)
+    if grid is not None:
+        cells = read_grid(Path(grid))
+        failed = run_sweep(cells, folder)
+        if len(failed) == len(cells):
+            raise KitError(f"all {len(cells)} runs failed; their logs lie in {folder}")
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    return folder / "figures"
 
 
 def _one_a_teacher(cells: Sequence[Cell]) -> tuple[list[Cell], list[Cell]]:

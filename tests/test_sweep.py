@@ -32,6 +32,7 @@ def test_every_combination_is_a_run_of_its_own(grid):
     methods = read_grid(grid("grid: {finetune.methods: [[delrec], [llm_finetuned, delrec]]}"))
     assert [cell.config.finetune.methods for cell in methods] == [("delrec",), ("llm_finetuned", "delrec")]
     assert len(read_grid(grid("profile: smoke"))) == 1
+    assert [c.config.data.candidates for c in read_grid(grid(), ["data.candidates=8"])] == [8] * 4
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from delrec_kit.evaluation.comparison import PAIRS, compare, load_comparison, write_comparison
 from delrec_kit.evaluation.experiments import (
+    costs_table,
     curve_table,
     finished_runs,
     protocols_of,
     results_table,
     spread_of_draws,
+    varied_setting,
 )
 from delrec_kit.evaluation.fusion import Fusion, context
 from delrec_kit.evaluation.merged import merged_differences
@@ -36,6 +38,7 @@ __all__ = [
     "compare",
     "comparison_table",
     "context",
+    "costs_table",
     "curve_table",
     "difference_table",
     "expected_ranks",
@@ -58,6 +61,7 @@ __all__ = [
     "slice_table",
     "spread_of_draws",
     "to_markdown",
+    "varied_setting",
     "write_comparison",
     "write_report",
 ]

@@ -79,6 +79,17 @@ def curve_table(runs: Sequence[Path], setting: str, metric: str = "HR@1") -> pd.
     return pd.concat(parts, ignore_index=True).drop(columns="settings")
 
 
+def varied_setting(runs: Sequence[Path]) -> str | None:
+    """The first setting with more than one number among the runs, the seed apart; None where there is none."""
+    configs = [read_json(run / "config.json") for run in runs]
+    for stage in (name for name, value in configs[0].items() if isinstance(value, dict)):
+        for field, value in configs[0][stage].items():
+            values = {str(config[stage].get(field)) for config in configs}
+            if len(values) > 1 and isinstance(value, int | float) and not isinstance(value, bool):
+                return f"{stage}.{field}"
+    return None
+
+
 def spread_of_draws(runs: Sequence[Path], metric: str = "HR@1") -> pd.DataFrame:
     """How much the choice of distractors alone moves each method: method, mean, least, most over draws and runs. Empty
     where nothing was drawn twice."""
@@ -89,3 +100,9 @@ def spread_of_draws(runs: Sequence[Path], metric: str = "HR@1") -> pd.DataFrame:
     table = pd.concat(tables)
     values = table[table["metric"] == metric].groupby("method", sort=False)["value"]
     return values.agg(mean="mean", least="min", most="max").reset_index()
+
+
+def costs_table(runs: Sequence[Path]) -> pd.DataFrame:
+    """What each method of the runs learned from, once where it is the same in all; columns as in ``costs.csv``."""
+    tables = [pd.read_csv(run / "evaluation" / "costs.csv") for run in runs]
+    return pd.concat(tables).drop_duplicates().reset_index(drop=True)

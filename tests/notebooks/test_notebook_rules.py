@@ -17,8 +17,10 @@ NUMBERED = {
     "03": "prompt_distillation",
     "04": "fine_tuning",
     "05": "interpretability",
+    "06": "experiments",
 }
 PARAMETERS = {"profile": "demo", "run_dir": "../runs/demo", "overrides": []}
+SWEPT = {"sweep_dir": "../runs/seeds", "grid": "../experiments/seeds.yaml"}
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -38,11 +40,11 @@ def parsed(path):
     return [(code(cell), ast.parse(code(cell))) for cell in code_cells(path)]
 
 
-def test_the_five_notebooks_are_there_and_found():
+def test_the_notebooks_are_there_and_found():
     assert {f"{number}_{name}" for number, name in NUMBERED.items()} <= {path.stem for path in NOTEBOOKS}
-    assert list(NUMBERED) == list(STAGES)
+    assert list(NUMBERED) == [*STAGES, "06"]
     assert notebooks_folder() == FOLDER
-    assert [source_of(number).stem for number in STAGES] == [f"{n}_{name}" for n, name in NUMBERED.items()]
+    assert [source_of(number).stem for number in NUMBERED] == [f"{n}_{name}" for n, name in NUMBERED.items()]
 
 
 @every_notebook
@@ -52,7 +54,7 @@ def test_one_parameters_cell_of_plain_literals(path):
     body = ast.parse(code(tagged[0])).body
     assert all(isinstance(line, ast.Assign) and len(line.targets) == 1 for line in body)
     found = {line.targets[0].id: ast.literal_eval(line.value) for line in body}
-    assert PARAMETERS.items() <= found.items()
+    assert (SWEPT if path.stem.startswith("06") else PARAMETERS).items() <= found.items()
     assert tagged[0] == code_cells(path)[0], "the parameters stand before all other code"
 
 
