@@ -185,7 +185,7 @@ class EvaluationConfig(StageConfig):
     full_users: CountOrNone = Field(0, description="users for whom the adapted methods rank the whole catalogue")
     batch: Count = 32
     resamples: Count = Field(2000, description="bootstrap and randomisation resamples")
-    attention_users: Count = Field(64, description="test users whose attention is averaged")
+    attention_users: Count = Field(64, description="test users for attention and recency profiles")
 
 
 class KitConfig(StageConfig):

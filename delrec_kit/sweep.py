@@ -48,8 +48,10 @@ class Cell:
 
 
 def read_grid(path: Path, settings: Sequence[str] = ()) -> list[Cell]:
-    """The cells of a grid file, each with ``settings`` (as ``--set`` takes them) on top. Raises KitError for a file that
-    is missing or no grid, and for unknown settings."""
+    """The cells of a grid file, each with ``settings`` (as ``--set`` takes them) on top.
+
+    Raises KitError for a file that is missing or no grid, and for unknown settings.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

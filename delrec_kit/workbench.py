@@ -177,6 +177,26 @@ class Workbench:
             return scores.reshape(U, D, -1).swapaxes(0, 1)
         return np.stack([ask(self.prompts(writer, METHODS[name], part, each), each) for each in items])
 
+    def score_cases(
+        self,
+        llm: LanguageModel,
+        writer: PromptWriter,
+        soft: SoftPrompt | None,
+        name: str,
+        cases: Cases,
+        items: np.ndarray,
+    ) -> np.ndarray:
+        """(U, m) scores of items (U, m) for cases of any kind, such as histories with something taken out; for methods
+        whose prompt shows no items of the teacher."""
+        method, config = METHODS[name], self.run.config
+        expects = self.expectations(writer) if method.soft else None
+        states = None if expects is None else expects.of_cases(cases)
+        nothing = np.empty((len(cases), 0), dtype=np.int64)
+        prompts = self.ask(method).prompts(writer, list(cases.history), items, nothing, states)
+        return score_candidates(
+            llm, writer, prompts, items, soft, config.evaluation.batch, config.llm.length_normalised
+        )
+
     def score_catalogue(
         self, llm: LanguageModel, writer: PromptWriter, soft: SoftPrompt | None, name: str
     ) -> np.ndarray:

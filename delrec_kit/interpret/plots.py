@@ -7,6 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.agreement import MEASURES
+from delrec_kit.interpret.recency import distances
 from delrec_kit.style import HATCHES, label, look
 
 KINDS = {"encoder": "encoder: the prompt reads itself", "cross": "decoder: titles read the prompt"}
@@ -74,4 +75,22 @@ def plot_agreement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ha="left",
         fontsize=11,
     )
+    return figure, table
+
+
+def plot_recency(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """The recency profiles of ``recency_table``, one line a ranker; the title has their distances from the teacher's."""
+    figure, axis = plt.subplots(figsize=(7.0, 4.0))
+    for variant, rows in table.groupby("variant", sort=False):
+        reach = np.abs(rows[["low", "high"]].to_numpy().T - rows["changed"].to_numpy())
+        axis.errorbar(rows["step"], rows["changed"], yerr=reach, capsize=3, label=label(variant), **look(variant))
+    apart = ", ".join(f"{far:.2f} {label(variant)}" for variant, far in distances(table).items())
+    axis.set(
+        xlabel="item taken out of the history, steps back from its end",
+        ylabel="users whose first choice changes",
+        ylim=(0, None),
+    )
+    axis.set_xticks(sorted(set(table["step"])))
+    axis.legend()
+    figure.suptitle(f"Mean distance from the teacher's profile: {apart}", x=0.01, ha="left", fontsize=11)
     return figure, table

@@ -1,0 +1,56 @@
+"""Profiles of rankers whose answer is known to hang on one item of the history."""
+
+import numpy as np
+import pytest
+
+from delrec_kit.data import Cases, Ragged
+from delrec_kit.interpret import distances, plot_recency, recency_profile, recency_table, without
+
+N, STEPS = 12, 4
+rng = np.random.default_rng(0)
+CASES = Cases(np.arange(40), Ragged.from_lists([rng.permutation(N)[: 6 + u % 3] for u in range(40)]), np.zeros(40, int))
+
+
+def chooses(step):
+    """Ranks first what the item ``step`` back says."""
+    return lambda cases: 5.0 * np.eye(N)[[history[-step] for history in cases.history]]
+
+
+def test_taking_out_an_item():
+    assert [
+        h.tolist() for h in without(Cases(np.arange(2), Ragged.from_lists([[1, 2, 3], [4, 5]]), np.zeros(2)), 1).history
+    ] == [
+        [1, 2],
+        [4],
+    ]
+    assert without(CASES, 3).history[0].tolist() == [*CASES.history[0][:-3], *CASES.history[0][-2:]]
+    with pytest.raises(ValueError, match="needs one more"):
+        without(CASES, 6)
+
+
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_the_item_that_decides_is_found(step):
+    """What stands further back moves up only when something nearer is taken out."""
+    changed, moved = recency_profile(chooses(step), CASES, STEPS)
+    assert changed[:step].all() and not changed[step:].any()
+    share = np.exp(5) / (np.exp(5) + N - 1) - 1 / (np.exp(5) + N - 1)
+    np.testing.assert_allclose(moved, np.where(changed, share, 0), atol=1e-6)
+
+
+def test_the_distance_says_who_is_nearer_to_the_teacher():
+    rankers = {
+        "teacher": chooses(1),
+        "near": chooses(1),
+        "far": chooses(3),
+        "deaf": lambda cases: np.tile(np.arange(N), (len(cases), 1)),
+    }
+    table = recency_table(rankers, CASES, STEPS, 50, 0)
+    assert len(table) == 4 * STEPS and (table["users"] == 40).all()
+    assert distances(table).to_dict() == {"near": 0.0, "far": 0.5, "deaf": 0.25}
+    figure, numbers = plot_recency(table)
+    assert len(numbers) == len(table) and "0.50" in figure._suptitle.get_text()
+
+
+def test_short_histories_give_no_profile_rather_than_a_wrong_one():
+    short = Cases(np.arange(3), Ragged.from_lists([[1, 2]] * 3), np.zeros(3, int))
+    assert recency_table({"teacher": chooses(1)}, short, STEPS, 50, 0).empty
