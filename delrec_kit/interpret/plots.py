@@ -79,7 +79,7 @@ def plot_agreement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 
 def plot_recency(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """The recency profiles of ``recency_table``, one line a ranker; the title has their distances from the teacher's."""
+    """The recency profiles of ``recency_table``, one line a ranker; its title has the distances."""
     figure, axis = plt.subplots(figsize=(7.0, 4.0))
     for variant, rows in table.groupby("variant", sort=False):
         reach = np.abs(rows[["low", "high"]].to_numpy().T - rows["changed"].to_numpy())
