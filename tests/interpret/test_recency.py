@@ -17,12 +17,8 @@ def chooses(step):
 
 
 def test_taking_out_an_item():
-    assert [
-        h.tolist() for h in without(Cases(np.arange(2), Ragged.from_lists([[1, 2, 3], [4, 5]]), np.zeros(2)), 1).history
-    ] == [
-        [1, 2],
-        [4],
-    ]
+    two = Cases(np.arange(2), Ragged.from_lists([[1, 2, 3], [4, 5]]), np.zeros(2, int))
+    assert [history.tolist() for history in without(two, 1).history] == [[1, 2], [4]]
     assert without(CASES, 3).history[0].tolist() == [*CASES.history[0][:-3], *CASES.history[0][-2:]]
     with pytest.raises(ValueError, match="needs one more"):
         without(CASES, 6)
@@ -38,12 +34,8 @@ def test_the_item_that_decides_is_found(step):
 
 
 def test_the_distance_says_who_is_nearer_to_the_teacher():
-    rankers = {
-        "teacher": chooses(1),
-        "near": chooses(1),
-        "far": chooses(3),
-        "deaf": lambda cases: np.tile(np.arange(N), (len(cases), 1)),
-    }
+    deaf = lambda cases: np.tile(np.arange(N), (len(cases), 1))  # noqa: E731
+    rankers = {"teacher": chooses(1), "near": chooses(1), "far": chooses(3), "deaf": deaf}
     table = recency_table(rankers, CASES, STEPS, 50, 0)
     assert len(table) == 4 * STEPS and (table["users"] == 40).all()
     assert distances(table).to_dict() == {"near": 0.0, "far": 0.5, "deaf": 0.25}

@@ -43,7 +43,14 @@ FILES = {
         for method in ("delrec", "llm_finetuned")
         for file in ("adapter_model.safetensors", "adapter_config.json", "curve.csv", "metrics.json")
     ],
-    "evaluation": ["comparison.json", "per_user.parquet", "scores.parquet", "agreement.csv", "attention.csv"],
+    "evaluation": [
+        "comparison.json",
+        "per_user.parquet",
+        "scores.parquet",
+        "agreement.csv",
+        "attention.csv",
+        "recency.csv",
+    ],
 }
 
 
