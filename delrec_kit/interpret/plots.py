@@ -8,10 +8,15 @@ from matplotlib.figure import Figure
 
 from delrec_kit.interpret.agreement import MEASURES
 from delrec_kit.interpret.recency import distances
-from delrec_kit.style import HATCHES, label, look
+from delrec_kit.style import DASHES, HATCHES, MARKERS, PALETTE, label, look
 
 KINDS = {"encoder": "encoder: the prompt reads itself", "cross": "decoder: titles read the prompt"}
 
+PIECES = {  # axis, hatch, in words
+    "soft": ("soft token", "//", "soft tokens"),
+    "history": ("title, steps back from the last", "", "titles of the history"),
+    "candidates": ("candidate, place in the list", "..", "listed candidates"),
+}
 READING = {"encoder": "where the prompt reads itself", "cross": "where titles read it"}
 
 
@@ -94,3 +99,59 @@ def plot_recency(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     axis.legend()
     figure.suptitle(f"Mean distance from the teacher's profile: {apart}", x=0.01, ha="left", fontsize=11)
     return figure, table
+
+
+def plot_deletion(curves: pd.DataFrame, table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """The deletion curves of ``deletion_curves``, mean over users with 95 % normal bands; ``table`` from
+    ``faithfulness_table``."""
+    numbers = curves.groupby(["explanation", "share"], sort=False)["fall"].agg(["mean", "sem"]).reset_index()
+    figure, axis = plt.subplots(figsize=(7.0, 4.0))
+    for place, (name, rows) in enumerate(numbers.groupby("explanation", sort=False)):
+        colour = PALETTE[7 if name == "random" else place % 7]
+        axis.plot(rows["share"], rows["mean"], label=name, color=colour, marker=MARKERS[place], linestyle=DASHES[place])
+        band = 1.96 * rows["sem"]
+        axis.fill_between(rows["share"], rows["mean"] - band, rows["mean"] + band, color=colour, alpha=0.15)
+    axis.set(
+        xlabel="share of the pieces taken out, most important first",
+        ylabel="fall of the choice's log-probability, nats",
+    )
+    axis.legend(title="order of")
+    best = table.loc[table["value"].idxmax()]
+    finding = "finds" if best["faithful"] else "does not surely find"
+    figure.suptitle(
+        f"The best order, {best['explanation']}, {finding} what the choice hangs on: "
+        f"{best['value']:+.2f} nats over random [{best['low']:.2f}, {best['high']:.2f}]",
+        x=0.01, ha="left", fontsize=11,
+    )  # fmt: skip
+    return figure, numbers
+
+
+def plot_effects(effects: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Mean size of the leave-one-out effects by kind of piece and place: soft tokens, titles of the history counted from
+    the last one, candidates by place in the list."""
+    back = effects.groupby(["user", "name"])["index"].transform("max") - effects["index"] + 1
+    at = np.where(effects["name"] == "history", back, effects["index"] + 1)
+    numbers = effects.assign(place=at, size=effects["effect"].abs())
+    numbers = numbers.groupby(["name", "place"], sort=False)["size"].agg(["mean", "sem"]).reset_index()
+    kinds = [kind for kind in PIECES if kind in set(numbers["name"])]
+    figure, axes = plt.subplots(1, len(kinds), figsize=(3.2 * len(kinds), 3.4), sharey=True, squeeze=False)
+    for axis, kind in zip(axes[0], kinds):
+        rows = numbers[numbers["name"] == kind].sort_values("place")
+        axis.bar(
+            rows["place"],
+            rows["mean"],
+            yerr=1.96 * rows["sem"].fillna(0),
+            capsize=2,
+            color="white",
+            edgecolor="black",
+            hatch=PIECES[kind][1],
+        )
+        axis.set(xlabel=PIECES[kind][0])
+    axes[0][0].set_ylabel("mean size of the effect, nats")
+    mean = numbers.groupby("name")["mean"].mean()
+    most = mean.idxmax()
+    figure.suptitle(
+        f"The choice hangs most on {PIECES[most][2]}: {mean[most]:.2f} nats each when left out alone",
+        x=0.01, ha="left", fontsize=11,
+    )  # fmt: skip
+    return figure, numbers

@@ -1,0 +1,66 @@
+"""What a choice hangs on: the change in its log-probability when a piece of the prompt is left out."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import log_softmax
+
+from delrec_kit.interpret.pieces import leave_out, pieces_of
+from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt
+from delrec_kit.progress import progress
+
+Score = Callable[[Sequence[Prompt], np.ndarray], np.ndarray]  # n prompts, (n,) whose they are -> (n, m) scores
+COLUMNS = ["user", "name", "index"]
+
+
+def choices(score: Score, prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
+    """(U,) the candidate that each prompt puts first, and (U,) its log-probability among the candidates, in nats."""
+    log_p = log_softmax(score(prompts, np.arange(len(prompts))).astype(float), axis=1)
+    first = log_p.argmax(axis=1)
+    return first, log_p[np.arange(len(first)), first]
+
+
+def leave_one_out(score: Score, prompts: Sequence[Prompt]) -> pd.DataFrame:
+    """Of each piece of each prompt by how many nats the log-probability of the first choice falls without it.
+
+    Returns:
+        user (row of ``prompts``), name, index, effect; above 0 the piece speaks for the choice.
+    """
+    first, whole = choices(score, prompts)
+    each = [(user, piece) for user, prompt in enumerate(prompts) for piece in pieces_of(prompt)]
+    users = np.array([user for user, _ in each], dtype=np.int64)
+    log_p = log_softmax(score([leave_out(prompts[u], [piece]) for u, piece in each], users).astype(float), axis=1)
+    effect = whole[users] - log_p[np.arange(len(users)), first[users]]
+    rows = [(user, piece.name, piece.index) for user, piece in each]
+    return pd.DataFrame(rows, columns=COLUMNS).assign(effect=effect)
+
+
+def attention_by_piece(
+    llm: LanguageModel,
+    writer: PromptWriter,
+    prompts: Sequence[Prompt],
+    candidates: np.ndarray,
+    soft: SoftPrompt | None,
+    batch: int = 16,
+) -> pd.DataFrame:
+    """How much attention each piece of each prompt gets, mean over layers, heads and the tokens that look: from the
+    titles that are scored where the model has such a thing, else from the prompt itself.
+
+    Returns:
+        user (row of ``prompts``), name, index, attention (per piece; a piece of several tokens gets their sum).
+    """
+    rows = []
+    for start in progress(range(0, len(prompts), batch), "attention by piece"):
+        chosen = prompts[start : start + batch]
+        asked = writer.batch(chosen).to(llm.device)
+        titles = writer.pack(chosen, candidates[start : start + batch]).to(llm.device)
+        weights = llm.attentions(asked, titles, None if soft is None else soft(asked))
+        kind = "cross" if "cross" in weights else "encoder"
+        looks = (titles.block >= 0 if kind == "cross" else asked.mask.bool()).float()
+        looks = looks / looks.sum(1, keepdim=True)
+        got = torch.einsum("nbhqk,bq->bk", weights[kind], looks) / (weights[kind].shape[0] * weights[kind].shape[2])
+        for row, (prompt, attention) in enumerate(zip(chosen, got.cpu().numpy(), strict=True)):
+            rows += [(start + row, p.name, p.index, float(attention[p.places].sum())) for p in pieces_of(prompt)]
+    return pd.DataFrame(rows, columns=[*COLUMNS, "attention"])

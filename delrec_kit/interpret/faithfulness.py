@@ -1,0 +1,87 @@
+"""Whether to believe an explanation: take out first what it calls important, and see what that costs the choice.
+
+The deletion test (Samek et al., arXiv 1509.06321; DeYoung et al., arXiv 1911.03429): an explanation that is no better
+than a random order explains nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.special import log_softmax
+from scipy.stats import spearmanr
+
+from delrec_kit.evaluation.statistics import bootstrap_intervals
+from delrec_kit.interpret.attribution import Score, choices
+from delrec_kit.interpret.pieces import leave_out, pieces_of
+from delrec_kit.llm import Prompt
+
+SHARES = (0.1, 0.2, 0.3, 0.5, 0.7)
+RANDOM = "random"
+POOR, GOOD = 0.3, 0.6  # Spearman correlation with leave-one-out
+
+
+def deletion_curves(
+    score: Score, prompts: Sequence[Prompt], explanations: Mapping[str, pd.Series], seed: int, shares=SHARES
+) -> pd.DataFrame:
+    """The log-probability of each prompt's first choice as ever more of its pieces are taken out.
+
+    explanations: name -> importance of every piece, in the order of ``leave_one_out``'s rows; the most important go
+    first. A random order is added.
+
+    Returns:
+        explanation, user, share (of the pieces taken out), fall (in nats, from the whole prompt).
+    """
+    first, whole = choices(score, prompts)
+    pieces = [pieces_of(prompt) for prompt in prompts]
+    sizes = np.array([len(own) for own in pieces])
+    ends = sizes.cumsum()
+    drawn = np.random.default_rng(seed).random(ends[-1])
+    rows, cut = [], []
+    for name, importance in {**explanations, RANDOM: pd.Series(drawn)}.items():
+        values = np.asarray(importance, dtype=float)
+        for user, own in enumerate(pieces):
+            order = np.argsort(-values[ends[user] - sizes[user] : ends[user]], kind="stable")
+            for share in shares:
+                gone = [own[place] for place in order[: max(1, round(share * len(own)))]]
+                cut.append(leave_out(prompts[user], gone))
+                rows.append((name, user, share))
+    table = pd.DataFrame(rows, columns=["explanation", "user", "share"])
+    users = table["user"].to_numpy()
+    log_p = log_softmax(score(cut, users).astype(float), axis=1)
+    return table.assign(fall=whole[users] - log_p[np.arange(len(users)), first[users]])
+
+
+def faithfulness_table(curves: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """Per explanation how many nats more the choice loses than by a random order, mean over shares and users.
+
+    Returns:
+        explanation, value, low, high (95 % bootstrap interval over users), faithful (whether low is above 0).
+    """
+    mean = curves.pivot_table(index="user", columns="explanation", values="fall")
+    rows = []
+    for name in [column for column in dict.fromkeys(curves["explanation"]) if column != RANDOM]:
+        gain = (mean[name] - mean[RANDOM]).to_numpy()
+        low, high = bootstrap_intervals(gain[None], seed=seed, resamples=resamples)
+        rows.append((name, gain.mean(), low[0], high[0], bool(low[0] > 0)))
+    return pd.DataFrame(rows, columns=["explanation", "value", "low", "high", "faithful"])
+
+
+def rank_agreement(importance: pd.Series, effect: pd.Series, user: pd.Series) -> float:
+    """Spearman's correlation of an explanation with the size of the leave-one-out effects, mean over users; a constant
+    explanation agrees with nothing (0)."""
+    table = pd.DataFrame({"user": user, "a": np.asarray(importance), "b": np.abs(np.asarray(effect))})
+    each = [
+        spearmanr(own["a"], own["b"]).statistic if own["a"].nunique() > 1 and own["b"].nunique() > 1 else 0.0
+        for _, own in table.groupby("user")
+    ]
+    return float(np.mean(each))
+
+
+def verdict(name: str, rho: float, row: pd.Series) -> str:
+    """One plain sentence on an explanation, from its rank agreement and its row of ``faithfulness_table``."""
+    guide = "good" if rho >= GOOD and row["faithful"] else "poor" if rho < POOR or not row["faithful"] else "fair"
+    return (
+        f"{name} is a {guide} guide here: Spearman {rho:.2f} with leaving out one by one; taking out what it names first "
+        f"costs the choice {row['value']:.2f} nats [{row['low']:.2f}, {row['high']:.2f}] more than a random order"
+    )
