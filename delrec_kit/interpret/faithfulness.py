@@ -82,6 +82,6 @@ def verdict(name: str, rho: float, row: pd.Series) -> str:
     """One plain sentence on an explanation, from its rank agreement and its row of ``faithfulness_table``."""
     guide = "good" if rho >= GOOD and row["faithful"] else "poor" if rho < POOR or not row["faithful"] else "fair"
     return (
-        f"{name} is a {guide} guide here: Spearman {rho:.2f} with leaving out one by one; taking out what it names first "
-        f"costs the choice {row['value']:.2f} nats [{row['low']:.2f}, {row['high']:.2f}] more than a random order"
+        f"{name} is a {guide} guide here: Spearman {rho:.2f} with leaving out one by one; taking out what it names "
+        f"first costs the choice {row['value']:.2f} nats [{row['low']:.2f}, {row['high']:.2f}] more than a random order"
     )

@@ -1,4 +1,4 @@
-"""Explanations of a constructed ranker whose answer hangs on one known piece: they must find it, and a wrong one fail."""
+"""Explanations of a constructed ranker whose answer hangs on one piece: they must find it, and a wrong one fail."""
 
 import numpy as np
 import pandas as pd
