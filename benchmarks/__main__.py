@@ -26,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", help="MovieLens-100K; default: the demo world")
     parser.add_argument("--tokenizer", help="folder of another T5 tokenizer; default: the shipped one")
+    parser.add_argument("--recbole", help="an interpreter that has RecBole, a peer in preparing data; default: none")
     parser.add_argument("--runs", type=int, default=5, help="of which medians are taken")
     parser.add_argument("--only", choices=TITLES, nargs="+", default=list(TITLES))
     given = parser.parse_args()
@@ -33,7 +34,7 @@ def main() -> None:
         "scoring": lambda: scoring.bench(given.data_dir, given.tokenizer, given.runs),
         "catalogue": lambda: catalogue.bench(given.runs),
         "training": lambda: training.bench(given.data_dir, given.tokenizer, given.runs),
-        "data": data.bench,
+        "data": lambda: data.bench(given.recbole),
         "gpu": lambda: gpu.bench(given.data_dir, given.tokenizer),
     }
     RESULTS.mkdir(exist_ok=True)

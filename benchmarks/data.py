@@ -24,14 +24,18 @@ MIB = 2**20
 CORE, M = 5, 15
 
 
-def bench(sizes: tuple[int, ...] = SIZES) -> list[dict]:
+def bench(recbole: str | None = None, sizes: tuple[int, ...] = SIZES) -> list[dict]:
+    """recbole: an interpreter that has it, to be set beside the kit up to a million rows."""
     rows = []
+    peers = {"loops": [sys.executable, "-m", "benchmarks.data", "loops"]}
+    if recbole:
+        peers["RecBole"] = [recbole, str(Path(__file__).parent / "recbole_peer.py")]
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             write_rows(Path(folder), size)
-            for way in ("kit", "loops") if size <= LOOPED else ("kit",):
-                command = [sys.executable, "-m", "benchmarks.data", way, folder]
-                output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            ways = {"kit": [sys.executable, "-m", "benchmarks.data", "kit"], **(peers if size <= LOOPED else {})}
+            for way, command in ways.items():
+                output = subprocess.run([*command, folder], stdout=subprocess.PIPE, text=True, check=True).stdout
                 rows.append({"rows": size, "way": way, **json.loads(output.splitlines()[-1])})
                 print(rows[-1], flush=True)
     return rows

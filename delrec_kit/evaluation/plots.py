@@ -10,7 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from delrec_kit.evaluation.metrics import METRICS
-from delrec_kit.style import label, look
+from delrec_kit.methods import FUSED
+from delrec_kit.style import DASHES, label, look
+
+TEACHER = "teacher"
 
 
 def plot_comparison(comparison: Mapping[str, Any], metrics: Sequence[str] = METRICS) -> tuple[Figure, pd.DataFrame]:
@@ -103,42 +106,54 @@ def plot_results(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.
 
 
 def plot_curve(table: pd.DataFrame, setting: str, methods: Sequence[str] | None = None) -> tuple[Figure, pd.DataFrame]:
-    """Each method's line over the values of a setting, from ``curve_table``; the axis is logarithmic where they span
-    more than a factor of ten."""
-    rows = table if methods is None else table[table["method"].isin(methods)]
+    """Each method's line over the values of a setting, from ``curve_table``.
+
+    methods: which; None takes those that the setting moves, without the teacher's vote, and the teacher. The axis
+    is logarithmic where the values span more than a factor of ten.
+    """
+    if methods is None:
+        moved = table.groupby("method", sort=False)["value"].nunique() > 1
+        methods = [name for name in moved.index if name == TEACHER or (moved[name] and FUSED not in name)]
+    rows = table[table["method"].isin(methods)]
     figure, axis = plt.subplots(figsize=(7.0, 4.4))
-    for method, part in rows.groupby("method", sort=False):
+    for place, (method, part) in enumerate(rows.groupby("method", sort=False)):
         reach = np.abs(part[["low", "high"]].to_numpy().T - part["value"].to_numpy())
-        axis.errorbar(part["at"], part["value"], yerr=reach, capsize=3, label=label(method), **look(method))
+        shown = look(method) | {"linestyle": DASHES[place % len(DASHES)]}
+        axis.errorbar(part["at"], part["value"], yerr=reach, capsize=3, label=label(method), **shown)
     values = sorted(set(rows["at"]))
     if min(values) > 0 and max(values) > 10 * min(values):
         axis.set_xscale("log")
     axis.set_xticks(values, [f"{value:g}" for value in values])
     axis.minorticks_off()
     metric = rows["metric"].iloc[0]
-    last = rows[rows["at"] == values[-1]]
-    best = last.loc[last["value"].idxmax()]
-    axis.set(
-        title=f"At {setting} = {values[-1]:g}: best {label(best['method'])}, {metric} {best['value']:.3f}",
-        xlabel=setting,
-        ylabel=f"{metric}, 95 % intervals over users",
-    )
+    last = rows[(rows["at"] == values[-1]) & ~rows["method"].isin([TEACHER, "oracle"])]
+    best = last.loc[last["value"].idxmax()] if len(last) else None
+    axis.set(xlabel=setting, ylabel=f"{metric}, 95 % intervals over users")
+    if best is not None:
+        axis.set_title(f"At {setting} = {values[-1]:g} best: {label(best['method'])}, {metric} {best['value']:.3f}")
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2, fontsize=9)
     return figure, rows.reset_index(drop=True)
 
 
 def plot_merged_differences(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
-    """Each paired difference of ``merged_differences`` with its 95 % interval; filled where p, corrected, is < .05."""
+    """Each paired difference of ``merged_differences`` with its 95 % interval, one panel a group of settings; filled
+    where p, corrected, is below .05."""
     rows = table[table["metric"] == metric].reset_index(drop=True)
-    figure, axis = plt.subplots(figsize=(7.0, 1.2 + 0.3 * len(rows)))
-    for place, row in enumerate(rows.itertuples()):
-        _dot(axis, place, row, color="black", marker="o", markerfacecolor="black" if row.p < 0.05 else "white")
-    axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
-    names = [
-        f"{label(row.a)} − {label(row.b)}" + (f" ({row.settings})" if row.settings else "") for row in rows.itertuples()
-    ]
-    axis.set_yticks(range(len(rows)), names)
-    axis.set_ylim(max(len(rows), 1) - 0.5, -0.5)
-    axis.set_xlabel(f"difference in {metric}, paired by user")
-    axis.set_title(f"{(rows['p'] < 0.05).sum()} of {len(rows)} differences are sure (filled: Holm's p below .05)")
+    names = [f"{label(a)} − {label(b)}" for a, b in zip(rows["a"], rows["b"])]
+    order, groups = list(dict.fromkeys(names)), list(dict.fromkeys(rows["settings"]))
+    size = (3.6 + 3.0 * len(groups), 1.3 + 0.3 * len(order))
+    figure, axes = plt.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False)
+    for axis, settings in zip(axes[0], groups):
+        for name, row in zip(names, rows.itertuples()):
+            if row.settings == settings:
+                sure = "black" if row.p < 0.05 else "white"
+                _dot(axis, order.index(name), row, color="black", marker="o", markerfacecolor=sure)
+        axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
+        axis.set(xlabel=f"difference in {metric}, paired by user", title=settings)
+    axes[0][0].set_yticks(range(len(order)), order)
+    axes[0][0].set_ylim(len(order) - 0.5, -0.5)
+    figure.suptitle(
+        f"{(rows['p'] < 0.05).sum()} of {len(rows)} differences are sure (filled: Holm's p below .05)",
+        x=0.01, ha="left", fontsize=11,
+    )  # fmt: skip
     return figure, rows

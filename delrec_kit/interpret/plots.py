@@ -127,8 +127,8 @@ def plot_deletion(curves: pd.DataFrame, table: pd.DataFrame) -> tuple[Figure, pd
 
 
 def plot_effects(effects: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Mean size of the leave-one-out effects by kind of piece and place: soft tokens, titles of the history from the last
-    one back, candidates by place in the list."""
+    """Mean size of the leave-one-out effects by kind of piece and place: soft tokens, titles of the history from the
+    last one back, candidates by place in the list."""
     back = effects.groupby(["user", "name"])["index"].transform("max") - effects["index"] + 1
     at = np.where(effects["name"] == "history", back, effects["index"] + 1)
     numbers = effects.assign(place=at, size=effects["effect"].abs())
