@@ -65,9 +65,9 @@ def example_prompts(bench: Workbench, writer: PromptWriter) -> list[tuple[str, s
         made["recommendation pattern simulating"] = examples.pattern_simulating(bench.lists, 1, config, seed)
     made["next item (stage 2)"] = examples.next_item(1, config.k, seed)
     titles = bench.data.split.titles
+    first = {task: rows[0] for task, rows in made.items()}
     return [
-        (task, writer.text(rows.prompts[0]), titles[rows.candidates[0][rows.targets[0].argmax()]])
-        for task, rows in made.items()
+        (task, writer.text(prompt), titles[items[target.argmax()]]) for task, (prompt, items, target) in first.items()
     ]
 
 

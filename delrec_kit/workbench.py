@@ -72,14 +72,19 @@ class Workbench:
     def example_writer(self, writer: PromptWriter) -> ExampleWriter:
         split, config = self.data.split, self.run.config
         m, n, listed = config.data.candidates, config.llm.history, config.llm.among == "listed"
-        return ExampleWriter(writer, split.train, self.consumed, m, n, self.expectations(writer), listed)
+        unseeing = None if listed else self._unseeing
+        return ExampleWriter(writer, split.train, self.consumed, m, n, self.expectations(writer), listed, unseeing)
 
     def expectations(self, writer: PromptWriter) -> Expectations | None:
         """What the teacher expects of whom, in the title vectors that ``writer`` holds; None where P is constant."""
         if writer.vectors is None:
             return None
-        unseeing = CrossFitted.load(self.run.folder("teacher"))
-        return Expectations(self.teacher(), unseeing, self.data.split.train, writer.vectors)
+        return Expectations(self.teacher(), self._unseeing, self.data.split.train, writer.vectors)
+
+    @cached_property
+    def _unseeing(self) -> CrossFitted:
+        """Speaks of training sequences, each by a teacher that has not seen the user."""
+        return CrossFitted.load(self.run.folder("teacher"))
 
     def _states(self, writer: PromptWriter, method: Method, part: str) -> np.ndarray | None:
         """(U, d) for each case, kept for the next method that asks."""

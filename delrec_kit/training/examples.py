@@ -14,32 +14,30 @@ from torch.utils.data import Dataset
 from delrec_kit.config import DistillConfig
 from delrec_kit.data import Ragged, draw_distractors
 from delrec_kit.errors import KitError
+from delrec_kit.evaluation import membership
 from delrec_kit.llm import Prompt, PromptWriter
+from delrec_kit.teachers import Scorer
 from delrec_kit.training.expectations import Expectations, knowing
 
 
 @dataclass(frozen=True)
 class Examples(Dataset):
     """prompts: n prompts; candidates (n, m); targets (n, m): a distribution over the candidates; true_labels: how many
-    of them tell an item that truly came next; catalogue: N where the prompts list nothing and an example compares items
-    1 … N, the candidates being those that its target is made of, else 0."""
+    of them tell an item that truly came next. Where prompts list nothing, candidates are (n, 0) and targets (n, N), in
+    half precision, over items 1 … N."""
 
     prompts: list[Prompt]
     candidates: np.ndarray
     targets: np.ndarray
     true_labels: int = 0
-    catalogue: int = 0
 
     @classmethod
     def joined(cls, parts: "Sequence[Examples]") -> "Examples":
-        m = max(part.candidates.shape[1] for part in parts)
-        widened = lambda table: np.pad(table, ((0, 0), (0, m - table.shape[1])))  # noqa: E731
         return cls(
             [prompt for part in parts for prompt in part.prompts],
-            np.concatenate([widened(part.candidates) for part in parts]),
-            np.concatenate([widened(part.targets) for part in parts]),
+            np.concatenate([part.candidates for part in parts]),
+            np.concatenate([part.targets for part in parts]),
             sum(part.true_labels for part in parts),
-            parts[0].catalogue,
         )
 
     def __len__(self) -> int:
@@ -51,12 +49,10 @@ class Examples(Dataset):
         return [len(prompt.ids) for prompt in self.prompts]
 
     def __getitem__(self, index: int) -> tuple[Prompt, np.ndarray, np.ndarray]:
-        prompt, candidates, target = self.prompts[index], self.candidates[index], self.targets[index]
-        if not self.catalogue:
-            return prompt, candidates, target
-        over_all = np.zeros(self.catalogue, dtype=np.float32)
-        over_all[candidates[target > 0] - 1] = target[target > 0]
-        return prompt, np.arange(1, self.catalogue + 1), over_all
+        candidates, target = self.candidates[index], self.targets[index]
+        if not len(candidates):
+            candidates = np.arange(1, len(target) + 1)
+        return self.prompts[index], candidates, target.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,8 @@ class ExampleWriter:
     """Draws and writes examples. writer: the prompts' writer; train: training sequences by user; consumed: all items a
     user ever had, which are never distractors; m: candidates; history: titles that a prompt lists at most;
     expectations: the teacher's, which prompts with soft tokens then carry; listed: whether prompts list the candidates,
-    or none, so that an example compares the whole catalogue."""
+    or none, so that an example compares the whole catalogue; unseeing: the teacher that then speaks of all of it, which
+    has not seen the user."""
 
     writer: PromptWriter
     train: Ragged
@@ -73,6 +70,7 @@ class ExampleWriter:
     history: int
     expectations: Expectations | None = None
     listed: bool = True
+    unseeing: Scorer | None = None
 
     def next_item(
         self,
@@ -96,7 +94,7 @@ class ExampleWriter:
             final_prompt(self.writer, self.train[u][: n - 1], self._shown(row), self.history, k, first)
             for u, n, row, first in zip(users, stops, candidates, told, strict=True)
         ]
-        return self._made(self._knowing(prompts, users, stops - 1, k), candidates, targets, len(prompts))
+        return Examples(self._knowing(prompts, users, stops - 1, k), candidates, targets, len(prompts))
 
     def temporal_analysis(self, count: int, config: DistillConfig, seed: int) -> Examples:
         """TA (DELRec section 4.2.1): a worked example from the start of the user's own history, then a gap to fill.
@@ -120,35 +118,43 @@ class ExampleWriter:
                 "candidates": self._shown(row),
             }
             prompts.append(self.writer.write("ta", slots, config.k))
-        return self._made(self._knowing(prompts, users, stops - 2, config.k), candidates, targets)
+        return Examples(self._knowing(prompts, users, stops - 2, config.k), candidates, targets)
 
     def pattern_simulating(self, lists: pd.DataFrame, count: int, config: DistillConfig, seed: int) -> Examples:
         """RPS (DELRec section 4.2.2): answer as the teacher would, which has not seen the user it speaks of.
 
         ``lists`` is the teacher's distillation table; C = R_1 … R_h and random items in random order. Hard targets
-        are R_1, the paper's; listwise ones are softmax(f(C) / T). Where nothing is listed, all that the table
-        holds of the teacher's list is what it says, and h counts for nothing.
+        are R_1, the paper's; listwise ones are softmax(f(C) / T). Where nothing is listed, the target is the
+        teacher's distribution over the whole catalogue without the history, and h counts for nothing.
         """
         rng = np.random.default_rng(seed)
-        h = config.h if self.listed else None
+        h = config.h
         chosen = lists.iloc[np.sort(rng.choice(len(lists), size=min(count, len(lists)), replace=False))]
         tops = np.stack(chosen["top_items"])[:, :h]
-        items, scores = tops, np.stack(chosen["top_scores"])[:, :h]
+        told = tuple(chosen[column].to_numpy() for column in ("user", "length"))
         if self.listed:
-            items, scores = self._among_others(chosen, items, scores, rng)
-        targets = teacher_targets(scores, config)
+            items, scores = self._among_others(chosen, tops, np.stack(chosen["top_scores"])[:, :h], rng)
+            targets = teacher_targets(scores, config)
+        else:
+            items, targets = np.empty((len(chosen), 0), dtype=np.int64), self._over_all(*told, config)
         prompts = []
         for user, length, top, row in zip(chosen["user"], chosen["length"], tops, items, strict=True):
             slots = {"history": self.train[user][:length][-self.history :], "candidates": self._shown(row)}
             if config.show_rest:
                 slots["teacher"] = top[1:]
             prompts.append(self.writer.write("rps", slots, config.k))
-        told = (chosen[column].to_numpy() for column in ("user", "length"))
-        return self._made(self._knowing(prompts, *told, config.k), items, targets)
+        return Examples(self._knowing(prompts, *told, config.k), items, targets)
 
-    def _made(self, prompts: list[Prompt], candidates: np.ndarray, targets: np.ndarray, labels: int = 0) -> Examples:
-        catalogue = 0 if self.listed else len(self.writer.table.lengths) - 1
-        return Examples(prompts, candidates, targets, labels, catalogue)
+    def _over_all(self, users: np.ndarray, lengths: np.ndarray, config: DistillConfig) -> np.ndarray:
+        """(n, N) half-precision distributions of the teacher after the first ``lengths`` items of ``users``."""
+        histories = Ragged.slices(self.train.values, self.train.offsets[users], lengths)
+        targets = []
+        for start in range(0, len(users), 512):  # bounds the memory of the scores
+            rows = np.arange(start, min(start + 512, len(users)))
+            scores = self.unseeing.scores(histories.take(rows), users[rows])
+            scores[membership(histories.take(rows), scores.shape[1])] = -np.inf
+            targets.append(teacher_targets(scores[:, 1:], config).astype(np.float16))
+        return np.concatenate(targets)
 
     def _shown(self, candidates: np.ndarray) -> np.ndarray:
         return candidates if self.listed else candidates[:0]
@@ -182,7 +188,9 @@ class ExampleWriter:
 
     def _with_distractors(self, users: np.ndarray, answers: np.ndarray, rng: np.random.Generator):
         if not self.listed:
-            return answers[:, None], np.ones((len(answers), 1), dtype=np.float32)
+            targets = np.zeros((len(answers), len(self.writer.table.lengths) - 1), dtype=np.float16)
+            targets[np.arange(len(answers)), answers - 1] = 1
+            return np.empty((len(answers), 0), dtype=np.int64), targets
         others = draw_distractors(self.consumed, users, answers, self.m - 1, rng, self.writer.table.canonical)
         rows = np.concatenate([answers[:, None], others], axis=1)
         order = rng.permuted(np.tile(np.arange(self.m), (len(rows), 1)), axis=1)
