@@ -4,16 +4,15 @@ What is ranked is said in ``protocols``; ``full`` ranks the whole catalogue with
 prompts that list no candidates.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from delrec_kit.data import Cases
 from delrec_kit.evaluation import PAIRS, Fusion, compare, context, full_ranks, per_user, slice_table, write_comparison
-from delrec_kit.interpret import agreement_table, attention_mass, recency_table
+from delrec_kit.explaining import look_inside, recency
+from delrec_kit.interpret import agreement_table
 from delrec_kit.methods import FUSED, GATED, METHODS
 from delrec_kit.protocols import RERANK, Ranked, protocols, ranked, reordered
 from delrec_kit.runs import RunDirectory, read_json, write_json
@@ -24,7 +23,6 @@ Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (D,
 ENDINGS = {"weight": [(FUSED, False)], "gate": [(FUSED, False), (GATED, True)]}
 MEASURED = "llm_distilled_prompt"  # whose attention is kept
 PROFILED = ("llm_zero_shot", "llm_untrained_prompt", MEASURED)  # whose recency is set beside the teacher's
-STEPS = 10  # back in a recency profile, at most
 SPREAD = ("HR@1", "NDCG@5")
 BASELINES = {"popularity": Popularity, "markov": Markov}
 
@@ -67,7 +65,7 @@ def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked
     """Scores by protocol, of the methods with an adapter also of the validation cases; the attention of the distilled
     P, and what the order of the candidates changes, on the way."""
     config, scores = bench.run.config, {protocol: {} for protocol in (*sets, "full")}
-    orders, profiles, frozen = [], [_recency(bench, "teacher", partial(scores_of, bench.teacher()))], None
+    orders, profiles, frozen = [], [recency(bench, "teacher", partial(scores_of, bench.teacher()))], None
     for name in (*config.evaluation.methods, *config.finetune.methods):
         adapted = bool(METHODS[name].lessons)
         if adapted or frozen is None:
@@ -86,13 +84,9 @@ def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked
         if adapted and config.evaluation.full_users:
             scores["full"][name] = {"test": bench.score_catalogue(llm, writer, soft, name)}
         if name in PROFILED:
-            profiles.append(_recency(bench, name, partial(bench.score_cases, llm, writer, soft, name)))
+            profiles.append(recency(bench, name, partial(bench.score_cases, llm, writer, soft, name)))
         if name == MEASURED:
-            looked = slice(config.evaluation.attention_users)
-            prompts = bench.prompts(writer, METHODS[name], "test", bench.data.test_candidates, looked)
-            attention_mass(llm, writer, prompts, bench.data.test_candidates[looked], soft).to_csv(
-                folder / "attention.csv", index=False
-            )
+            look_inside(bench, llm, writer, soft, name, folder)
     pd.concat(profiles).to_csv(folder / "recency.csv", index=False)
     if orders:
         pd.concat(orders).to_csv(folder / "orders.csv", index=False)
@@ -168,16 +162,6 @@ def _order_table(name: str, sets: Ranked, scores: np.ndarray) -> pd.DataFrame:
     hits = per_user(sets.ranks(scores).T.ravel())["HR@1"].reshape(first.shape).mean(axis=1)
     changed = (first != first[0]).mean(axis=1)
     return pd.DataFrame({"method": name, "order": range(len(first)), "HR@1": hits, "changed": changed})
-
-
-def _recency(bench: Workbench, name: str, score: Callable[[Cases, np.ndarray], np.ndarray]) -> pd.DataFrame:
-    """The recency profile over some test users, back to the last title that a prompt lists."""
-    config, cases = bench.run.config, bench.data.split.test
-    steps = min(config.llm.history, STEPS, int(np.median(cases.history.lengths)) - 1)
-    long = np.flatnonzero(cases.history.lengths > steps)[: config.evaluation.attention_users]
-    items = dict(zip(cases.user[long], bench.data.test_candidates[long]))
-    ask = lambda some: score(some, np.stack([items[user] for user in some.user]))  # noqa: E731
-    return recency_table({name: ask}, cases.take(long), steps, config.evaluation.resamples, config.seed)
 
 
 def _fused(bench: Workbench, parts: dict[str, Ranked], ours: Scores) -> tuple[dict[str, np.ndarray], dict]:

@@ -24,7 +24,7 @@ from delrec_kit.training.expectations import Expectations, knowing
 class Examples(Dataset):
     """prompts: n prompts; candidates (n, m); targets (n, m): a distribution over the candidates; true_labels: how many
     of them tell an item that truly came next. Where prompts list nothing, candidates are (n, 0) and targets (n, N), in
-    half precision, over items 1 … N."""
+    half precision, over items 1 … N; -1 marks what the user has had, which is not ranked."""
 
     prompts: list[Prompt]
     candidates: np.ndarray
@@ -88,7 +88,7 @@ class ExampleWriter:
         rng = np.random.default_rng(seed)
         users, stops = prefixes or self._draw(count, 2, rng)
         answers = self.train.values[self.train.offsets[users] + stops - 1]
-        candidates, targets = self._with_distractors(users, answers, rng)
+        candidates, targets = self._with_distractors(users, stops, answers, rng)
         told = [()] * len(users) if favourites is None else favourites
         prompts = [
             final_prompt(self.writer, self.train[u][: n - 1], self._shown(row), self.history, k, first)
@@ -106,7 +106,7 @@ class ExampleWriter:
         a = config.a
         users, stops = self._draw(count, shortest_for_ta(config), rng)
         sequences = [self.train[u][:n] for u, n in zip(users, stops, strict=True)]
-        candidates, targets = self._with_distractors(users, np.array([s[-2] for s in sequences]), rng)
+        candidates, targets = self._with_distractors(users, stops, np.array([s[-2] for s in sequences]), rng)
         prompts = []
         for s, row in zip(sequences, candidates, strict=True):
             slots = {
@@ -146,14 +146,15 @@ class ExampleWriter:
         return Examples(self._knowing(prompts, *told, config.k), items, targets)
 
     def _over_all(self, users: np.ndarray, lengths: np.ndarray, config: DistillConfig) -> np.ndarray:
-        """(n, N) half-precision distributions of the teacher after the first ``lengths`` items of ``users``."""
+        """(n, N) distributions of the teacher after the first ``lengths`` items of ``users``, -1 at these items."""
         histories = Ragged.slices(self.train.values, self.train.offsets[users], lengths)
         targets = []
         for start in range(0, len(users), 512):  # bounds the memory of the scores
             rows = np.arange(start, min(start + 512, len(users)))
             scores = self.unseeing.scores(histories.take(rows), users[rows])
-            scores[membership(histories.take(rows), scores.shape[1])] = -np.inf
-            targets.append(teacher_targets(scores[:, 1:], config).astype(np.float16))
+            had = membership(histories.take(rows), scores.shape[1])
+            made = teacher_targets(np.where(had, -np.inf, scores), config)
+            targets.append(np.where(had, -1, made)[:, 1:].astype(np.float16))
         return np.concatenate(targets)
 
     def _shown(self, candidates: np.ndarray) -> np.ndarray:
@@ -186,9 +187,11 @@ class ExampleWriter:
         users = np.searchsorted(ends, flat, side="right")
         return users, flat - (ends - pairs)[users] + shortest
 
-    def _with_distractors(self, users: np.ndarray, answers: np.ndarray, rng: np.random.Generator):
+    def _with_distractors(self, users: np.ndarray, stops: np.ndarray, answers: np.ndarray, rng: np.random.Generator):
+        """Candidates and targets of questions on the first ``stops`` items of ``users``."""
         if not self.listed:
-            targets = np.zeros((len(answers), len(self.writer.table.lengths) - 1), dtype=np.float16)
+            shown = Ragged.slices(self.train.values, self.train.offsets[users], stops)
+            targets = -membership(shown, len(self.writer.table.lengths))[:, 1:].astype(np.float16)
             targets[np.arange(len(answers)), answers - 1] = 1
             return np.empty((len(answers), 0), dtype=np.int64), targets
         others = draw_distractors(self.consumed, users, answers, self.m - 1, rng, self.writer.table.canonical)

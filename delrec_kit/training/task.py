@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from delrec_kit.llm import LanguageModel, PackedTitles, Prompt, PromptBatch, PromptWriter, SoftPrompt
 
+NEVER = -1e4  # a score that no softmax notices, and whose product with a target of 0 is a number
+
 
 class CandidateRanker(nn.Module):
     """Scores m candidates with P in the prompt. ``soft`` is None where no soft prompt is used."""
@@ -23,12 +25,14 @@ class CandidateRanker(nn.Module):
         """KL divergence from ``targets`` (B, m) to the softmax of the scores, in nats, mean over the batch.
 
         For one-hot targets this is the cross-entropy over the candidates: what the loss ranks is what the prompt
-        lists, no more and no less (DELRec eqs. 6 and 9 take the softmax over all classes).
+        lists, no more and no less (DELRec eqs. 6 and 9 take the softmax over all classes). Candidates whose target is
+        negative are not ranked.
         """
         asked = PromptBatch(**prompts)
         P = None if self.soft is None else self.soft(asked)
         scores = self.llm.score_titles(asked, PackedTitles(**titles), P, length_normalised=self.length_normalised)
-        return F.kl_div(F.log_softmax(scores, dim=-1), targets, reduction="batchmean")
+        scores = scores.masked_fill(targets < 0, NEVER)
+        return F.kl_div(F.log_softmax(scores, dim=-1), targets.clamp(min=0), reduction="batchmean")
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that learn, by name. Everything else must not move."""

@@ -50,6 +50,9 @@ FILES = {
         "agreement.csv",
         "attention.csv",
         "recency.csv",
+        "pieces.csv",
+        "deletion.csv",
+        "verdicts.json",
     ],
 }
 

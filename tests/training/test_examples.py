@@ -168,12 +168,16 @@ def test_where_nothing_is_listed_an_example_compares_the_whole_catalogue(writer,
         for prompt, candidates, target in (part[i] for i in range(len(part))):
             assert not slot(prompt, writer.table, "candidates"), name
             assert candidates.tolist() == list(range(1, N + 1))
-            assert target.shape == (N,) and np.isclose(target.sum(), 1, atol=1e-3)
+            assert target.shape == (N,) and np.isclose(target.clip(min=0).sum(), 1, atol=1e-3)
             assert name == "rps" or (target > 0).sum() == 1
+            shown = {*slot(prompt, writer.table, "history"), *slot(prompt, writer.table, "last")}
+            assert all(target[item - 1] == -1 for item in shown), "what the user has had is not ranked"
     for row in range(2):
         history = set(TRAIN[lists["user"][row]][: lists["length"][row]].tolist())
         wanted = np.array([0 if item in history else np.exp((item - N) / 2) for item in range(1, N + 1)])
-        np.testing.assert_allclose(made["rps"][row][2], wanted / wanted.sum(), atol=1e-3)
+        told = made["rps"][row][2]
+        np.testing.assert_allclose(told.clip(min=0), wanted / wanted.sum(), atol=1e-3)
+        assert {item for item in range(1, N + 1) if told[item - 1] < 0} == history
     listed = ExampleWriter(writer, TRAIN, TRAIN, M, 3).next_item(100, 2, seed=0)
     answers = [int(target.argmax()) + 1 for _, _, target in (made["next"][i] for i in range(len(made["next"])))]
     assert answers == listed.candidates[listed.targets == 1].tolist(), "the same questions, whatever is listed"

@@ -266,3 +266,18 @@ def test_stage_2_resumes_where_it_was_killed(toy_llm_folder, writer, examples, v
     first, second = (load_file(tmp_path / a / "adapter_model.safetensors") for a in ("a1", "a2"))
     assert first.keys() == second.keys()
     torch.testing.assert_close(first, second, **CLOSE)
+
+
+def test_what_is_not_ranked_moves_no_loss(plain_llm, writer, examples):
+    from delrec_kit.training.task import CandidateRanker, collate
+
+    made = examples.next_item(4, 0, seed=0)
+    ranker, rows = CandidateRanker(plain_llm, None), [made[i] for i in range(4)]
+    without = [(p, items, np.where(np.arange(M) == target.argmax() - 1, -1, target)) for p, items, target in rows]
+    first, items, place = made.prompts[:1], made.candidates[:1], int(made.targets[0].argmax())
+    scores = plain_llm.score_titles(writer.batch(first), writer.pack(first, items))[0]
+    left = [i for i in range(M) if i != place - 1]
+    wanted = -scores[left].log_softmax(0)[left.index(place)]
+    assert ranker(**collate(writer, without[:1])).item() == pytest.approx(wanted.item(), rel=1e-4)
+    assert np.isfinite(ranker(**collate(writer, without)).item())
+    assert ranker(**collate(writer, rows)).item() > ranker(**collate(writer, without)).item()
