@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from delrec_kit.data.brought import LABELS, checked_labels
 from delrec_kit.data.domain import Domain
@@ -90,6 +91,7 @@ def validate(rows: Table, catalogue: Table, domain: Domain) -> Interactions:
         notices += found
     frame = frame.reset_index(drop=True)
     frame["user"] = used_only(frame["user"])
+    pa.default_memory_pool().release_unused()  # what reading and sorting took from Arrow's pool, which keeps it
     return Interactions(frame, titles, domain, notices, untitled)
 
 

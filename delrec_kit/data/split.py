@@ -11,7 +11,7 @@ from delrec_kit.data.ragged import Ragged, sorted_unique
 from delrec_kit.data.tables import brief
 from delrec_kit.errors import KitError
 
-BLOCK = 2**16  # users at a time
+BLOCK = 2**14  # users at a time
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,10 @@ class Split:
     def consumed(self) -> Ragged:
         """For each user every item that it ever had, those that were cut off included, each once, in rising order."""
         users, width = len(self.user_keys), len(self.titles)
-        items, lengths = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        most = sum(map(len, (self.train.values, self.valid.history.values, self.test.history.values)))
+        most += len(self.valid) + len(self.test) + (0 if self.cut is None else len(self.cut.values))
+        items, filled = np.empty(most, np.int64), 0  # pages that are never written cost no memory
+        lengths = [np.empty(0, np.int64)]
         for start in range(0, users, BLOCK):  # bounds the memory
             stop = min(start + BLOCK, users)
             train = self.train.take(np.arange(start, stop))
@@ -68,9 +71,10 @@ class Split:
                 cut = self.cut.take(np.arange(start, stop))
                 parts.append((start + cut.rows) * width + cut.values)
             codes = sorted_unique(np.concatenate(parts))
-            items.append(codes % width)
+            items[filled : filled + len(codes)] = codes % width
+            filled += len(codes)
             lengths.append(np.bincount(codes // width - start, minlength=stop - start))
-        return Ragged.of_lengths(np.concatenate(items), np.concatenate(lengths))
+        return Ragged.of_lengths(items[:filled], np.concatenate(lengths))
 
 
 def knowing_all(split: Split, before: Interactions) -> Split:
