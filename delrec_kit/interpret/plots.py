@@ -85,19 +85,23 @@ def plot_agreement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 def plot_recency(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """The recency profiles of ``recency_table``, one line a ranker; its title has the distances."""
-    figure, axis = plt.subplots(figsize=(7.0, 4.0))
-    for variant, rows in table.groupby("variant", sort=False):
+    figure, axis = plt.subplots(figsize=(7.0, 4.4))
+    variants = list(dict.fromkeys(table["variant"]))
+    for place, variant in enumerate(variants):
+        rows = table[table["variant"] == variant]
         reach = np.abs(rows[["low", "high"]].to_numpy().T - rows["changed"].to_numpy())
-        axis.errorbar(rows["step"], rows["changed"], yerr=reach, capsize=3, label=label(variant), **look(variant))
-    apart = ", ".join(f"{far:.2f} {label(variant)}" for variant, far in distances(table).items())
+        aside = rows["step"] + 0.08 * (place - (len(variants) - 1) / 2)  # so that no interval hides another
+        axis.errorbar(aside, rows["changed"], yerr=reach, capsize=2, label=label(variant), **look(variant))
+    apart = distances(table)[variants[1:]]
+    said = ", ".join(f"{far:.2f} {label(name).removeprefix('LLM, ')}" for name, far in apart.items())
     axis.set(
         xlabel="item taken out of the history, steps back from its end",
         ylabel="users whose first choice changes",
         ylim=(0, None),
     )
     axis.set_xticks(sorted(set(table["step"])))
-    axis.legend()
-    figure.suptitle(f"Mean distance from the teacher's profile: {apart}", x=0.01, ha="left", fontsize=11)
+    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=4, fontsize=9)
+    figure.suptitle(f"Distance from the teacher's profile: {said}", x=0.01, ha="left", fontsize=11)
     return figure, table
 
 
@@ -119,8 +123,7 @@ def plot_deletion(curves: pd.DataFrame, table: pd.DataFrame) -> tuple[Figure, pd
     best = table.loc[table["value"].idxmax()]
     finding = "finds" if best["faithful"] else "does not surely find"
     figure.suptitle(
-        f"The best order, {best['explanation']}, {finding} what the choice hangs on: "
-        f"{best['value']:+.2f} nats over random [{best['low']:.2f}, {best['high']:.2f}]",
+        f"{best['explanation'].capitalize()} {finding} what the choice hangs on: {best['value']:+.2f} nats over random",
         x=0.01, ha="left", fontsize=11,
     )  # fmt: skip
     return figure, numbers

@@ -83,7 +83,7 @@ def test_what_decides_is_found_and_a_wrong_explanation_rejected(piece, prompts):
     assert abs(loose) < 0.3 and "a poor guide" in verdict("wrong", loose, table.loc["wrong"])
     assert rank_agreement(noise * 0, effects["effect"], effects["user"]) == 0
     figure, numbers = plot_deletion(curves, table.reset_index())
-    assert {"right", "wrong", "random"} == set(numbers["explanation"]) and "right" in figure._suptitle.get_text()
+    assert {"right", "wrong", "random"} == set(numbers["explanation"]) and "Right finds" in figure._suptitle.get_text()
 
 
 def test_the_same_inputs_give_the_same_numbers(prompts):
