@@ -128,6 +128,28 @@ def recommend(
 
 
 @app.command()
+def explain(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a run whose stages 01 to 04 are done")],
+    user: Annotated[str, typer.Option(help="whose test case; an id of the data")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="the page to write")] = Path("explanation.html"),
+    method: Annotated[str, typer.Option(help="a row of the comparison with a language model")] = "delrec",
+) -> None:
+    """One user's choice taken apart, as a web page that needs no server."""
+    if not out.absolute().parent.is_dir() or out.is_dir():
+        raise KitError(f"{out} cannot be written: name a file in a folder that is there")
+    directory = RunDirectory.open(run_dir)
+    directory.require("adapter")
+    from delrec_kit import pipeline
+    from delrec_kit.explaining import explain_user
+
+    known = [*directory.config.evaluation.methods, *directory.config.finetune.methods]
+    if method not in known:
+        raise KitError(f"this run has no method '{method}'{nearest(method, known)}")
+    out.write_text(explain_user(pipeline.workbench(directory), user, method), encoding="utf-8")
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
 def stage(
     name: Annotated[str, typer.Argument(metavar="distill|finetune|evaluate")],
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a run whose stages before this one are done")],

@@ -1,12 +1,16 @@
 """What a run looks at inside a method: attention, what single pieces of the prompt do, and whether to believe it."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
+from scipy.stats import rankdata
 
 from delrec_kit.data import Cases
+from delrec_kit.errors import KitError
 from delrec_kit.interpret import (
     attention_by_piece,
     attention_mass,
@@ -15,15 +19,26 @@ from delrec_kit.interpret import (
     leave_one_out,
     rank_agreement,
     recency_table,
+    spans_of,
+    user_page,
     verdict,
 )
 from delrec_kit.interpret.recency import Score
+from delrec_kit.interpret.spans import Span
 from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt, score_candidates
 from delrec_kit.methods import METHODS
 from delrec_kit.runs import write_json
+from delrec_kit.style import label
 from delrec_kit.workbench import Workbench
 
 STEPS = 10  # back in a recency profile, at most
+EFFECT, ATTENTION = "Effect of leaving it out", "Attention"
+SAID = {
+    EFFECT: "By how many nats the log-probability of the first choice falls when the piece is left out alone: blue and "
+    "solid speaks for the choice, orange and dashed against it.",
+    ATTENTION: "Share of the attention that each piece gets, mean over layers and heads. Where a model looks is not "
+    "why it answers: see the verdict of notebook 05 on this run.",
+}
 EXPLAINED = 24  # users whose prompts are taken apart piece by piece
 
 
@@ -74,3 +89,56 @@ def recency(bench: Workbench, name: str, score: Score) -> pd.DataFrame:
         return score(some, np.stack([items[user] for user in some.user]))
 
     return recency_table({name: ask}, cases.take(long), steps, config.evaluation.resamples, config.seed)
+
+
+def explain_user(bench: Workbench, user: str, name: str) -> str:
+    """The page (HTML) that explains what the method ``name`` chose for one user of the test.
+
+    Raises KitError for a user that is not tested, naming the nearest key.
+    """
+    split, candidates = bench.data.split, bench.data.test_candidates
+    keys = [split.user_keys[u] for u in split.test.user]
+    if user not in keys:
+        close = get_close_matches(user, keys, n=1) or keys[:1]
+        raise KitError(f"no test case of user '{user[:80]}'; one of the {len(keys)} that are tested is '{close[0]}'")
+    row = keys.index(user)
+    llm, writer, soft = bench.open_method(name)
+    prompts = bench.prompts(writer, METHODS[name], "test", candidates, slice(row, row + 1))
+    items, teacher = candidates[row], bench.ranked("test")[2][row]
+    normalised = bench.run.config.llm.length_normalised
+
+    def score(asked: Sequence[Prompt], users: np.ndarray) -> np.ndarray:
+        return score_candidates(llm, writer, asked, candidates[users + row], soft, length_normalised=normalised)
+
+    scores = score(prompts, np.zeros(1, dtype=int))[0]
+    pieces = leave_one_out(score, prompts)
+    pieces["attention"] = attention_by_piece(llm, writer, prompts, items[None], soft)["attention"]
+    values = {
+        (piece.name, piece.index): {EFFECT: piece.effect, ATTENTION: piece.attention}
+        for piece in pieces.rename_axis(None).itertuples(index=False, name="Piece")
+    }
+    target = split.test.target[row]
+    ranking = pd.DataFrame(
+        {
+            "candidate": [split.titles[item] for item in items],
+            "answer": items == target,
+            "rank, teacher": rankdata(-teacher),
+            f"rank, {label(name)}": rankdata(-scores),
+            f"chance, {label(name)}": softmax(scores.astype(float)),
+        }
+    ).sort_values(f"rank, {label(name)}")
+    first = split.titles[items[scores.argmax()]]
+    spans = spans_of(writer, prompts[0], values)
+    facts = [
+        ("run", str(bench.run.path)),
+        ("method", label(name)),
+        ("first choice", first),
+        ("what came next", split.titles[target]),
+        ("what it hangs on most", _strongest(spans)),
+    ]
+    return user_page(f"What {label(name)} chose for user {user}", facts, ranking, spans, SAID)
+
+
+def _strongest(spans: Sequence[Span]) -> str:
+    most = max((span for span in spans if span.values), key=lambda span: abs(span.values[EFFECT]))
+    return f"{most.text} ({most.name}, {most.values[EFFECT]:+.2f} nats)"

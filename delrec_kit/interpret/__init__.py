@@ -4,6 +4,7 @@ from delrec_kit.interpret.agreement import MEASURES, agreement_per_user, agreeme
 from delrec_kit.interpret.attention import attention_mass
 from delrec_kit.interpret.attribution import attention_by_piece, leave_one_out
 from delrec_kit.interpret.faithfulness import deletion_curves, faithfulness_table, rank_agreement, verdict
+from delrec_kit.interpret.page import user_page
 from delrec_kit.interpret.pieces import leave_out, pieces_of
 from delrec_kit.interpret.plots import (
     plot_agreement,
@@ -14,9 +15,11 @@ from delrec_kit.interpret.plots import (
     plot_recency,
 )
 from delrec_kit.interpret.recency import distances, recency_profile, recency_table, without
+from delrec_kit.interpret.spans import Span, spans_of
 
 __all__ = [
     "MEASURES",
+    "Span",
     "agreement_per_user",
     "agreement_table",
     "attention_by_piece",
@@ -36,6 +39,8 @@ __all__ = [
     "rank_agreement",
     "recency_profile",
     "recency_table",
+    "spans_of",
+    "user_page",
     "verdict",
     "without",
 ]

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from delrec_kit import pipeline
+from delrec_kit.__main__ import main
 from delrec_kit.data import PreparedData
 from delrec_kit.errors import KitError
 from delrec_kit.evaluation import METRICS
@@ -219,6 +220,18 @@ def test_recommendations_are_ranked_and_new(produced):
     assert not set(table["title"]) & set(history) and table["title"].is_unique
     with pytest.raises(KitError, match=re.escape(repr(history[0]))):
         pipeline.recommend(run, [history[0][:-1] + "x"], top=5)
+
+
+def test_one_users_choice_is_explained_on_a_page(produced, tmp_path, capsys):
+    user = pipeline.load_data(produced).split.user_keys[0]
+    page = tmp_path / "page.html"
+    assert main(["explain", str(produced.path), "--user", user, "--out", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    m, n = produced.config.data.candidates, produced.config.distill.k
+    assert text.count("<tr><td>") + text.count("<tr class='answer'>") == m and text.count("← what came next") == 1
+    assert all(f">P{j + 1}" in text for j in range(n)) and "nats" in text
+    assert main(["explain", str(produced.path), "--user", "nobody", "--out", str(page)]) == 2
+    assert "no test case of user 'nobody'" in capsys.readouterr().err
 
 
 def test_fine_tuning_taught_something(produced):

@@ -1,0 +1,77 @@
+"""One user's page: what stands in it, that nothing of the data is taken for markup, and how a browser shows it."""
+
+import os
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from delrec_kit.interpret import Span, pieces_of, spans_of, user_page
+
+SPANS = [
+    Span("This person watched", "instruction", -1, {}),
+    Span("Alien <1979> & 'co'", "history", 0, {"effect": 0.5}),
+    Span("P1", "soft", 0, {"effect": -1.0}),
+    Span("Red Moon", "candidates", 0, {"effect": 0.001}),
+]
+RANKING = pd.DataFrame({"candidate": ["Alien <1979>", "Red Moon"], "answer": [False, True], "rank": [2.0, 1.0]})
+
+
+class Reader(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.text, self.kinds, self.links = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta",):
+            self.open.append(tag)
+        self.kinds += [value for name, value in attrs if name == "class"]
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def page():
+    return user_page("User <7>", [("first choice", "Alien <1979>")], RANKING, SPANS, {"effect": "in nats"})
+
+
+def test_the_page_is_whole_and_titles_are_no_markup():
+    reader = Reader()
+    reader.feed(page())
+    assert reader.open == [] and reader.links == [], "every tag is closed, and nothing is fetched"
+    text = " ".join(reader.text)
+    for wanted in ("User <7>", "Alien <1979> & 'co'", "Red Moon ← what came next", "+0.5", "-1", "in nats"):
+        assert wanted in text, wanted
+    assert reader.kinds.count("piece for") == 1 and reader.kinds.count("piece against") == 1
+    assert reader.kinds.count("piece") == 1, "what hardly matters bears no mark"
+    assert "script" not in page()
+
+
+def test_spans_are_the_prompt_in_its_order(writer):
+    prompt = writer.write("final", {"history": [4, 2], "candidates": [1, 5]}, 3)
+    values = {(p.name, p.index): {"effect": float(n)} for n, p in enumerate(pieces_of(prompt))}
+    spans = spans_of(writer, prompt, values)
+    assert [s.values["effect"] for s in spans if s.values] == list(np.arange(len(values), dtype=float))
+    told = [(s.name, s.index, s.text) for s in spans if s.values]
+    assert told[0] == ("history", 0, "Silent Harbour") and ("soft", 2, "P3") in told
+    assert ("candidates", 1, "The Last Harbour Song") in told
+
+
+@pytest.mark.skipif(
+    not os.environ.get("DELREC_BROWSER"), reason="set DELREC_BROWSER to a headless Chromium to lift this"
+)
+def test_a_browser_shows_it(tmp_path):
+    (tmp_path / "page.html").write_text(page(), encoding="utf-8")
+    picture = tmp_path / "page.png"
+    command = [os.environ["DELREC_BROWSER"], "--headless", "--no-sandbox", "--disable-gpu", "--window-size=900,700"]
+    subprocess.run([*command, f"--screenshot={picture}", (tmp_path / "page.html").as_uri()], check=True, timeout=120)
+    assert picture.read_bytes()[:4] == b"\x89PNG" and picture.stat().st_size > 10_000
+    dump = [*command, "--dump-dom", (tmp_path / "page.html").as_uri()]
+    dumped = subprocess.run(dump, check=True, timeout=120, capture_output=True, text=True).stdout
+    assert dumped.count('class="piece') == 3 and "<h1>User &lt;7&gt;</h1>" in dumped
