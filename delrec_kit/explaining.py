@@ -16,6 +16,7 @@ from delrec_kit.interpret import (
     attention_mass,
     deletion_curves,
     faithfulness_table,
+    integrated_gradients,
     leave_one_out,
     rank_agreement,
     recency_table,
@@ -32,10 +33,12 @@ from delrec_kit.style import label
 from delrec_kit.workbench import Workbench
 
 STEPS = 10  # back in a recency profile, at most
-EFFECT, ATTENTION = "Effect of leaving it out", "Attention"
+EFFECT, GRADIENTS, ATTENTION = "Effect of leaving it out", "Integrated gradients", "Attention"
 SAID = {
     EFFECT: "By how many nats the log-probability of the first choice falls when the piece is left out alone: blue and "
     "solid speaks for the choice, orange and dashed against it.",
+    GRADIENTS: "The piece's share of the log-probability, in nats, against the same prompt with the mean word of the "
+    "vocabulary in the place of all pieces.",
     ATTENTION: "Share of the attention that each piece gets, mean over layers and heads. Where a model looks is not "
     "why it answers: see the verdict of notebook 05 on this run.",
 }
@@ -45,7 +48,7 @@ EXPLAINED = 24  # users whose prompts are taken apart piece by piece
 def look_inside(
     bench: Workbench, llm: LanguageModel, writer: PromptWriter, soft: SoftPrompt | None, name: str, folder: Path
 ) -> None:
-    """Write ``attention.csv``, ``pieces.csv`` (effect and attention of every piece), ``deletion.csv`` and
+    """Write ``attention.csv``, ``pieces.csv`` (effect, attention and gradients of every piece), ``deletion.csv`` and
     ``verdicts.json`` for the method ``name``."""
     settings, candidates = bench.run.config.evaluation, bench.data.test_candidates
     looked = slice(settings.attention_users)
@@ -61,18 +64,28 @@ def look_inside(
 
     pieces = leave_one_out(score, prompts)
     pieces["attention"] = attention_by_piece(llm, writer, prompts, candidates[: len(prompts)], soft)["attention"]
+    shares, sums = integrated_gradients(llm, writer, prompts, candidates, soft)
+    pieces["gradients"] = shares["gradients"]
     pieces.to_csv(folder / "pieces.csv", index=False)
-    explanations = {"leave-one-out": pieces["effect"], "attention": pieces["attention"]}
+    explanations = {
+        "leave-one-out": pieces["effect"],
+        "integrated gradients": pieces["gradients"],
+        "attention": pieces["attention"],
+    }
     curves = deletion_curves(score, prompts, explanations, bench.run.config.seed)
     curves.to_csv(folder / "deletion.csv", index=False)
     table = faithfulness_table(curves, settings.resamples, bench.run.config.seed).set_index("explanation")
-    rho = rank_agreement(pieces["attention"], pieces["effect"], pieces["user"])
+    verdicts = []
+    for told, importance in list(explanations.items())[1:]:
+        rho = rank_agreement(np.abs(importance), pieces["effect"], pieces["user"])
+        verdicts.append(verdict(told, rho, table.loc[told]))
     write_json(
         folder / "verdicts.json",
         {
-            "spearman": rho,
-            "attention": verdict("attention", rho, table.loc["attention"]),
+            "verdicts": verdicts,
             "over_random": table.reset_index().to_dict("records"),
+            "convergence_delta": float(sums["delta"].abs().mean()),
+            "gradients_total": float(sums["total"].abs().mean()),
         },
     )
 
@@ -113,8 +126,9 @@ def explain_user(bench: Workbench, user: str, name: str) -> str:
     scores = score(prompts, np.zeros(1, dtype=int))[0]
     pieces = leave_one_out(score, prompts)
     pieces["attention"] = attention_by_piece(llm, writer, prompts, items[None], soft)["attention"]
+    pieces["gradients"] = integrated_gradients(llm, writer, prompts, items[None], soft)[0]["gradients"]
     values = {
-        (piece.name, piece.index): {EFFECT: piece.effect, ATTENTION: piece.attention}
+        (piece.name, piece.index): {EFFECT: piece.effect, GRADIENTS: piece.gradients, ATTENTION: piece.attention}
         for piece in pieces.rename_axis(None).itertuples(index=False, name="Piece")
     }
     target = split.test.target[row]

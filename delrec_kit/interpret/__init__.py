@@ -4,6 +4,7 @@ from delrec_kit.interpret.agreement import MEASURES, agreement_per_user, agreeme
 from delrec_kit.interpret.attention import attention_mass
 from delrec_kit.interpret.attribution import attention_by_piece, leave_one_out
 from delrec_kit.interpret.faithfulness import deletion_curves, faithfulness_table, rank_agreement, verdict
+from delrec_kit.interpret.gradients import integrated_gradients
 from delrec_kit.interpret.page import user_page
 from delrec_kit.interpret.pieces import leave_out, pieces_of
 from delrec_kit.interpret.plots import (
@@ -27,6 +28,7 @@ __all__ = [
     "deletion_curves",
     "distances",
     "faithfulness_table",
+    "integrated_gradients",
     "leave_one_out",
     "leave_out",
     "pieces_of",

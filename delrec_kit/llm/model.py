@@ -44,6 +44,7 @@ class LanguageModel(nn.Module, ABC):
         self.format = format
         self.model.requires_grad_(False)
         self.model.eval()
+        self._instead: torch.Tensor | None = None
 
     @property
     def embeddings(self) -> nn.Embedding:
@@ -69,6 +70,8 @@ class LanguageModel(nn.Module, ABC):
                 f"a prompt has {prompts.ids.shape[1]} tokens and {self.identity['llm']} reads {self.longest}: "
                 "lower llm.history, data.candidates or distill.k"
             )
+        if self._instead is not None:
+            return self._instead.to(self.embeddings.weight.dtype)
         embedded = self.embeddings(prompts.ids.clamp(min=0))
         if soft is None:
             return embedded
@@ -76,6 +79,16 @@ class LanguageModel(nn.Module, ABC):
         prompt = torch.arange(len(place), device=place.device)[:, None]
         rows = (soft[place] if soft.ndim == 2 else soft[prompt, place]).to(embedded.dtype)
         return torch.where((prompts.ids < 0)[..., None], rows, embedded)
+
+    @contextmanager
+    def reading_instead(self, embedded: torch.Tensor):
+        """Within it, every prompt is read as ``embedded`` (B, L, d), whatever it says: to take gradients of what is
+        read."""
+        self._instead = embedded
+        try:
+            yield
+        finally:
+            self._instead = None
 
     @torch.no_grad()
     def title_vectors(self, table: TitleTable) -> torch.Tensor:
