@@ -13,10 +13,13 @@ from delrec_kit.interpret.plots import (
     plot_deletion,
     plot_effects,
     plot_heads,
+    plot_projection,
     plot_recency,
+    plot_words,
 )
 from delrec_kit.interpret.recency import distances, recency_profile, recency_table, without
 from delrec_kit.interpret.spans import Span, spans_of
+from delrec_kit.interpret.vectors import nearest_words, projection
 
 __all__ = [
     "MEASURES",
@@ -31,13 +34,17 @@ __all__ = [
     "integrated_gradients",
     "leave_one_out",
     "leave_out",
+    "nearest_words",
     "pieces_of",
     "plot_agreement",
     "plot_attention",
     "plot_deletion",
     "plot_effects",
     "plot_heads",
+    "plot_projection",
     "plot_recency",
+    "plot_words",
+    "projection",
     "rank_agreement",
     "recency_profile",
     "recency_table",

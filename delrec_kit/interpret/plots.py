@@ -158,3 +158,43 @@ def plot_effects(effects: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         x=0.01, ha="left", fontsize=11,
     )  # fmt: skip
     return figure, numbers
+
+
+def plot_words(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """The words of ``nearest_words``: cosine of the first, the words beside, and what random directions reach."""
+    first = table[table["rank"] == 0]
+    figure, axis = plt.subplots(figsize=(7.0, 1.6 + 0.3 * len(first)))
+    axis.barh(first["token"], first["cosine"], color="white", edgecolor="black", hatch="//")
+    near = table.groupby("token")["word"].agg("  ".join)
+    axis.set_yticks(first["token"], [f"{words}   P{token + 1}" for token, words in near.items()])
+    chance = first["chance"].iloc[0]
+    axis.axvline(chance, color=PALETTE[1], linestyle="--", marker="", label="95 % of random directions stay below")
+    axis.set(xlabel="cosine with the nearest word; P starts as words, at 1", xlim=(0, 1.02))
+    axis.invert_yaxis()
+    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.25 - 0.6 / len(first)))
+    nearer = int((first["cosine"] > chance).sum())
+    finding = f"{nearer} of {len(first)} soft tokens lie nearer to a word than random directions do"
+    figure.suptitle(finding, x=0.01, ha="left", fontsize=11)
+    return figure, table
+
+
+def plot_projection(table: pd.DataFrame, share: float) -> tuple[Figure, pd.DataFrame]:
+    """The places of ``projection``: titles, P before training and after, an arrow a soft token."""
+    figure, axis = plt.subplots(figsize=(7.0, 4.6))
+    looks = {"title": (PALETTE[8], ".", 12), "untrained P": (PALETTE[4], "o", 30), "distilled P": (PALETTE[0], "*", 70)}
+    for what, (colour, marker, size) in looks.items():
+        rows = table[table["what"] == what]
+        axis.scatter(rows["x"], rows["y"], c=colour, marker=marker, s=size, label=what)
+    before, after = (table[table["what"] == f"{kind} P"][["x", "y"]].to_numpy() for kind in ("untrained", "distilled"))
+    for start, stop in zip(before, after, strict=True):
+        axis.annotate("", stop, start, arrowprops={"arrowstyle": "->", "color": PALETTE[8], "linewidth": 0.8})
+    far = np.linalg.norm(after - before, axis=1).mean()
+    wide = np.linalg.norm(table[table["what"] == "title"][["x", "y"]].to_numpy(), axis=1).mean()
+    axis.set(
+        xlabel=f"first direction in which titles differ (the two hold {share:.0%} of what tells them apart)",
+        ylabel="second direction",
+    )
+    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3)
+    finding = f"Training moved a soft token by {far / wide:.1f} times the titles' spread"
+    figure.suptitle(finding, x=0.01, ha="left", fontsize=11)
+    return figure, table

@@ -1,0 +1,34 @@
+import numpy as np
+import torch
+
+from delrec_kit.interpret import nearest_words, plot_projection, plot_words, projection
+from delrec_kit.llm import SoftPrompt
+
+
+def test_a_prompt_made_of_words_lies_at_these_words(plain_llm):
+    ids = [plain_llm.tokenizer.convert_tokens_to_ids(word) for word in ("Moon", "Harbour")]
+    soft = SoftPrompt(3.0 * plain_llm.embeddings.weight[ids].detach())
+    table = nearest_words(plain_llm, soft, top=2)
+    first = table[table["rank"] == 0]
+    assert first["word"].tolist() == ["Moon", "Harbour"]
+    np.testing.assert_allclose(first["cosine"], 1, atol=1e-5)
+    assert (table["chance"] > 0.2).all() and (table["chance"] < 0.8).all()
+    random = nearest_words(
+        plain_llm, SoftPrompt(torch.randn(40, 64, generator=torch.Generator().manual_seed(5))), top=1
+    )
+    assert (random["cosine"] > random["chance"]).mean() < 0.2, "random directions are near nothing"
+    figure, numbers = plot_words(table)
+    assert "2 of 2" in figure._suptitle.get_text() and len(numbers) == len(table)
+
+
+def test_a_prompt_made_of_a_title_lies_at_that_title(plain_llm, writer):
+    word = plain_llm.tokenizer.convert_tokens_to_ids("Rising")  # the whole of title 6
+    soft = SoftPrompt(plain_llm.embeddings.weight[[word]].detach())
+    untrained = SoftPrompt.untrained(plain_llm, 1, seed=0)
+    table, share = projection(plain_llm, writer, soft, untrained)
+    assert table["what"].value_counts().to_dict() == {"title": 18, "untrained P": 1, "distilled P": 1}
+    at = table.set_index(["what", "name"])[["x", "y"]]
+    apart = np.linalg.norm(at.loc["title"].to_numpy() - at.loc[("distilled P", "P1")].to_numpy(), axis=1)
+    assert apart.argmin() == 5 and 0.1 < share < 1
+    figure, numbers = plot_projection(table, share)
+    assert len(numbers) == 20 and "soft token" in figure._suptitle.get_text()
