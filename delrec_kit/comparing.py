@@ -73,14 +73,15 @@ def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked
             frozen = None if adapted else llm
         else:  # the same frozen model, with another P
             soft = bench.soft_prompt(METHODS[name], llm)
-        score = lambda part, items, what: bench.score(llm, writer, soft, name, part, items, what)  # noqa: B023, E731
-        for protocol, of in sets.items():
-            if adapted or protocol != RERANK:
-                weighs = ("valid",) if adapted and config.evaluation.fuse != "none" else ()
-                scores[protocol][name] = {part: score(part, of[part].items, protocol) for part in (*weighs, "test")}
+        ask = partial(bench.score, llm, writer, soft, name)
+        wanted = {protocol: of for protocol, of in sets.items() if adapted or protocol != RERANK}
+        for part in ("valid", "test") if adapted and config.evaluation.fuse != "none" else ("test",):
+            for protocol, table in ask(part, {name: of[part].items for name, of in wanted.items()}).items():
+                scores[protocol].setdefault(name, {})[part] = table
         if config.evaluation.orders > 1:
             shuffled = reordered(sets["candidates"]["test"], config.evaluation.orders, config.seed)
-            orders.append(_order_table(name, shuffled, score("test", shuffled.items, "other orders")))
+            table = ask("test", {"other orders": shuffled.items})["other orders"]
+            orders.append(_order_table(name, shuffled, table))
         if adapted and config.evaluation.full_users:
             scores["full"][name] = {"test": bench.score_catalogue(llm, writer, soft, name)}
         if name in PROFILED:

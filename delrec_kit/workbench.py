@@ -1,6 +1,6 @@
 """What the language-model stages of a run work with: its data, model, prompts, examples and validation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -161,26 +161,30 @@ class Workbench:
         soft: SoftPrompt | None,
         name: str,
         part: str,
-        items: np.ndarray,
-        what: str,
-    ) -> np.ndarray:
-        """(D, U, m) scores of items (D, U, m), D sets for each case of ``part``, by the method ``name``, whose adapter
-        ``llm`` holds. what: named on the progress line."""
-        config, told = self.run.config, f"scoring {name}, {what}" + (" of validation" if part == "valid" else "")
-        ask = partial(
-            score_candidates,
-            llm,
-            writer,
-            soft=soft,
-            batch=config.evaluation.batch,
-            length_normalised=config.llm.length_normalised,
-            what=told,
-        )
-        if config.llm.among == "catalogue":  # the prompt lists nothing, so that it is read once for all sets
-            D, U, _ = items.shape
-            scores = ask(self.prompts(writer, METHODS[name], part, items[0]), items.swapaxes(0, 1).reshape(U, -1))
-            return scores.reshape(U, D, -1).swapaxes(0, 1)
-        return np.stack([ask(self.prompts(writer, METHODS[name], part, each), each) for each in items])
+        sets: Mapping[str, np.ndarray],
+    ) -> dict[str, np.ndarray]:
+        """(D, U, m) scores of each of the ``sets``, (D, U, m) items for the cases of ``part``, by the method ``name``,
+        whose adapter ``llm`` holds."""
+        config, method = self.run.config, METHODS[name]
+        of = " of validation" if part == "valid" else ""
+
+        def ask(items: np.ndarray, columns: np.ndarray, what: str) -> np.ndarray:
+            prompts = self.prompts(writer, method, part, items)
+            batch, normalised = config.evaluation.batch, config.llm.length_normalised
+            return score_candidates(
+                llm, writer, prompts, columns, soft, batch, normalised, f"scoring {name}, {what}{of}"
+            )
+
+        if config.llm.among == "listed":
+            return {what: np.stack([ask(each, each, what) for each in items]) for what, items in sets.items()}
+        flat = [items.swapaxes(0, 1).reshape(items.shape[1], -1) for items in sets.values()]
+        scores = ask(flat[0], np.concatenate(flat, axis=1), "all sets")  # nothing is listed: each prompt is read once
+        parts = np.split(scores, np.cumsum([table.shape[1] for table in flat])[:-1], axis=1)
+        shapes = (items.shape for items in sets.values())
+        return {
+            what: part.reshape(U, D, m).swapaxes(0, 1)
+            for what, part, (D, U, m) in zip(sets, parts, shapes, strict=True)
+        }
 
     def score_cases(
         self,
