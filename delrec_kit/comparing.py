@@ -46,7 +46,7 @@ def costs(run: RunDirectory) -> pd.DataFrame:
     taught = sum(prompt["examples"].values())
     for name in (*run.config.evaluation.methods, *run.config.finetune.methods):
         method = METHODS[name]
-        distilled = method.prompt == "distilled"
+        distilled = method.prompt in ("distilled", "shuffled")
         own = read_json(run.folder("adapter") / name / "metrics.json") if method.lessons else {}
         labels = own.get("true_labels", 0)
         rows.append(

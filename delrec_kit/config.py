@@ -247,7 +247,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
             "resamples": 200, "attention_users": 8, "rerank": 20, "full_users": 8, "fuse": "gate",
             "draws": 2, "sets": ("popularity-10",), "orders": 3,
             "methods": ("llm_zero_shot", "llm_described", "llm_teacher_items", "llm_untrained_prompt",
-                        "llm_distilled_prompt"),
+                        "llm_distilled_prompt", "llm_shuffled_prompt"),
         },
     },
     "demo": {

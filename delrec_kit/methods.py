@@ -16,14 +16,14 @@ class Method:
     language model stays frozen; learns_prompt: P learns together with the adapter."""
 
     label: str
-    prompt: str = "none"  # none, untrained, distilled, described (the pattern in words), teacher (its items as text)
+    prompt: str = "none"  # none, untrained, distilled, shuffled, described (the pattern in words), teacher (its items)
     lessons: tuple[str, ...] = ()
     learns_prompt: bool = False
 
     @property
     def soft(self) -> bool:
         """Whether the prompt holds soft tokens."""
-        return self.prompt in ("untrained", "distilled")
+        return self.prompt in ("untrained", "distilled", "shuffled")
 
 
 METHODS = {
@@ -32,6 +32,7 @@ METHODS = {
     "llm_teacher_items": Method("LLM, teacher's items", "teacher"),
     "llm_untrained_prompt": Method("LLM, untrained P", "untrained"),
     "llm_distilled_prompt": Method("LLM, distilled P", "distilled"),
+    "llm_shuffled_prompt": Method("LLM, shuffled P", "shuffled"),
     "llm_distilled_weights": Method("LLM, distilled weights", "none", TEACHER_ONLY),
     "llm_finetuned": Method("LLM, fine-tuned", "none", LABELS_ONLY),
     "llm_finetuned_teacher_items": Method("LLM, fine-tuned, items", "teacher", LABELS_ONLY),

@@ -26,6 +26,7 @@ from delrec_kit.training import Ask, ExampleWriter, Expectations, Lessons, Valid
 
 OWN_PROMPT = "soft_prompt.safetensors"  # beside an adapter that learned together with its P
 FOLDERS = {"untrained": "untrained.safetensors", "distilled": "soft_prompt.safetensors"}
+FOLDERS["shuffled"] = FOLDERS["distilled"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Workbench:
         if method.prompt not in FOLDERS:
             return None
         path = self.run.require("prompt") / FOLDERS[method.prompt]
-        return SoftPrompt.load(path, llm).requires_grad_(False)
+        soft = SoftPrompt.load(path, llm).requires_grad_(False)
+        return soft.shuffled(self.run.config.seed) if method.prompt == "shuffled" else soft
 
     def open_method(self, name: str) -> tuple[LanguageModel, PromptWriter, SoftPrompt | None]:
         """The language model as the method ``name`` has it, with its adapter and its P."""

@@ -63,6 +63,14 @@ class SoftPrompt(nn.Module):
         """How many there are to learn."""
         return sum(p.numel() for p in self.parameters())
 
+    def shuffled(self, seed: int) -> "SoftPrompt":
+        """The same vectors in another order, the conditioned ones among themselves: does their order matter?"""
+        rng = torch.Generator().manual_seed(seed)
+        constant, last = (torch.randperm(n, generator=rng) for n in (self.k - self.c, self.c))
+        order = torch.cat([constant, self.k - self.c + last]).to(self.vectors.device)
+        maps = self.maps.detach()[last.to(order.device)] if self.c else None
+        return SoftPrompt(self.vectors.detach()[order], maps).requires_grad_(False)
+
     def save(self, path: Path, llm: LanguageModel) -> None:
         """As safetensors that also name the LLM, its revision, the tokenizer and the templates."""
         tensors = {name: p.detach().cpu().contiguous() for name, p in self.named_parameters()}

@@ -69,3 +69,15 @@ def test_title_vectors_are_mean_embeddings_about_their_mean(plain_llm, writer):
     scale = (vectors[2] - vectors[4]).norm() / (words(2) - words(4)).norm()
     torch.testing.assert_close(vectors[2] - vectors[4], (words(2) - words(4)) * scale, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(vectors[1:].norm(dim=1).mean(), weights.norm(dim=1).mean())
+
+
+def test_shuffling_changes_the_order_and_nothing_else(soft, batch):
+    with torch.no_grad():
+        soft.maps.add_(torch.randn_like(soft.maps))
+    other = soft.shuffled(1)
+    one, two = (P[0].detach() for P in (soft(batch), other(batch)))
+    assert not torch.allclose(one, two)
+    for kept in (slice(0, K - C), slice(K - C, K)):
+        rows = [sorted(map(tuple, P[kept].tolist())) for P in (one, two)]
+        np.testing.assert_allclose(rows[0], rows[1], rtol=1e-5)
+    assert not any(p.requires_grad for p in other.parameters())

@@ -1,0 +1,89 @@
+"""A sweep's runs as tables: known answers by hand, from ranks that are written as a run writes them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from delrec_kit.config import resolve
+from delrec_kit.errors import KitError
+from delrec_kit.evaluation import (
+    compare,
+    curve_table,
+    finished_runs,
+    merged_differences,
+    plot_curve,
+    plot_merged_differences,
+    plot_results,
+    protocols_of,
+    results_table,
+    spread_of_draws,
+    varied_setting,
+    write_comparison,
+)
+from delrec_kit.runs import RunDirectory
+
+USERS = ["a", "b", "c"]
+
+
+def made(folder, seed, ranks, *overrides, protocol=""):
+    run = RunDirectory.create(folder, resolve("smoke", list(overrides), seed=seed))
+    ranks = {method: np.array(rows, dtype=float) for method, rows in ranks.items()}
+    comparison = compare(ranks, protocol=protocol or "candidates", m=15, seed=seed, resamples=50)
+    write_comparison(run.folder("evaluation") / protocol, comparison, ranks, USERS)
+    return run.path
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two seeds at two budgets, two draws of the distractors each."""
+    for seed, budget, delrec in [
+        (0, 60, [[1, 1], [1, 2], [5, 1]]), (1, 60, [[1, 1], [1, 1], [1, 1]]),
+        (0, 120, [[1, 1]] * 3), (1, 120, [[2, 2]] * 3),
+    ]:  # fmt: skip
+        teacher = [[1, 3], [2, 2], [9, 9]]
+        folder = tmp_path / f"seed={seed}_examples={budget}"
+        made(folder, seed, {"delrec": delrec, "teacher": teacher}, f"finetune.examples={budget}")
+        made(folder, seed, {"teacher": [3, 1, 1]}, f"finetune.examples={budget}", protocol="rerank")
+    return finished_runs(tmp_path)
+
+
+def test_a_user_is_averaged_over_draws_and_seeds(runs):
+    table = results_table(runs, metrics=["HR@1"]).set_index(["settings", "method"])
+    few = table.loc[("finetune.examples=60", "delrec")]
+    assert few["value"] == pytest.approx(np.mean([(1 + 1) / 2, (0.5 + 1) / 2, (0.5 + 1) / 2])) and few["runs"] == 2
+    assert few["sd"] == pytest.approx(np.std([4 / 6, 1.0], ddof=1))
+    assert few["low"] <= few["value"] <= few["high"]
+    assert protocols_of(runs) == ["candidates", "rerank"]
+    rerank = results_table(runs, "rerank", ["HR@1"])
+    assert rerank["value"].tolist() == pytest.approx([2 / 3, 2 / 3]) and set(rerank["method"]) == {"teacher"}
+
+
+def test_a_curve_runs_along_the_setting_that_varies(runs):
+    assert varied_setting(runs) == "finetune.examples" and varied_setting(runs[:1]) is None
+    curve = curve_table(runs, "finetune.examples")
+    own = curve[curve["method"] == "delrec"].set_index("at")["value"]
+    assert own.index.tolist() == [60, 120] and own.tolist() == pytest.approx([5 / 6, 0.5])
+    with pytest.raises(KitError, match=r"no setting finetune\.exampels"):
+        curve_table(runs, "finetune.exampels")
+    figure, numbers = plot_curve(curve, "finetune.examples")
+    assert set(numbers["method"]) == {"delrec", "teacher"} and "DELRec, HR@1 0.500" in figure.axes[0].get_title()
+
+
+def test_pictures_are_of_every_group(runs):
+    _, numbers = plot_results(results_table(runs))
+    assert set(numbers["settings"]) == {"finetune.examples=60", "finetune.examples=120"}
+    figure, numbers = plot_merged_differences(merged_differences(runs))
+    assert len(numbers) == 2 and len(figure.axes) == 2
+
+
+def test_the_spread_of_the_draws(runs):
+    assert spread_of_draws(runs).empty
+    rows = [("delrec", 0, "HR@1", 0.5), ("delrec", 1, "HR@1", 0.7), ("delrec", 0, "NDCG@5", 0.1)]
+    table = pd.DataFrame(rows, columns=["method", "draw", "metric", "value"])
+    table.to_csv(runs[0] / "evaluation" / "draws.csv", index=False)
+    assert spread_of_draws(runs).iloc[0].tolist() == ["delrec", pytest.approx(0.6), 0.5, 0.7]
+
+
+def test_no_finished_run_is_said(tmp_path):
+    with pytest.raises(KitError, match=r"no finished run .* sweep"):
+        finished_runs(tmp_path)

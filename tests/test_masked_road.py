@@ -1,0 +1,68 @@
+"""The whole road with a masked encoder, a conditioned P and nothing listed, on a random model: every stage fits."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from delrec_kit import pipeline
+from delrec_kit.explaining import explain_user
+from delrec_kit.llm import SoftPrompt
+from delrec_kit.methods import METHODS
+
+spec = importlib.util.spec_from_file_location("families", Path(__file__).parent / "families.py")
+families = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(families)
+SETTINGS = [
+    "llm.among=catalogue", "llm.history=4", "distill.k=3", "distill.conditioned=2", "data.world_users=60",
+    "data.world_items=80", "finetune.methods=[delrec, delrec_kept]", "finetune.examples=64", "distill.examples=48",
+    "evaluation.sets=[popularity-5]", "evaluation.orders=1", "evaluation.draws=2", "evaluation.rerank=10",
+    "evaluation.methods=[llm_zero_shot, llm_untrained_prompt, llm_distilled_prompt]",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    model = families.make_model(tmp_path_factory.mktemp("bert"), "bert")
+    run = pipeline.open_run(tmp_path_factory.mktemp("run"), "smoke", [*SETTINGS, f"llm.name={json.dumps(str(model))}"])
+    pipeline.prepare_stage(run)
+    pipeline.teacher_stage(run)
+    pipeline.prompt_stage(run)
+    pipeline.adapter_stage(run)
+    pipeline.evaluation_stage(run)
+    return run
+
+
+def test_p_learned_and_depends_on_the_user(run):
+    bench = pipeline.workbench(run)
+    llm, writer, soft = bench.open_method("llm_distilled_prompt")
+    untrained = bench.soft_prompt(METHODS["llm_untrained_prompt"], llm)
+    assert (soft.k, soft.c) == (3, 2) and soft.numbers == 3 * 64 + 2 * 64 * 64
+    prompts = bench.prompts(writer, METHODS["llm_distilled_prompt"], "test", bench.data.test_candidates)
+    assert not {s.name for p in prompts for s in p.segments} & {"candidates"}, "nothing is listed"
+    P = soft(writer.batch(prompts[:2]))
+    assert (P[0, 1:] - P[1, 1:]).abs().max() > 1e-3 and (P[0, 0] == P[1, 0]).all()
+    assert isinstance(untrained, SoftPrompt) and untrained.c == 2
+
+
+def test_every_protocol_is_compared_over_its_draws(run):
+    folder = run.folder("evaluation")
+    for name, m, draws in (("", 15, 2), ("popularity-5", 5, 2), ("rerank", 10, 1)):
+        comparison = json.loads((folder / name / "comparison.json").read_text())
+        ranks = pd.read_parquet(folder / name / "per_user.parquet")
+        assert comparison["m"] == m and {"delrec", "delrec_kept", "teacher"} <= set(comparison["methods"])
+        assert np.stack(ranks["delrec"]).reshape(len(ranks), -1).shape[1] == draws
+    assert len(pd.read_csv(folder / "recency.csv")) and len(pd.read_csv(folder / "pieces.csv"))
+    pieces = pd.read_csv(folder / "pieces.csv")
+    assert set(pieces["name"]) == {"history", "soft"} and pieces["effect"].abs().max() > 0
+
+
+def test_people_are_served_and_told_why(run):
+    split = pipeline.load_data(run).split
+    table = pipeline.recommend(run, [split.titles[i] for i in split.train[0][:3]], top=3)
+    assert table["score"].is_monotonic_decreasing and len(table) == 3
+    page = explain_user(pipeline.workbench(run), split.user_keys[0], "delrec_kept")
+    assert "Integrated gradients" in page and page.count("<sup>") > 3
