@@ -76,7 +76,7 @@ def test_each_prompt_shows_what_its_method_says(writer, slot):
     }
     plain = writer.text(shown["llm_zero_shot"])
     assert {name: soft_tokens(p) for name, p in shown.items() if soft_tokens(p)} == {
-        name: K for name, method in METHODS.items() if method.prompt in ("untrained", "distilled")
+        name: K for name, method in METHODS.items() if method.prompt in ("untrained", "distilled", "shuffled")
     }
     assert slot(shown["llm_teacher_items"], writer.table, "teacher") == [12, 10]
     assert not slot(shown["llm_zero_shot"], writer.table, "teacher")
