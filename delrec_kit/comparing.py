@@ -20,6 +20,7 @@ from delrec_kit.teachers import Markov, Popularity, scores_of
 from delrec_kit.workbench import Workbench
 
 Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (D, U, m)
+ALONE = "teacher_gated"
 ENDINGS = {"weight": [(FUSED, False)], "gate": [(FUSED, False), (GATED, True)]}
 MEASURED = "llm_distilled_prompt"  # whose attention is kept
 PROFILED = ("llm_zero_shot", "llm_untrained_prompt", MEASURED)  # whose recency is set beside the teacher's
@@ -115,6 +116,7 @@ def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Sc
     )
     settings = {"seed": config.seed, "resamples": config.evaluation.resamples}
     pairs = [*PAIRS, *((name, "teacher") for name in fused)]
+    pairs += [(name, ALONE) for name in fused if name.endswith(GATED)]
     comparison = compare(ranks, protocol=protocol, m=sets.items.shape[2], pairs=pairs, **settings)
     write_comparison(folder, comparison, ranks, users)
     write_json(folder / "fusion.json", weights)
@@ -175,10 +177,13 @@ def _fused(bench: Workbench, parts: dict[str, Ranked], ours: Scores) -> tuple[di
     }
     seen, test = parts["valid"], parts["test"]
     listed = seen.place[0] >= 0
+    endings = ENDINGS.get(bench.run.config.evaluation.fuse, [])
+    if any(gated for _, gated in endings):  # what the gate does for the teacher alone, without any language model
+        ours = {ALONE: {part: np.zeros_like(sets.teacher) for part, sets in parts.items()}, **ours}
     for name, of in ours.items():
         if "valid" not in of or not listed.any():
             continue
-        for ending, gated in ENDINGS[bench.run.config.evaluation.fuse]:
+        for ending, gated in endings if name != ALONE else [("", True)]:
             known = (table[0][listed] for table in (of["valid"], seen.teacher, seen.place, about["valid"]))
             fusion = Fusion.fit(*known, gated)
             each = zip(of["test"], test.teacher, about["test"], strict=True)

@@ -35,6 +35,7 @@ METHOD_LABELS = {
     "delrec": "DELRec",
     "oracle": "oracle",
 }
+MORE_LABELS = {"teacher_gated": "teacher, gated"}  # without a colour of their own
 
 
 def use_style() -> None:
@@ -64,7 +65,7 @@ def use_style() -> None:
 def label(method: str) -> str:
     """How a method of the comparison is written in figures; unknown names stay as they are."""
     base, plus, gated = method.partition(FUSED)
-    known = METHOD_LABELS.get(base) or (METHODS[base].label if base in METHODS else base)
+    known = {**METHOD_LABELS, **MORE_LABELS}.get(base) or (METHODS[base].label if base in METHODS else base)
     return known + (" + teacher" if plus else "") + (", gated" if gated else "")
 
 
