@@ -9,7 +9,7 @@ import pandas as pd
 from delrec_kit.errors import KitError
 from delrec_kit.evaluation.comparison import load_comparison
 from delrec_kit.evaluation.metrics import per_user
-from delrec_kit.evaluation.statistics import bootstrap_intervals, holm, sign_flip_p
+from delrec_kit.evaluation.statistics import bootstrap_intervals, flips_for, holm, sign_flip_p
 from delrec_kit.evaluation.tables import group_labels
 
 SHOWN = ("HR@1", "NDCG@5")
@@ -59,10 +59,19 @@ def _of_group(label: str, runs: Sequence[Path], metrics: Sequence[str]) -> pd.Da
         table.loc[place, ["value", "low", "high", "effect"]] = (
             difference.mean(), low[0], high[0], difference.mean() / spread if spread else 0.0,
         )  # fmt: skip
-    p = np.array([sign_flip_p(d[None], seed=seed, resamples=RESAMPLES)[0] for d in values])
-    table["p"] = holm(p)
+    table["p"] = holm(_p_values(values, seed))
     order = ["settings", "a", "b", "metric", "value", "low", "high", "p", "effect", "win", "tie", "loss", "users"]
     return table[order].assign(runs=len(runs))
+
+
+def _p_values(values: Sequence[np.ndarray], seed: int) -> np.ndarray:
+    """Of differences that may be of groups of users of different sizes; those of one size are tested together."""
+    p, sizes = np.empty(len(values)), np.array([len(difference) for difference in values])
+    for size in np.unique(sizes):
+        rows = np.flatnonzero(sizes == size)
+        together = flips_for(len(values), RESAMPLES)
+        p[rows] = sign_flip_p(np.stack([values[row] for row in rows]), seed=seed, resamples=together)
+    return p
 
 
 def _difference(table: pd.DataFrame, a: str, b: str, metric: str) -> pd.Series:

@@ -94,14 +94,12 @@ def plot_results(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.
     for axis, settings in zip(axes[0], groups):
         part = rows[rows["settings"] == settings].set_index("method").reindex(methods).reset_index()
         _dots(axis, part)
-        axis.set(xlabel=metric, title=settings)
+        axis.set(xlabel=f"{metric}, 95 % intervals over users", title=settings)
     ours = rows[~rows["method"].isin(["oracle", "ceiling"])]
     best = ours.loc[ours["value"].idxmax()]
-    runs = "one run" if best["runs"] == 1 else f"mean of {best['runs']} runs"
-    figure.suptitle(
-        f"Best {metric}: {label(best['method'])}, {best['value']:.3f} ({runs}, 95 % intervals over users)",
-        x=0.01, ha="left", fontsize=11,
-    )  # fmt: skip
+    runs = "one run" if best["runs"] == 1 else f"{best['runs']} runs"
+    finding = f"Best {metric}: {label(best['method'])}, {best['value']:.3f} ({runs})"
+    figure.suptitle(finding, x=0.01, ha="left", fontsize=11)
     return figure, rows
 
 
