@@ -66,7 +66,7 @@ def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked
     """Scores by protocol, of the methods with an adapter also of the validation cases; the attention of the distilled
     P, and what the order of the candidates changes, on the way."""
     config, scores = bench.run.config, {protocol: {} for protocol in (*sets, "full")}
-    orders, profiles, frozen = [], [recency(bench, "teacher", partial(scores_of, bench.teacher()))], None
+    orders, profiles, frozen = [], [recency(bench, "teacher", partial(scores_of, bench.teacher))], None
     for name in (*config.evaluation.methods, *config.finetune.methods):
         adapted = bool(METHODS[name].lessons)
         if adapted or frozen is None:
@@ -137,7 +137,7 @@ def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Sc
 def _compare_full(bench: Workbench, ours: Scores, folder: Path) -> None:
     config, split = bench.run.config, bench.data.split
     cases = split.test.take(np.arange(min(config.evaluation.full_users, len(split.test))))
-    scorers = {**{name: of(split) for name, of in BASELINES.items()}, "teacher": bench.teacher()}
+    scorers = {**{name: of(split) for name, of in BASELINES.items()}, "teacher": bench.teacher}
     scores = {name: scorer.scores(cases.history) for name, scorer in scorers.items()}
     scores |= {name: of["test"] for name, of in ours.items()}
     ranks = {name: full_ranks(values, cases.target, cases.history) for name, values in scores.items()}

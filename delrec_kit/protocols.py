@@ -61,7 +61,7 @@ def ranked(bench: Workbench, part: str, protocol: str) -> Ranked:
         return stored
     drawn = [_draw(bench, part, protocol, n) for n in range(protocol == "candidates", draws)]
     fresh = Ranked(cases, np.stack(drawn), np.empty(0))
-    scores = fresh.scored_by(bench.teacher())
+    scores = fresh.scored_by(bench.teacher)
     if protocol != "candidates":
         return Ranked(cases, fresh.items, scores)
     return Ranked(cases, np.concatenate([stored.items, fresh.items]), np.concatenate([stored.teacher, scores]))

@@ -81,7 +81,7 @@ class Workbench:
         """What the teacher expects of whom, in the title vectors that ``writer`` holds; None where P is constant."""
         if writer.vectors is None:
             return None
-        return Expectations(self.teacher(), self._unseeing, self.data.split.train, writer.vectors)
+        return Expectations(self.teacher, self._unseeing, self.data.split.train, writer.vectors)
 
     @cached_property
     def _unseeing(self) -> CrossFitted:
@@ -118,6 +118,7 @@ class Workbench:
         N = self.run.config.evaluation.rerank
         return cases, np.stack(table["top_items"])[:, :N], np.stack(table["top_scores"])[:, :N]
 
+    @cached_property
     def teacher(self) -> Teacher:
         return load_teacher(self.run.folder("teacher"))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from delrec_kit.data.ragged import Ragged, sorted_unique
+from delrec_kit.data.ragged import Ragged, among, sorted_unique
 from delrec_kit.data.split import Cases, Split
 from delrec_kit.data.tables import brief
 from delrec_kit.errors import KitError
@@ -110,16 +110,11 @@ def _width(canonical: np.ndarray) -> int:
     return int(canonical.max(initial=0)) + 1
 
 
-def _contains(taken: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    place = np.searchsorted(taken, codes)
-    return (place < len(taken)) & (taken[np.minimum(place, len(taken) - 1)] == codes) if len(taken) else place < 0
-
-
 def _free_titles(taken: np.ndarray, users: np.ndarray, answers: np.ndarray, canonical: np.ndarray) -> np.ndarray:
     """(B,) how many different titles could be distractors of each row."""
     width = _width(canonical)
     per_user = np.bincount(taken // width, minlength=users.max(initial=-1) + 1)
-    answer_is_new = ~_contains(taken, users * width + canonical[answers])
+    answer_is_new = ~among(taken, users * width + canonical[answers])
     return len(sorted_unique(canonical[1:])) - per_user[users] - answer_is_new
 
 
@@ -133,7 +128,7 @@ def _by_rejection(taken, users, answers, count, rng, canonical, weights) -> tupl
         reach = np.cumsum(weights[1:])
         draws = np.minimum(1 + np.searchsorted(reach, rng.random(shape) * reach[-1], side="right"), len(reach))
     title = canonical[draws]
-    allowed = ~_contains(taken, users[:, None] * width + title) & (title != canonical[answers][:, None])
+    allowed = ~among(taken, users[:, None] * width + title) & (title != canonical[answers][:, None])
     order = np.argsort(title, axis=1, kind="stable")
     ranked = np.take_along_axis(title, order, axis=1)
     again = np.concatenate([np.zeros((len(users), 1), bool), ranked[:, 1:] == ranked[:, :-1]], axis=1)

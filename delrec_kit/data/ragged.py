@@ -13,6 +13,14 @@ def sorted_unique(values: np.ndarray) -> np.ndarray:
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
+def among(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Which of ``values`` stand in ``ordered``, which is rising; in the shape of ``values``."""
+    if not len(ordered):
+        return np.zeros(np.shape(values), dtype=bool)
+    place = np.searchsorted(ordered, values)
+    return (place < len(ordered)) & (ordered[np.minimum(place, len(ordered) - 1)] == values)
+
+
 @dataclass(frozen=True)
 class Ragged:
     """U sequences of ids.

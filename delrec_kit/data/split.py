@@ -7,7 +7,7 @@ import pandas as pd
 
 from delrec_kit.data.filters import drop_short_users
 from delrec_kit.data.interactions import Interactions
-from delrec_kit.data.ragged import Ragged, sorted_unique
+from delrec_kit.data.ragged import Ragged, among, sorted_unique
 from delrec_kit.data.tables import brief
 from delrec_kit.errors import KitError
 
@@ -85,16 +85,8 @@ def knowing_all(split: Split, before: Interactions) -> Split:
     known = (users >= 0) & (items > 0)
     had = sorted_unique(users[known].astype(np.int64) * width + items[known])
     own = split.consumed()
-    cut = had[~_among(own.rows * width + own.values, had)]
+    cut = had[~among(own.rows * width + own.values, had)]
     return replace(split, cut=Ragged.from_groups(cut // width, cut % width, len(split.user_keys)))
-
-
-def _among(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Which of ``values`` stand in ``ordered``, which is rising."""
-    if not len(ordered):
-        return np.zeros(len(values), dtype=bool)
-    place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
-    return ordered[place] == values
 
 
 def leave_one_out(interactions: Interactions, min_interactions: int = 3) -> Split:

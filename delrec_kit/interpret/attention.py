@@ -1,6 +1,6 @@
 """Where the language model looks: attention mass by prompt segment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,24 +27,40 @@ def attention_mass(
     names = list(dict.fromkeys(s.name for prompt in prompts for s in prompt.segments))
     sums: dict[str, torch.Tensor] = {}
     tokens = np.zeros(len(names))
-    starts = range(0, len(prompts), batch)
-    for start in progress(starts, "attention"):
-        chosen = prompts[start : start + batch]
-        titles = writer.pack(chosen, candidates[start : start + batch]).to(llm.device)
-        asked = writer.batch(chosen).to(llm.device)
-        member = torch.from_numpy(_membership(chosen, names, asked.ids.shape[1])).to(llm.device)
+    for _, chosen, kinds in attended(llm, writer, prompts, candidates, soft, batch):
+        length = next(iter(kinds.values()))[0].shape[-1]
+        member = torch.from_numpy(_membership(chosen, names, length)).to(llm.device)
         tokens += member.sum(dim=(0, 1)).cpu().numpy()
-        P = None if soft is None else soft(asked)
-        queries = {"encoder": asked.mask.bool(), "cross": titles.block >= 0}
-        for kind, weights in llm.attentions(asked, titles, P).items():
-            asks = queries[kind].float()
-            asks = asks / asks.sum(1, keepdim=True)
+        for kind, (weights, asks) in kinds.items():
             mass = torch.einsum("nbhqk,bq,bks->nbhs", weights, asks, member)
             mass = (mass / mass.sum(-1, keepdim=True)).sum(1)  # what titles look at in themselves does not count
             sums[kind] = sums.get(kind, 0) + mass.cpu()
     tokens /= len(prompts)
     tables = [_table(kind, total / len(prompts), names, tokens) for kind, total in sums.items()]
     return pd.concat(tables, ignore_index=True)
+
+
+def attended(
+    llm: LanguageModel,
+    writer: PromptWriter,
+    prompts: Sequence[Prompt],
+    candidates: np.ndarray,
+    soft: SoftPrompt | None,
+    batch: int,
+) -> Iterator[tuple[int, Sequence[Prompt], dict[str, tuple[torch.Tensor, torch.Tensor]]]]:
+    """Batch by batch: the row of its first prompt, the prompts, and by kind the attention weights (layers, B, heads, Q,
+    L) and the share (B, Q) of each token that looks: all prompt tokens alike, or all title tokens."""
+    for start in progress(range(0, len(prompts), batch), "attention"):
+        chosen = prompts[start : start + batch]
+        titles = writer.pack(chosen, candidates[start : start + batch]).to(llm.device)
+        asked = writer.batch(chosen).to(llm.device)
+        looks = {"encoder": asked.mask.bool(), "cross": titles.block >= 0}
+        weights = llm.attentions(asked, titles, None if soft is None else soft(asked))
+        yield (
+            start,
+            chosen,
+            {kind: (weights[kind], looks[kind].float() / looks[kind].sum(1, keepdim=True)) for kind in weights},
+        )
 
 
 def _membership(prompts: Sequence[Prompt], names: list[str], length: int) -> np.ndarray:

@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 from scipy.special import log_softmax
 
+from delrec_kit.interpret.attention import attended
 from delrec_kit.interpret.pieces import leave_out, pieces_of
 from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt
-from delrec_kit.progress import progress
 
 Score = Callable[[Sequence[Prompt], np.ndarray], np.ndarray]  # n prompts, (n,) whose they are -> (n, m) scores
 COLUMNS = ["user", "name", "index"]
@@ -22,6 +22,13 @@ def choices(score: Score, prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.nda
     return first, log_p[np.arange(len(first)), first]
 
 
+def fall(score: Score, first: np.ndarray, whole: np.ndarray, cut: Sequence[Prompt], users: np.ndarray) -> np.ndarray:
+    """(n,) by how many nats the log-probability of the choice falls in prompts ``cut`` from those of ``users`` (n,);
+    first and whole: what ``choices`` gave for the uncut ones."""
+    log_p = log_softmax(score(cut, users).astype(float), axis=1)
+    return whole[users] - log_p[np.arange(len(users)), first[users]]
+
+
 def leave_one_out(score: Score, prompts: Sequence[Prompt]) -> pd.DataFrame:
     """Of each piece of each prompt by how many nats the log-probability of the first choice falls without it.
 
@@ -31,8 +38,7 @@ def leave_one_out(score: Score, prompts: Sequence[Prompt]) -> pd.DataFrame:
     first, whole = choices(score, prompts)
     each = [(user, piece) for user, prompt in enumerate(prompts) for piece in pieces_of(prompt)]
     users = np.array([user for user, _ in each], dtype=np.int64)
-    log_p = log_softmax(score([leave_out(prompts[u], [piece]) for u, piece in each], users).astype(float), axis=1)
-    effect = whole[users] - log_p[np.arange(len(users)), first[users]]
+    effect = fall(score, first, whole, [leave_out(prompts[u], [piece]) for u, piece in each], users)
     rows = [(user, piece.name, piece.index) for user, piece in each]
     return pd.DataFrame(rows, columns=COLUMNS).assign(effect=effect)
 
@@ -52,15 +58,9 @@ def attention_by_piece(
         user (row of ``prompts``), name, index, attention (per piece; a piece of several tokens gets their sum).
     """
     rows = []
-    for start in progress(range(0, len(prompts), batch), "attention by piece"):
-        chosen = prompts[start : start + batch]
-        asked = writer.batch(chosen).to(llm.device)
-        titles = writer.pack(chosen, candidates[start : start + batch]).to(llm.device)
-        weights = llm.attentions(asked, titles, None if soft is None else soft(asked))
-        kind = "cross" if "cross" in weights else "encoder"
-        looks = (titles.block >= 0 if kind == "cross" else asked.mask.bool()).float()
-        looks = looks / looks.sum(1, keepdim=True)
-        got = torch.einsum("nbhqk,bq->bk", weights[kind], looks) / (weights[kind].shape[0] * weights[kind].shape[2])
+    for start, chosen, kinds in attended(llm, writer, prompts, candidates, soft, batch):
+        weights, looks = kinds.get("cross") or kinds["encoder"]
+        got = torch.einsum("nbhqk,bq->bk", weights, looks) / (weights.shape[0] * weights.shape[2])
         for row, (prompt, attention) in enumerate(zip(chosen, got.cpu().numpy(), strict=True)):
             rows += [(start + row, p.name, p.index, float(attention[p.places].sum())) for p in pieces_of(prompt)]
     return pd.DataFrame(rows, columns=[*COLUMNS, "attention"])

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import log_softmax
 from scipy.stats import spearmanr
 
 from delrec_kit.evaluation.statistics import bootstrap_intervals
-from delrec_kit.interpret.attribution import Score, choices
+from delrec_kit.interpret.attribution import Score, choices, fall
 from delrec_kit.interpret.pieces import leave_out, pieces_of
 from delrec_kit.llm import Prompt
 
@@ -47,9 +46,7 @@ def deletion_curves(
                 cut.append(leave_out(prompts[user], gone))
                 rows.append((name, user, share))
     table = pd.DataFrame(rows, columns=["explanation", "user", "share"])
-    users = table["user"].to_numpy()
-    log_p = log_softmax(score(cut, users).astype(float), axis=1)
-    return table.assign(fall=whole[users] - log_p[np.arange(len(users)), first[users]])
+    return table.assign(fall=fall(score, first, whole, cut, table["user"].to_numpy()))
 
 
 def faithfulness_table(curves: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:

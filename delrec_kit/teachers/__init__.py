@@ -5,7 +5,7 @@ from delrec_kit.teachers.crossfit import CrossFitted, assign_folds, distillation
 from delrec_kit.teachers.expectation import expected_vectors
 from delrec_kit.teachers.models import MODELS, Caser, GRU4Rec, SASRec
 from delrec_kit.teachers.plots import plot_beyond_popularity, plot_learning, plot_teachers
-from delrec_kit.teachers.scorer import Scorer, scores_of, top_items
+from delrec_kit.teachers.scorer import Scorer, scores_of, scores_of_the_new, top_items
 from delrec_kit.teachers.stage import case_table, measure, train_stage
 from delrec_kit.teachers.teacher import Teacher, load_teacher
 from delrec_kit.teachers.training import train_teacher
@@ -31,6 +31,7 @@ __all__ = [
     "plot_learning",
     "plot_teachers",
     "scores_of",
+    "scores_of_the_new",
     "top_items",
     "train_stage",
     "train_teacher",

@@ -37,6 +37,18 @@ def scores_of(scorer: Scorer, cases: Cases, items: np.ndarray) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(items.shape, np.float32)
 
 
+def scores_of_the_new(scorer: Scorer, histories: Ragged, users: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of ``histories`` and their scores (rows, N+1), minus infinity for padding and what a history holds, part by
+    part."""
+    start, size = 0, 256
+    while start < len(histories):
+        rows = np.arange(start, min(start + size, len(histories)))
+        part = histories.take(rows)
+        scores = scorer.scores(part, users[rows])
+        yield rows, np.where(membership(part, scores.shape[1]), -np.inf, scores)
+        start, size = start + size, max(1, SCORES // scores.shape[1])
+
+
 def top_items(scores: np.ndarray, exclude: Ragged, h: int) -> np.ndarray:
     """The h best items of each row, best first, without padding and without ``exclude`` (the history).
 

@@ -16,7 +16,7 @@ from delrec_kit.data import Ragged, draw_distractors
 from delrec_kit.errors import KitError
 from delrec_kit.evaluation import membership
 from delrec_kit.llm import Prompt, PromptWriter
-from delrec_kit.teachers import Scorer
+from delrec_kit.teachers import Scorer, scores_of_the_new
 from delrec_kit.training.expectations import Expectations, knowing
 
 
@@ -149,12 +149,9 @@ class ExampleWriter:
         """(n, N) distributions of the teacher after the first ``lengths`` items of ``users``, -1 at these items."""
         histories = Ragged.slices(self.train.values, self.train.offsets[users], lengths)
         targets = []
-        for start in range(0, len(users), 512):  # bounds the memory of the scores
-            rows = np.arange(start, min(start + 512, len(users)))
-            scores = self.unseeing.scores(histories.take(rows), users[rows])
-            had = membership(histories.take(rows), scores.shape[1])
-            made = teacher_targets(np.where(had, -np.inf, scores), config)
-            targets.append(np.where(had, -1, made)[:, 1:].astype(np.float16))
+        for _, scores in scores_of_the_new(self.unseeing, histories, users):
+            made = teacher_targets(scores, config)
+            targets.append(np.where(np.isneginf(scores), -1, made)[:, 1:].astype(np.float16))
         return np.concatenate(targets)
 
     def _shown(self, candidates: np.ndarray) -> np.ndarray:
