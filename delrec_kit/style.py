@@ -82,6 +82,11 @@ def side_by_side(columns: Mapping[str, pd.Series]) -> pd.DataFrame:
     return pd.DataFrame(columns).reindex(rows)
 
 
+def headline(figure: Figure, finding: str) -> None:
+    """The finding, over all panels of a figure."""
+    figure.suptitle(finding, x=0.01, ha="left", fontsize=11)
+
+
 def save_figure(figure: Figure, table: pd.DataFrame, folder: str | Path, name: str) -> Path:
     """Write ``name.png`` (150 dpi) and ``name.csv`` (the plotted numbers) into ``folder``; returns the picture's path.
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from delrec_kit.evaluation.metrics import METRICS
 from delrec_kit.methods import FUSED
-from delrec_kit.style import DASHES, label, look
+from delrec_kit.style import DASHES, headline, label, look
 
 TEACHER = "teacher"
 
@@ -39,7 +39,7 @@ def plot_comparison(comparison: Mapping[str, Any], metrics: Sequence[str] = METR
         axis.set_xlabel(metric)
     for axis in panels[len(metrics) :]:
         axis.set_visible(False)
-    figure.suptitle(_finding(comparison, table, metrics[0]), x=0.01, ha="left", fontsize=11)
+    headline(figure, _finding(comparison, table, metrics[0]))
     return figure, table
 
 
@@ -99,7 +99,7 @@ def plot_results(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.
     best = ours.loc[ours["value"].idxmax()]
     runs = "one run" if best["runs"] == 1 else f"{best['runs']} runs"
     finding = f"Best {metric}: {label(best['method'])}, {best['value']:.3f} ({runs})"
-    figure.suptitle(finding, x=0.01, ha="left", fontsize=11)
+    headline(figure, finding)
     return figure, rows
 
 
@@ -150,8 +150,5 @@ def plot_merged_differences(table: pd.DataFrame, metric: str = "HR@1") -> tuple[
         axis.set(xlabel=f"difference in {metric}, paired by user", title=settings)
     axes[0][0].set_yticks(range(len(order)), order)
     axes[0][0].set_ylim(len(order) - 0.5, -0.5)
-    figure.suptitle(
-        f"{(rows['p'] < 0.05).sum()} of {len(rows)} differences are sure (filled: Holm's p below .05)",
-        x=0.01, ha="left", fontsize=11,
-    )  # fmt: skip
+    headline(figure, f"{(rows['p'] < 0.05).sum()} of {len(rows)} differences are sure (filled: Holm's p below .05)")
     return figure, rows

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from delrec_kit.interpret.agreement import MEASURES
 from delrec_kit.interpret.recency import distances
-from delrec_kit.style import DASHES, HATCHES, MARKERS, PALETTE, label, look
+from delrec_kit.style import DASHES, HATCHES, MARKERS, PALETTE, headline, label, look
 
 KINDS = {"encoder": "encoder: the prompt reads itself", "cross": "decoder: titles read the prompt"}
 
@@ -35,7 +35,7 @@ def plot_attention(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     if len(soft):
         times, where = soft["lift"].mean(), READING[kinds[-1]]
         finding = f"A soft token gets {times:.1f} times the attention of an average prompt token, {where}"
-    figure.suptitle(finding, x=0.01, ha="left", fontsize=11)
+    headline(figure, finding)
     return figure, lift.reset_index()
 
 
@@ -49,12 +49,10 @@ def plot_heads(table: pd.DataFrame, segment: str = "soft") -> tuple[Figure, pd.D
         sns.heatmap(grid, annot=True, fmt=".2f", cmap="cividis", vmin=0, ax=axis, cbar_kws={"label": "share"})
         axis.set(title=KINDS[kind], xlabel="head", ylabel="layer")
     strongest = chosen.loc[chosen["mass"].idxmax()]
-    figure.suptitle(
+    headline(
+        figure,
         f"Share of attention on the {segment} segment: most in {strongest['kind']} layer {strongest['layer']}, "
         f"head {strongest['head']} ({strongest['mass']:.0%})",
-        x=0.01,
-        ha="left",
-        fontsize=11,
     )
     return figure, chosen
 
@@ -74,12 +72,7 @@ def plot_agreement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         axis.invert_yaxis() if axis is axes[0] else None
     top1 = table[table["measure"] == "top1"].set_index("variant")["value"]
     without, with_p = top1.get("llm_zero_shot"), top1.get("llm_distilled_prompt")
-    figure.suptitle(
-        f"Same first choice as the teacher: {without:.0%} without P, {with_p:.0%} with the distilled P",
-        x=0.01,
-        ha="left",
-        fontsize=11,
-    )
+    headline(figure, f"Same first choice as the teacher: {without:.0%} without P, {with_p:.0%} with the distilled P")
     return figure, table
 
 
@@ -101,7 +94,7 @@ def plot_recency(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     )
     axis.set_xticks(sorted(set(table["step"])))
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=4, fontsize=9)
-    figure.suptitle(f"Distance from the teacher's profile: {said}", x=0.01, ha="left", fontsize=11)
+    headline(figure, f"Distance from the teacher's profile: {said}")
     return figure, table
 
 
@@ -122,10 +115,10 @@ def plot_deletion(curves: pd.DataFrame, table: pd.DataFrame) -> tuple[Figure, pd
     axis.legend(title="order of")
     best = table.loc[table["value"].idxmax()]
     finding = "finds" if best["faithful"] else "does not surely find"
-    figure.suptitle(
+    headline(
+        figure,
         f"{best['explanation'].capitalize()} {finding} what the choice hangs on: {best['value']:+.2f} nats over random",
-        x=0.01, ha="left", fontsize=11,
-    )  # fmt: skip
+    )
     return figure, numbers
 
 
@@ -153,10 +146,7 @@ def plot_effects(effects: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     axes[0][0].set_ylabel("mean size of the effect, nats")
     mean = numbers.groupby("name")["mean"].mean()
     most = mean.idxmax()
-    figure.suptitle(
-        f"The choice hangs most on {PIECES[most][2]}: {mean[most]:.2f} nats each when left out alone",
-        x=0.01, ha="left", fontsize=11,
-    )  # fmt: skip
+    headline(figure, f"The choice hangs most on {PIECES[most][2]}: {mean[most]:.2f} nats each when left out alone")
     return figure, numbers
 
 
@@ -174,7 +164,7 @@ def plot_words(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.25 - 0.6 / len(first)))
     nearer = int((first["cosine"] > chance).sum())
     finding = f"{nearer} of {len(first)} soft tokens lie nearer to a word than random directions do"
-    figure.suptitle(finding, x=0.01, ha="left", fontsize=11)
+    headline(figure, finding)
     return figure, table
 
 
@@ -196,5 +186,5 @@ def plot_projection(table: pd.DataFrame, share: float) -> tuple[Figure, pd.DataF
     )
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3)
     finding = f"Training moved a soft token by {far / wide:.1f} times the titles' spread"
-    figure.suptitle(finding, x=0.01, ha="left", fontsize=11)
+    headline(figure, finding)
     return figure, table

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from delrec_kit.data import PreparedData, answer_index
 from delrec_kit.evaluation import expected_ranks, means
-from delrec_kit.style import PALETTE, label, look
+from delrec_kit.style import PALETTE, headline, label, look
 
 VALID = "valid_NDCG@10"
 SHOWN = [("full", "HR@10"), ("full", "NDCG@10"), ("candidates", "HR@1")]
@@ -27,9 +27,7 @@ def plot_learning(curve: pd.DataFrame, name: str = "teacher") -> tuple[Figure, p
     axes[1].plot(curve["epoch"], curve[VALID], color=PALETTE[1], linestyle="--", marker="s", markersize=3)
     axes[1].plot(best["epoch"], best[VALID], marker="*", markersize=14, color="black", linestyle="none")
     axes[1].set(xlabel="epoch", ylabel="validation NDCG@10", ylim=(0, None), title="Validation, whole catalogue")
-    figure.suptitle(
-        f"{name}: best after epoch {best['epoch']:.0f} (NDCG@10 {best[VALID]:.3f})", x=0.01, ha="left", fontsize=11
-    )
+    headline(figure, f"{name}: best after epoch {best['epoch']:.0f} (NDCG@10 {best[VALID]:.3f})")
     return figure, curve.assign(kept=curve["epoch"] == best["epoch"])
 
 
@@ -55,7 +53,7 @@ def plot_teachers(metrics: Mapping[str, Any]) -> tuple[Figure, pd.DataFrame]:
         axis.set(
             xlabel=f"{metric}, {AMONG[protocol]}", xlim=(0, shown["value"].max() * 1.2), ylim=(len(rows) - 0.5, -0.7)
         )
-    figure.suptitle(_gain(metrics), x=0.01, ha="left", fontsize=11)
+    headline(figure, _gain(metrics))
     return figure, table
 
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from delrec_kit.style import DASHES, MARKERS, PALETTE, label
+from delrec_kit.style import DASHES, MARKERS, PALETTE, headline, label
 
 PANELS = {
     "train_loss": "training loss (nats)",
@@ -37,5 +37,5 @@ def plot_curves(curves: pd.DataFrame, stage: str) -> tuple[Figure, pd.DataFrame]
         axis.set_xlabel("optimizer step")
     if curves["method"].nunique() > 1:
         axes[0, 0].legend()
-    figure.suptitle(f"{'; '.join(findings)} (validation; ★ is kept)", x=0.01, ha="left", fontsize=11)
+    headline(figure, f"{'; '.join(findings)} (validation; ★ is kept)")
     return figure, curves
