@@ -12,10 +12,13 @@ from scipy.stats import rankdata
 from delrec_kit.data import Cases
 from delrec_kit.errors import KitError
 from delrec_kit.interpret import (
+    ZEROS,
     attention_by_piece,
     attention_mass,
+    choices,
     deletion_curves,
     faithfulness_table,
+    insertion_curves,
     integrated_gradients,
     leave_one_out,
     rank_agreement,
@@ -33,28 +36,38 @@ from delrec_kit.style import label
 from delrec_kit.workbench import Workbench
 
 STEPS = 10  # back in a recency profile, at most
-EFFECT, GRADIENTS, ATTENTION = "Effect of leaving it out", "Integrated gradients", "Attention"
+EFFECT, GRADIENTS, ATTENTION = "Effect of leaving it out", "Integrated gradients", "Attention rollout"
 SAID = {
     EFFECT: "By how many nats the log-probability of the first choice falls when the piece is left out alone: blue and "
     "solid speaks for the choice, orange and dashed against it.",
     GRADIENTS: "The piece's share of the log-probability, in nats, against the same prompt with the mean word of the "
     "vocabulary in the place of all pieces.",
-    ATTENTION: "Share of the attention that each piece gets, mean over layers and heads. Where a model looks is not "
-    "why it answers: see the verdict of notebook 05 on this run.",
+    ATTENTION: "The piece's share of the answer if attention alone carried it, followed through all layers. Where a "
+    "model looks is not why it answers: see the verdict of notebook 05 on this run.",
 }
 EXPLAINED = 24  # users whose prompts are taken apart piece by piece
+FEW = 8  # of whom integrated gradients are taken against a second baseline
+EXPLANATIONS = {  # in figures -> column of pieces.csv
+    "leave-one-out": "effect",
+    "integrated gradients": "gradients",
+    "attention": "attention",
+    "attention rollout": "rollout",
+}
 
 
 def look_inside(
     bench: Workbench, llm: LanguageModel, writer: PromptWriter, soft: SoftPrompt | None, name: str, folder: Path
 ) -> None:
-    """Write ``attention.csv``, ``pieces.csv`` (effect, attention and gradients of every piece), ``deletion.csv`` and
-    ``verdicts.json`` for the method ``name``."""
+    """Write ``attention.csv`` and ``attention_by_place.csv``, ``pieces.csv`` (what explanations say of every piece),
+    ``deletion.csv``, ``insertion.csv`` and ``verdicts.json`` for the method ``name``."""
     settings, candidates = bench.run.config.evaluation, bench.data.test_candidates
     looked = slice(settings.attention_users)
     prompts = bench.prompts(writer, METHODS[name], "test", candidates, looked)
-    attention_mass(llm, writer, prompts, candidates[looked], soft).to_csv(folder / "attention.csv", index=False)
+    for file, by_place in {"attention": False, "attention_by_place": True}.items():
+        mass = attention_mass(llm, writer, prompts, candidates[looked], soft, by_place=by_place)
+        mass.to_csv(folder / f"{file}.csv", index=False)
     prompts = prompts[:EXPLAINED]
+    candidates = candidates[: len(prompts)]
 
     def score(asked: Sequence[Prompt], users: np.ndarray) -> np.ndarray:
         normalised = bench.run.config.llm.length_normalised
@@ -63,29 +76,35 @@ def look_inside(
         )
 
     pieces = leave_one_out(score, prompts)
-    pieces["attention"] = attention_by_piece(llm, writer, prompts, candidates[: len(prompts)], soft)["attention"]
+    first = choices(score, prompts)[0]
+    looked_at = attention_by_piece(llm, writer, prompts, candidates, soft, first)
     shares, sums = integrated_gradients(llm, writer, prompts, candidates, soft)
-    pieces["gradients"] = shares["gradients"]
+    pieces = pieces.assign(
+        attention=looked_at["attention"], rollout=looked_at["rollout"], gradients=shares["gradients"]
+    )
     pieces.to_csv(folder / "pieces.csv", index=False)
-    explanations = {
-        "leave-one-out": pieces["effect"],
-        "integrated gradients": pieces["gradients"],
-        "attention": pieces["attention"],
-    }
-    curves = deletion_curves(score, prompts, explanations, bench.run.config.seed)
-    curves.to_csv(folder / "deletion.csv", index=False)
-    table = faithfulness_table(curves, settings.resamples, bench.run.config.seed).set_index("explanation")
-    verdicts = []
+    explanations = {name: pieces[column] for name, column in EXPLANATIONS.items()}
+    draws = {"resamples": settings.resamples, "seed": bench.run.config.seed}
+    tables = {}
+    for name, of in {"deletion": deletion_curves, "insertion": insertion_curves}.items():
+        curves = of(score, prompts, explanations, bench.run.config.seed)
+        curves.to_csv(folder / f"{name}.csv", index=False)
+        tables[name] = faithfulness_table(curves, **draws)
+    over_random, agreements = tables["deletion"].set_index("explanation"), {}
     for told, importance in list(explanations.items())[1:]:
-        rho = rank_agreement(np.abs(importance), pieces["effect"], pieces["user"])
-        verdicts.append(verdict(told, rho, table.loc[told]))
+        agreements[told] = rank_agreement(np.abs(importance), pieces["effect"], pieces["user"], **draws)
+    few = prompts[:FEW]
+    zeros = integrated_gradients(llm, writer, few, candidates[:FEW], soft, baseline=ZEROS)[0]["gradients"]
+    same = rank_agreement(shares["gradients"][: len(zeros)].abs(), zeros, pieces["user"][: len(zeros)], **draws)
     write_json(
         folder / "verdicts.json",
         {
-            "verdicts": verdicts,
-            "over_random": table.reset_index().to_dict("records"),
+            "verdicts": [verdict(told, agreements[told], over_random.loc[told]) for told in agreements],
+            "over_random": {name: table.to_dict("records") for name, table in tables.items()},
+            "spearman": agreements,
             "convergence_delta": float(sums["delta"].abs().mean()),
             "gradients_total": float(sums["total"].abs().mean()),
+            "baselines_agree": same,
         },
     )
 
@@ -101,7 +120,7 @@ def recency(bench: Workbench, name: str, score: Score) -> pd.DataFrame:
     def ask(some: Cases) -> np.ndarray:
         return score(some, np.stack([items[user] for user in some.user]))
 
-    return recency_table({name: ask}, cases.take(long), steps, config.evaluation.resamples, config.seed)
+    return recency_table({name: ask}, cases.take(long), steps)
 
 
 def explain_user(bench: Workbench, user: str, name: str) -> str:
@@ -125,7 +144,8 @@ def explain_user(bench: Workbench, user: str, name: str) -> str:
 
     scores = score(prompts, np.zeros(1, dtype=int))[0]
     pieces = leave_one_out(score, prompts)
-    pieces["attention"] = attention_by_piece(llm, writer, prompts, items[None], soft)["attention"]
+    first = choices(score, prompts)[0]
+    pieces["attention"] = attention_by_piece(llm, writer, prompts, items[None], soft, first)["rollout"]
     pieces["gradients"] = integrated_gradients(llm, writer, prompts, items[None], soft)[0]["gradients"]
     values = {
         (piece.name, piece.index): {EFFECT: piece.effect, GRADIENTS: piece.gradients, ATTENTION: piece.attention}

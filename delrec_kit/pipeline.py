@@ -92,11 +92,12 @@ def _distill(run: RunDirectory, folder: Path) -> None:
     if config.distill.weight_rps > 0:
         tasks["rps"] = examples.pattern_simulating(bench.lists, count, config.distill, seed)
     measure = bench.measure(llm, writer, soft, METHODS["llm_distilled_prompt"], config.distill)
-    curve = distill(
+    curve, growth = distill(
         llm, writer, soft, tasks, measure, config.distill, seed, run.checkpoints("prompt"), config.llm.length_normalised
     )
     soft.save(folder / "soft_prompt.safetensors", llm)
     curve.to_csv(folder / "curve.csv", index=False)
+    growth.to_csv(folder / "growth.csv", index=False)
     counts = {name: len(rows) for name, rows in tasks.items()}
     write_json(folder / "metrics.json", {"examples": counts, "trainable": soft.numbers})
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib as mpl
 import pandas as pd
@@ -82,19 +83,27 @@ def side_by_side(columns: Mapping[str, pd.Series]) -> pd.DataFrame:
     return pd.DataFrame(columns).reindex(rows)
 
 
-def headline(figure: Figure, finding: str) -> None:
-    """The finding, over all panels of a figure."""
-    figure.suptitle(finding, x=0.01, ha="left", fontsize=11)
+def headline(figure: Figure, finding: str, caption: str = "") -> None:
+    """The finding, over all panels of a figure; what the picture shows goes beside it when it is saved."""
+    figure.suptitle("\n".join(wrap(finding, max(60, int(figure.get_figwidth() * 13)))), x=0.01, ha="left", fontsize=11)
+    figure.set_label(caption)
 
 
 def save_figure(figure: Figure, table: pd.DataFrame, folder: str | Path, name: str) -> Path:
-    """Write ``name.png`` (150 dpi) and ``name.csv`` (the plotted numbers) into ``folder``; returns the picture's path.
+    """Write ``name.png`` (150 dpi), ``name.svg`` and ``name.csv`` (the plotted numbers) into ``folder``; returns the
+    picture's path.
 
-    An index that carries names is written as columns; a plain running index is not.
+    Both pictures carry the finding as their title, and the finding with the caption as their description, for whoever
+    cannot see them. An index that carries names is written as columns; a plain running index is not.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     picture = folder / f"{name}.png"
-    figure.savefig(picture, dpi=150)
+    titles = [figure.get_suptitle(), *(axis.get_title("left") for axis in figure.axes)]
+    finding = " ".join(next(filter(None, titles), name).split())
+    told = {"Title": finding, "Description": f"{finding}. {figure.get_label()}".strip()}
+    figure.savefig(picture, dpi=150, metadata=told)
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):  # the same numbers give the same file
+        figure.savefig(picture.with_suffix(".svg"), metadata={**told, "Date": None})
     table.to_csv(folder / f"{name}.csv", index=any(level is not None for level in table.index.names))
     return picture

@@ -1,36 +1,51 @@
 """Looking inside: where attention goes, what a choice hangs on and whether to believe it, what was distilled."""
 
 from delrec_kit.interpret.agreement import MEASURES, agreement_per_user, agreement_table
-from delrec_kit.interpret.attention import attention_mass
-from delrec_kit.interpret.attribution import attention_by_piece, leave_one_out
-from delrec_kit.interpret.faithfulness import deletion_curves, faithfulness_table, rank_agreement, verdict
-from delrec_kit.interpret.gradients import integrated_gradients
+from delrec_kit.interpret.attention import attention_by_piece, attention_mass
+from delrec_kit.interpret.attribution import choices, leave_one_out
+from delrec_kit.interpret.faithfulness import (
+    deletion_curves,
+    faithfulness_table,
+    insertion_curves,
+    rank_agreement,
+    verdict,
+)
+from delrec_kit.interpret.gradients import MEAN_WORD, ZEROS, integrated_gradients
 from delrec_kit.interpret.page import user_page
 from delrec_kit.interpret.pieces import leave_out, pieces_of
 from delrec_kit.interpret.plots import (
     plot_agreement,
     plot_attention,
-    plot_deletion,
+    plot_cosines,
     plot_effects,
+    plot_faithfulness,
+    plot_growth,
     plot_heads,
+    plot_places,
     plot_projection,
     plot_recency,
+    plot_two_runs,
     plot_words,
 )
-from delrec_kit.interpret.recency import distances, recency_profile, recency_table, without
+from delrec_kit.interpret.recency import distances, recency_curves, recency_profile, recency_table, without
 from delrec_kit.interpret.spans import Span, spans_of
-from delrec_kit.interpret.vectors import nearest_words, projection
+from delrec_kit.interpret.two_runs import two_runs
+from delrec_kit.interpret.vectors import nearest_words, projection, title_cosines
 
 __all__ = [
+    "MEAN_WORD",
     "MEASURES",
+    "ZEROS",
     "Span",
     "agreement_per_user",
     "agreement_table",
     "attention_by_piece",
     "attention_mass",
+    "choices",
     "deletion_curves",
     "distances",
     "faithfulness_table",
+    "insertion_curves",
     "integrated_gradients",
     "leave_one_out",
     "leave_out",
@@ -38,17 +53,24 @@ __all__ = [
     "pieces_of",
     "plot_agreement",
     "plot_attention",
-    "plot_deletion",
+    "plot_cosines",
     "plot_effects",
+    "plot_faithfulness",
+    "plot_growth",
     "plot_heads",
+    "plot_places",
     "plot_projection",
     "plot_recency",
+    "plot_two_runs",
     "plot_words",
     "projection",
     "rank_agreement",
+    "recency_curves",
     "recency_profile",
     "recency_table",
     "spans_of",
+    "title_cosines",
+    "two_runs",
     "user_page",
     "verdict",
     "without",

@@ -1,13 +1,57 @@
-"""Where the language model looks: attention mass by prompt segment."""
+"""Where the language model looks: the attention that reaches each part of the prompt, raw and rolled out.
+
+Raw weights say what one layer takes from the states below it, which are mixtures themselves. Attention rollout (Abnar
+and Zuidema, arXiv 2005.00928) follows the mixtures down to the tokens: half of each layer's state is taken to come
+through the residual path, the rest by the mean over its heads.
+"""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
+from delrec_kit.interpret.pieces import pieces_of
 from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt
 from delrec_kit.progress import progress
+
+ANSWERED_BY = "SEQ_2_SEQ_LM"  # a decoder that reads the encoder's last layer; others read layer by layer
+
+
+@dataclass(frozen=True)
+class Attended:
+    """One batch. start: row of its first prompt; weights: by kind (layers, B, heads, Q, L); looks: by kind (B, Q), the
+    share of each token that looks; reads_last: whether all layers of "cross" read the last layer of "encoder"."""
+
+    start: int
+    prompts: Sequence[Prompt]
+    weights: dict[str, torch.Tensor]
+    looks: dict[str, torch.Tensor]
+    reads_last: bool
+
+    @property
+    def answering(self) -> str:
+        """The kind of attention that the answer looks with."""
+        return "cross" if "cross" in self.weights else "encoder"
+
+    def mass(self, kind: str) -> torch.Tensor:
+        """(layers, B, heads, L) what reaches each token of the prompt."""
+        return torch.einsum("nbhqk,bq->nbhk", self.weights[kind], self.looks[kind])
+
+    def rollout(self) -> torch.Tensor:
+        """(B, L) the share of the answer that comes from each token of the prompt; sums to 1."""
+        prompt = self.weights["encoder"].mean(2)
+        still = torch.eye(prompt.shape[-1], device=prompt.device)
+        flows = [still.expand_as(prompt[0])]
+        for layer in prompt:
+            flows.append((layer + still) / 2 @ flows[-1])
+        if self.answering == "encoder":
+            return torch.einsum("bq,bqk->bk", self.looks["encoder"], flows[-1])
+        below = [flows[-1]] * len(flows) if self.reads_last else flows
+        cross = self.mass("cross").mean(2)
+        cross = cross / cross.sum(-1, keepdim=True)  # what titles look at in themselves does not count
+        return torch.stack([torch.einsum("bq,bqk->bk", *each) for each in zip(cross, below)]).mean(0)
 
 
 def attention_mass(
@@ -17,27 +61,60 @@ def attention_mass(
     candidates: np.ndarray,
     soft: SoftPrompt | None,
     batch: int = 16,
+    by_place: bool = False,
 ) -> pd.DataFrame:
     """Mean attention that reaches each segment of the prompt, for each kind, layer and head.
 
-    "cross" is looked at from the title tokens that are being scored, "encoder" from all prompt tokens. Columns: kind,
-    layer, head, segment, mass (sums to 1 over segments), tokens (mean length of the segment), lift: mass per token
-    over the mean mass per token of the prompt, so that 1 is what even attention would give.
+    "cross" is looked at from the title tokens that are being scored, "encoder" from all prompt tokens. ``by_place``
+    tells soft tokens, titles of the history (by steps back from the last) and candidates apart. Columns: kind, layer,
+    head, segment, mass (sums to 1 over segments), tokens (mean length of the segment), lift: mass per token over the
+    mean mass per token of the prompt, so that 1 is what even attention would give.
     """
-    names = list(dict.fromkeys(s.name for prompt in prompts for s in prompt.segments))
+    named = [_named(prompt, by_place) for prompt in prompts]
+    names = list(dict.fromkeys(name for parts in named for name, _ in parts))
     sums: dict[str, torch.Tensor] = {}
     tokens = np.zeros(len(names))
-    for _, chosen, kinds in attended(llm, writer, prompts, candidates, soft, batch):
-        length = next(iter(kinds.values()))[0].shape[-1]
-        member = torch.from_numpy(_membership(chosen, names, length)).to(llm.device)
+    for seen in attended(llm, writer, prompts, candidates, soft, batch):
+        length = next(iter(seen.weights.values())).shape[-1]
+        parts = named[seen.start : seen.start + len(seen.prompts)]
+        member = torch.from_numpy(_membership(parts, names, length)).to(llm.device)
         tokens += member.sum(dim=(0, 1)).cpu().numpy()
-        for kind, (weights, asks) in kinds.items():
-            mass = torch.einsum("nbhqk,bq,bks->nbhs", weights, asks, member)
-            mass = (mass / mass.sum(-1, keepdim=True)).sum(1)  # what titles look at in themselves does not count
+        for kind in seen.weights:
+            mass = torch.einsum("nbhk,bks->nbhs", seen.mass(kind), member)
+            mass = (mass / mass.sum(-1, keepdim=True)).sum(1)
             sums[kind] = sums.get(kind, 0) + mass.cpu()
     tokens /= len(prompts)
     tables = [_table(kind, total / len(prompts), names, tokens) for kind, total in sums.items()]
     return pd.concat(tables, ignore_index=True)
+
+
+def attention_by_piece(
+    llm: LanguageModel,
+    writer: PromptWriter,
+    prompts: Sequence[Prompt],
+    candidates: np.ndarray,
+    soft: SoftPrompt | None,
+    first: np.ndarray,
+    batch: int = 16,
+) -> pd.DataFrame:
+    """How much attention each piece of each prompt gets where the answer is made: from the tokens of the title that is
+    chosen, column ``first`` (U,) of the candidates; in a model that compares vectors, from the tokens whose states it
+    compares.
+
+    Returns:
+        user (row of ``prompts``), name, index, attention (mean over layers and heads) and rollout, each the sum over
+        the tokens of the piece.
+    """
+    rows = []
+    for seen in attended(llm, writer, prompts, candidates, soft, batch, first):
+        raw = seen.mass(seen.answering).mean(dim=(0, 2)).cpu().numpy()
+        rolled = seen.rollout().cpu().numpy()
+        for row, prompt in enumerate(seen.prompts):
+            rows += [
+                (seen.start + row, p.name, p.index, float(raw[row, p.places].sum()), float(rolled[row, p.places].sum()))
+                for p in pieces_of(prompt)
+            ]
+    return pd.DataFrame(rows, columns=["user", "name", "index", "attention", "rollout"])
 
 
 def attended(
@@ -47,28 +124,42 @@ def attended(
     candidates: np.ndarray,
     soft: SoftPrompt | None,
     batch: int,
-) -> Iterator[tuple[int, Sequence[Prompt], dict[str, tuple[torch.Tensor, torch.Tensor]]]]:
-    """Batch by batch: the row of its first prompt, the prompts, and by kind the attention weights (layers, B, heads, Q,
-    L) and the share (B, Q) of each token that looks: all prompt tokens alike, or all title tokens."""
+    first: np.ndarray | None = None,
+) -> Iterator[Attended]:
+    """The attention of the prompts batch by batch: from all tokens alike, or from those that make the answer, where
+    ``first`` (U,) says which column of the candidates is chosen."""
     for start in progress(range(0, len(prompts), batch), "attention"):
         chosen = prompts[start : start + batch]
         titles = writer.pack(chosen, candidates[start : start + batch]).to(llm.device)
         asked = writer.batch(chosen).to(llm.device)
         looks = {"encoder": asked.mask.bool(), "cross": titles.block >= 0}
+        if first is not None:
+            column = torch.from_numpy(first[start : start + batch]).to(llm.device)
+            looks = {"encoder": llm.compared(asked), "cross": titles.block == column[:, None]}
         weights = llm.attentions(asked, titles, None if soft is None else soft(asked))
-        yield (
-            start,
-            chosen,
-            {kind: (weights[kind], looks[kind].float() / looks[kind].sum(1, keepdim=True)) for kind in weights},
-        )
+        shares = {kind: looks[kind].float() / looks[kind].sum(1, keepdim=True) for kind in weights}
+        yield Attended(start, chosen, weights, shares, llm.task_type == ANSWERED_BY)
 
 
-def _membership(prompts: Sequence[Prompt], names: list[str], length: int) -> np.ndarray:
+def _named(prompt: Prompt, by_place: bool) -> list[tuple[str, np.ndarray]]:
+    """The parts of the prompt that are told apart, and the places of their tokens."""
+    whole = [(s.name, np.arange(s.start, s.stop)) for s in prompt.segments]
+    if not by_place:
+        return whole
+    pieces = pieces_of(prompt)
+    taken = {piece.name for piece in pieces}
+    last = max((piece.index for piece in pieces if piece.name == "history"), default=0)
+    names = {"soft": lambda i: f"P{i + 1}", "history": lambda i: f"title {last - i + 1} back"}
+    names["candidates"] = lambda i: f"candidate {i + 1}"
+    return [part for part in whole if part[0] not in taken] + [(names[p.name](p.index), p.places) for p in pieces]
+
+
+def _membership(parts: Sequence[list[tuple[str, np.ndarray]]], names: list[str], length: int) -> np.ndarray:
     """(B, L, segments) 1 where a token belongs to a segment."""
-    member = np.zeros((len(prompts), length, len(names)), dtype=np.float32)
-    for row, prompt in enumerate(prompts):
-        for segment in prompt.segments:
-            member[row, segment.start : segment.stop, names.index(segment.name)] = 1
+    member = np.zeros((len(parts), length, len(names)), dtype=np.float32)
+    for row, own in enumerate(parts):
+        for name, places in own:
+            member[row, places, names.index(name)] = 1
     return member
 
 

@@ -4,12 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.special import log_softmax
 
-from delrec_kit.interpret.attention import attended
 from delrec_kit.interpret.pieces import leave_out, pieces_of
-from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt
+from delrec_kit.llm import Prompt
 
 Score = Callable[[Sequence[Prompt], np.ndarray], np.ndarray]  # n prompts, (n,) whose they are -> (n, m) scores
 COLUMNS = ["user", "name", "index"]
@@ -41,26 +39,3 @@ def leave_one_out(score: Score, prompts: Sequence[Prompt]) -> pd.DataFrame:
     effect = fall(score, first, whole, [leave_out(prompts[u], [piece]) for u, piece in each], users)
     rows = [(user, piece.name, piece.index) for user, piece in each]
     return pd.DataFrame(rows, columns=COLUMNS).assign(effect=effect)
-
-
-def attention_by_piece(
-    llm: LanguageModel,
-    writer: PromptWriter,
-    prompts: Sequence[Prompt],
-    candidates: np.ndarray,
-    soft: SoftPrompt | None,
-    batch: int = 16,
-) -> pd.DataFrame:
-    """How much attention each piece of each prompt gets, mean over layers, heads and the tokens that look: from the
-    titles that are scored where the model has such a thing, else from the prompt itself.
-
-    Returns:
-        user (row of ``prompts``), name, index, attention (per piece; a piece of several tokens gets their sum).
-    """
-    rows = []
-    for start, chosen, kinds in attended(llm, writer, prompts, candidates, soft, batch):
-        weights, looks = kinds.get("cross") or kinds["encoder"]
-        got = torch.einsum("nbhqk,bq->bk", weights, looks) / (weights.shape[0] * weights.shape[2])
-        for row, (prompt, attention) in enumerate(zip(chosen, got.cpu().numpy(), strict=True)):
-            rows += [(start + row, p.name, p.index, float(attention[p.places].sum())) for p in pieces_of(prompt)]
-    return pd.DataFrame(rows, columns=[*COLUMNS, "attention"])

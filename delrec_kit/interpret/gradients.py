@@ -1,7 +1,8 @@
 """Integrated gradients (arXiv 1703.01365, by captum): a choice's log-probability shared out among the prompt's pieces.
 
-The baseline is the same prompt with the mean word of the vocabulary in the place of every token of a piece; instruction
-text stays as it is. What the pieces get adds up to the difference between the two, up to the convergence delta.
+The baseline is the same prompt with one vector in the place of every token of a piece, the mean word of the vocabulary
+or zeros; instruction text stays as it is. What the pieces get adds up to the difference between the two, up to the
+convergence delta. Shares that change with the baseline say more about it than about the prompt.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from delrec_kit.progress import progress
 
 STEPS = 24
 AT_ONCE = 8  # points of a path in one pass
+MEAN_WORD, ZEROS = "mean word", "zeros"  # baselines
 
 
 def integrated_gradients(
@@ -27,8 +29,11 @@ def integrated_gradients(
     candidates: np.ndarray,
     soft: SoftPrompt | None,
     steps: int = STEPS,
+    baseline: str = MEAN_WORD,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Each piece's share of the log-probability of the first choice among candidates (U, m), in nats.
+
+    baseline: "mean word" or "zeros".
 
     Returns:
         user (row of ``prompts``), name, index, gradients; and user, total (prompt minus baseline) and delta (by how
@@ -42,7 +47,8 @@ def integrated_gradients(
             whole = llm.embed(asked, None if soft is None else soft(asked)).float()
             pieces = pieces_of(prompt)
             base = whole.clone()
-            base[:, np.concatenate([piece.places for piece in pieces])] = llm.embeddings.weight.float().mean(0)
+            instead = llm.embeddings.weight.float().mean(0) if baseline == MEAN_WORD else 0.0
+            base[:, np.concatenate([piece.places for piece in pieces])] = instead
             first = int(_log_p(llm, writer, prompt, items, soft, whole)[0].argmax())
 
         def choice(embedded: torch.Tensor, prompt=prompt, items=items, first=first) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """The pieces of a prompt that an explanation speaks of: each soft token, each title of the history, each candidate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -32,10 +33,24 @@ def pieces_of(prompt: Prompt) -> list[Piece]:
 
 
 def leave_out(prompt: Prompt, pieces: Sequence[Piece]) -> Prompt:
-    """The prompt without the tokens of these pieces; what separates titles stays."""
+    """The prompt without the tokens of these pieces, nor what separated a title from the one before it."""
     keep = np.ones(len(prompt.ids), dtype=bool)
     for piece in pieces:
         keep[piece.places] = False
+    for places in _loose_separators(prompt, keep):
+        keep[places] = False
     moved = np.concatenate([[0], keep.cumsum()])
     segments = [Segment(s.name, s.index, int(moved[s.start]), int(moved[s.stop])) for s in prompt.segments]
     return replace(prompt, ids=prompt.ids[keep], segments=tuple(s for s in segments if s.stop > s.start))
+
+
+def _loose_separators(prompt: Prompt, keep: np.ndarray) -> Iterator[slice]:
+    """Separators that stand before a title that is gone, or before the first that is left."""
+    titles = [(at, s) for at, s in enumerate(prompt.segments) if s.name in SPOKEN_OF and s.name != "soft"]
+    left = {}  # slot -> whether a title of it is left so far
+    for (before, last), (_, title) in pairwise(titles):
+        left[last.name] = left.get(last.name, False) or bool(keep[last.start : last.stop].any())
+        here = keep[title.start : title.stop].any()
+        if last.name == title.name and not (here and left[last.name]):
+            separator = prompt.segments[before + 1]
+            yield slice(separator.start, separator.stop)

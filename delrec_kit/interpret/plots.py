@@ -1,5 +1,7 @@
 """Pictures of what the prompts learned; each function gives the figure and the plotted numbers."""
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -7,7 +9,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.agreement import MEASURES
-from delrec_kit.interpret.recency import distances
+from delrec_kit.interpret.recency import distances, recency_curves
+from delrec_kit.interpret.two_runs import COMPARED
 from delrec_kit.style import DASHES, HATCHES, MARKERS, PALETTE, headline, label, look
 
 KINDS = {"encoder": "encoder: the prompt reads itself", "cross": "decoder: titles read the prompt"}
@@ -16,6 +19,18 @@ PIECES = {  # axis, hatch, in words
     "soft": ("soft token", "//", "soft tokens"),
     "history": ("title, steps back from the last", "", "titles of the history"),
     "candidates": ("candidate, place in the list", "..", "listed candidates"),
+}
+TESTS = {  # panel title, axes
+    "deletion": (
+        "deletion",
+        "share of the pieces taken out, most important first",
+        "fall of the log-probability, nats",
+    ),
+    "insertion": (
+        "insertion",
+        "share of the pieces put back, most important first",
+        "rise of the log-probability, nats",
+    ),
 }
 READING = {"encoder": "where the prompt reads itself", "cross": "where titles read it"}
 
@@ -35,7 +50,7 @@ def plot_attention(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     if len(soft):
         times, where = soft["lift"].mean(), READING[kinds[-1]]
         finding = f"A soft token gets {times:.1f} times the attention of an average prompt token, {where}"
-    headline(figure, finding)
+    headline(figure, finding, "Lift: attention that a token gets, over that of an average token of the prompt.")
     return figure, lift.reset_index()
 
 
@@ -53,8 +68,27 @@ def plot_heads(table: pd.DataFrame, segment: str = "soft") -> tuple[Figure, pd.D
         figure,
         f"Share of attention on the {segment} segment: most in {strongest['kind']} layer {strongest['layer']}, "
         f"head {strongest['head']} ({strongest['mass']:.0%})",
+        "Share of each head's attention, mean over users.",
     )
     return figure, chosen
+
+
+def plot_places(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Attention lift of each soft token, title of the history and candidate (columns) by layer (rows), mean over heads,
+    where the answer is made; ``table`` from ``attention_mass`` by place."""
+    kind = "cross" if "cross" in set(table["kind"]) else "encoder"
+    chosen = table[table["kind"] == kind]
+    grid = chosen.groupby(["layer", "segment"], sort=False)["lift"].mean().unstack("segment", sort=False)
+    figure, axis = plt.subplots(figsize=(max(7.0, 0.32 * grid.shape[1] + 1.5), 2.2 + 0.3 * len(grid)))
+    sns.heatmap(grid, cmap="cividis", vmin=0, ax=axis, cbar_kws={"label": "lift"}, xticklabels=True)
+    axis.set(xlabel="part of the prompt", ylabel="layer")
+    axis.tick_params(axis="x", rotation=90)
+    mean = grid.mean().drop(index="instruction", errors="ignore")
+    caption = "Lift: attention that a token of the part gets, over that of an average token; mean over heads and users."
+    headline(
+        figure, f"Most attention for its length gets: {mean.idxmax()}, {mean.max():.1f} times the average", caption
+    )
+    return figure, grid.reset_index().melt("layer", value_name="lift")
 
 
 def plot_agreement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -72,52 +106,59 @@ def plot_agreement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         axis.invert_yaxis() if axis is axes[0] else None
     top1 = table[table["measure"] == "top1"].set_index("variant")["value"]
     without, with_p = top1.get("llm_zero_shot"), top1.get("llm_distilled_prompt")
-    headline(figure, f"Same first choice as the teacher: {without:.0%} without P, {with_p:.0%} with the distilled P")
+    finding = f"Same first choice as the teacher: {without:.0%} without P, {with_p:.0%} with the distilled P"
+    headline(figure, finding, "Mean over test users with 95 % bootstrap intervals; higher is nearer, but for KL.")
     return figure, table
 
 
-def plot_recency(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """The recency profiles of ``recency_table``, one line a ranker; its title has the distances."""
+def plot_recency(table: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> tuple[Figure, pd.DataFrame]:
+    """The recency profiles of a ``recency_table``, one line a ranker; its title has the distances."""
+    curves = recency_curves(table, resamples, seed)
     figure, axis = plt.subplots(figsize=(7.0, 4.4))
-    variants = list(dict.fromkeys(table["variant"]))
+    variants = list(dict.fromkeys(curves["variant"]))
     for place, variant in enumerate(variants):
-        rows = table[table["variant"] == variant]
+        rows = curves[curves["variant"] == variant]
         reach = np.abs(rows[["low", "high"]].to_numpy().T - rows["changed"].to_numpy())
         aside = rows["step"] + 0.08 * (place - (len(variants) - 1) / 2)  # so that no interval hides another
         axis.errorbar(aside, rows["changed"], yerr=reach, capsize=2, label=label(variant), **look(variant))
-    apart = distances(table)[variants[1:]]
-    said = ", ".join(f"{far:.2f} {label(name).removeprefix('LLM, ')}" for name, far in apart.items())
+    apart = distances(table, resamples, seed).itertuples()
+    said = [f"{x.distance:.2f} [{x.low:.2f}, {x.high:.2f}] {label(x.variant).removeprefix('LLM, ')}" for x in apart]
     axis.set(
         xlabel="item taken out of the history, steps back from its end",
         ylabel="users whose first choice changes",
         ylim=(0, None),
     )
-    axis.set_xticks(sorted(set(table["step"])))
+    axis.set_xticks(sorted(set(curves["step"])))
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=4, fontsize=9)
-    headline(figure, f"Distance from the teacher's profile: {said}")
-    return figure, table
+    finding = f"Distance from the teacher's profile: {', '.join(said)}"
+    headline(figure, finding, "Share of users whose first choice changes without the title that many steps back.")
+    return figure, curves
 
 
-def plot_deletion(curves: pd.DataFrame, table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """The deletion curves of ``deletion_curves``, mean over users with 95 % normal bands; ``table`` from
-    ``faithfulness_table``."""
-    numbers = curves.groupby(["explanation", "share"], sort=False)["fall"].agg(["mean", "sem"]).reset_index()
-    figure, axis = plt.subplots(figsize=(7.0, 4.0))
-    for place, (name, rows) in enumerate(numbers.groupby("explanation", sort=False)):
-        colour = PALETTE[7 if name == "random" else place % 7]
-        axis.plot(rows["share"], rows["mean"], label=name, color=colour, marker=MARKERS[place], linestyle=DASHES[place])
-        band = 1.96 * rows["sem"]
-        axis.fill_between(rows["share"], rows["mean"] - band, rows["mean"] + band, color=colour, alpha=0.15)
-    axis.set(
-        xlabel="share of the pieces taken out, most important first",
-        ylabel="fall of the choice's log-probability, nats",
+def plot_faithfulness(
+    curves: Mapping[str, pd.DataFrame], tables: Mapping[str, pd.DataFrame]
+) -> tuple[Figure, pd.DataFrame]:
+    """Deletion and insertion curves, mean over users with 95 % normal bands; ``tables`` from ``faithfulness_table``."""
+    numbers = pd.concat(
+        of.groupby(["explanation", "share"], sort=False)["nats"].agg(["mean", "sem"]).reset_index().assign(test=test)
+        for test, of in curves.items()
     )
-    axis.legend(title="order of")
+    figure, axes = plt.subplots(1, len(curves), figsize=(9.5, 4.4), squeeze=False)
+    for axis, test in zip(axes[0], curves, strict=True):
+        for place, (name, rows) in enumerate(numbers[numbers["test"] == test].groupby("explanation", sort=False)):
+            colour, dash = PALETTE[7 if name == "random" else place % 7], DASHES[place]
+            axis.plot(rows["share"], rows["mean"], label=name, color=colour, marker=MARKERS[place], linestyle=dash)
+            band = 1.96 * rows["sem"]
+            axis.fill_between(rows["share"], rows["mean"] - band, rows["mean"] + band, color=colour, alpha=0.15)
+        axis.set(title=TESTS[test][0], xlabel=TESTS[test][1], ylabel=TESTS[test][2])
+    axes[0][0].legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=5, title="order of")
+    table = tables["deletion"]
     best = table.loc[table["value"].idxmax()]
     finding = "finds" if best["faithful"] else "does not surely find"
     headline(
         figure,
         f"{best['explanation'].capitalize()} {finding} what the choice hangs on: {best['value']:+.2f} nats over random",
+        "Above the random order an explanation knows what matters. Bands: 95 % over users.",
     )
     return figure, numbers
 
@@ -146,7 +187,8 @@ def plot_effects(effects: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     axes[0][0].set_ylabel("mean size of the effect, nats")
     mean = numbers.groupby("name")["mean"].mean()
     most = mean.idxmax()
-    headline(figure, f"The choice hangs most on {PIECES[most][2]}: {mean[most]:.2f} nats each when left out alone")
+    finding = f"The choice hangs most on {PIECES[most][2]}: {mean[most]:.2f} nats each when left out alone"
+    headline(figure, finding, "Mean size of the change in the choice's log-probability, 95 % normal intervals.")
     return figure, numbers
 
 
@@ -164,7 +206,43 @@ def plot_words(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.25 - 0.6 / len(first)))
     nearer = int((first["cosine"] > chance).sum())
     finding = f"{nearer} of {len(first)} soft tokens lie nearer to a word than random directions do"
-    headline(figure, finding)
+    headline(figure, finding, "A near word is no translation: prompts that work alike can lie near different words.")
+    return figure, table
+
+
+def plot_cosines(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """The cosines of ``title_cosines``: titles (rows) by soft token (columns)."""
+    grid = table.pivot(index="title", columns="token", values="cosine").loc[list(dict.fromkeys(table["title"]))]
+    grid.columns = [f"P{token + 1}" for token in grid.columns]
+    figure, axis = plt.subplots(figsize=(7.0, 1.8 + 0.24 * len(grid)))
+    sns.heatmap(
+        grid, annot=True, fmt=".2f", cmap="cividis", ax=axis, cbar_kws={"label": "cosine"}, annot_kws={"fontsize": 7}
+    )
+    axis.set(xlabel="soft token", ylabel="")
+    chance, best = table["chance"].iloc[0], table["cosine"].max()
+    above = int((table.groupby("token")["cosine"].max() > chance).sum())
+    headline(
+        figure,
+        f"{above} of {grid.shape[1]} soft tokens lie nearer to a title than random directions do (best {best:.2f})",
+        f"Titles nearest to P, about the catalogue's mean. 95 % of random directions stay below {chance:.2f}.",
+    )
+    return figure, table
+
+
+def plot_growth(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """How P grew over the training: the distance of each soft token from where it began, over its length there."""
+    figure, axis = plt.subplots(figsize=(7.0, 3.8))
+    for token, rows in table.groupby("token"):
+        style = {"color": PALETTE[token % 9], "marker": MARKERS[token % 9], "linestyle": DASHES[token % 9]}
+        axis.plot(rows["step"], rows["moved"], label=f"P{token + 1}", **style)
+    last = table[table["step"] == table["step"].max()]
+    axis.set(xlabel="training step", ylabel="distance from the start, over the length there", ylim=(0, None))
+    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=6, fontsize=8)
+    headline(
+        figure,
+        f"P ends {last['moved'].mean():.1f} times its first length away, {last['length'].mean():.1f} times as long",
+        "One line a soft token; the last step is that of the last validation, not always the one kept.",
+    )
     return figure, table
 
 
@@ -186,5 +264,42 @@ def plot_projection(table: pd.DataFrame, share: float) -> tuple[Figure, pd.DataF
     )
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3)
     finding = f"Training moved a soft token by {far / wide:.1f} times the titles' spread"
-    headline(figure, finding)
+    headline(figure, finding, "The two directions in which titles' mean word vectors differ most.")
+    return figure, table
+
+
+def plot_two_runs(table: pd.DataFrame, names: tuple[str, str]) -> tuple[Figure, pd.DataFrame]:
+    """``two_runs``: differences in HR@1, the recency profiles of both, attention lift by segment."""
+    hits, profile, lift = (table[table["what"] == what] for what in ("HR@1", "recency", "attention"))
+    figure, axes = plt.subplots(1, 3, figsize=(11.5, 1.8 + 0.26 * max(len(hits), 8)))
+    reach = np.abs(hits[["low", "high"]].to_numpy().T - hits["difference"].to_numpy())
+    axes[0].errorbar(hits["difference"], range(len(hits)), xerr=reach, fmt="o", color=PALETTE[0], capsize=2)
+    axes[0].axvline(0, color=PALETTE[8], linewidth=1, linestyle="-", marker="")
+    axes[0].set_yticks(range(len(hits)), [label(name) for name in hits["name"]])
+    axes[0].invert_yaxis()
+    axes[0].set(title="HR@1", xlabel=f"{names[1]} minus {names[0]}")
+    for name, rows in profile.groupby("name", sort=False):
+        for run, dash in zip(("one", "other"), ("-", "--"), strict=True):
+            said = f"{label(name)}, {names[run == 'other']}"
+            axes[1].plot(rows["step"], rows[run], linestyle=dash, label=said, **look(name))
+    axes[1].set(title="recency profile", xlabel="steps back", ylabel="users whose choice changes", ylim=(0, None))
+    if len(profile):
+        axes[1].legend(loc="upper left", bbox_to_anchor=(-0.1, -0.2), fontsize=8)
+    place = np.arange(len(lift))
+    for run, shift, hatch in (("one", -0.2, ""), ("other", 0.2, "//")):
+        axes[2].barh(
+            place + shift, lift[run], 0.38, color="white", edgecolor="black", hatch=hatch, label=names[run == "other"]
+        )
+    axes[2].set_yticks(place, lift["name"])
+    axes[2].invert_yaxis()
+    axes[2].set(title="attention lift", xlabel="times an average token")
+    axes[2].legend(loc="upper left", bbox_to_anchor=(-0.1, -0.2), fontsize=8)
+    sure = hits[(hits["low"] > 0) | (hits["high"] < 0)]
+    ours = hits[hits["name"] == COMPARED[1]]
+    of_p = f"; distilled P {ours['difference'].iloc[0]:+.3f}" if len(ours) else ""
+    headline(
+        figure,
+        f"{names[1]} against {names[0]}: {len(sure)} of {len(hits)} methods surely differ in HR@1{of_p}",
+        "Differences with 95 % bootstrap intervals over users; recency profiles and attention of both runs.",
+    )
     return figure, table

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from scipy.special import softmax
 
 from delrec_kit.data import Cases, Ragged
@@ -15,6 +16,7 @@ from delrec_kit.evaluation.statistics import bootstrap_intervals
 
 Score = Callable[[Cases], np.ndarray]  # cases -> (U, m) scores of each case's candidates
 TEACHER = "teacher"
+COLUMNS = ["variant", "user", "step", "changed", "moved"]
 
 
 def without(cases: Cases, step: int) -> Cases:
@@ -40,26 +42,55 @@ def recency_profile(score: Score, cases: Cases, steps: int) -> tuple[np.ndarray,
     return np.array(changed), np.array(moved)
 
 
-def recency_table(rankers: Mapping[str, Score], cases: Cases, steps: int, resamples: int, seed: int) -> pd.DataFrame:
+def recency_table(rankers: Mapping[str, Score], cases: Cases, steps: int) -> pd.DataFrame:
     """The profile of each ranker, over the users whose history is longer than ``steps``, the same at every step.
 
     Returns:
-        variant, step, changed (share of users whose first choice changes), low and high (95 % bootstrap interval over
-        users), moved (mean total variation), users. Empty where no history is long enough.
+        variant, user, step, changed (1 where the first choice changes, else 0), moved (total variation). Empty where no
+        history is long enough.
     """
     long = cases.take(np.flatnonzero(cases.history.lengths > steps))
-    rows = []
-    for variant, score in rankers.items():
-        if len(long) < 2:
-            break
+    parts = []
+    for variant, score in rankers.items() if len(long) > 1 and steps > 0 else ():
         changed, moved = recency_profile(score, long, steps)
-        low, high = bootstrap_intervals(changed.astype(float), seed=seed, resamples=resamples)
-        for step in range(steps):
-            rows.append((variant, step + 1, changed[step].mean(), low[step], high[step], moved[step].mean(), len(long)))
-    return pd.DataFrame(rows, columns=["variant", "step", "changed", "low", "high", "moved", "users"])
+        at = pd.MultiIndex.from_product([range(1, steps + 1), long.user.tolist()], names=["step", "user"])
+        values = {"changed": changed.ravel().astype(int), "moved": moved.ravel()}
+        parts.append(pd.DataFrame(values, index=at).reset_index().assign(variant=variant))
+    return pd.concat(parts)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
 
 
-def distances(table: pd.DataFrame, measure: str = "changed") -> pd.Series:
-    """Of each variant the mean absolute distance of its profile from the teacher's, in the units of ``measure``."""
-    wide = table.pivot(index="step", columns="variant", values=measure)
-    return wide.drop(columns=TEACHER).sub(wide[TEACHER], axis=0).abs().mean()
+def recency_curves(table: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """variant, step, changed (share of users whose first choice changes), low and high (95 % bootstrap interval over
+    users), moved (mean total variation), users; of a ``recency_table``."""
+    parts = []
+    for variant, rows in table.groupby("variant", sort=False):
+        wide = rows.pivot(index="step", columns="user", values=["changed", "moved"])
+        changed = wide["changed"].to_numpy(dtype=float)
+        low, high = bootstrap_intervals(changed, seed=seed, resamples=resamples)
+        values = {"changed": changed.mean(1), "low": low, "high": high, "moved": wide["moved"].mean(axis=1)}
+        parts.append(pd.DataFrame({"variant": variant, **values, "users": changed.shape[1]}, index=wide.index))
+    return pd.concat(parts).reset_index()[["variant", "step", "changed", "low", "high", "moved", "users"]]
+
+
+def distances(table: pd.DataFrame, resamples: int, seed: int, measure: str = "changed") -> pd.DataFrame:
+    """How far each variant's profile lies from the teacher's: the mean over steps of the absolute difference, in the
+    units of ``measure``, with its 95 % bootstrap interval over users.
+
+    Returns:
+        variant, distance, low, high.
+    """
+    wide = table.pivot(index=["variant", "step"], columns="user", values=measure).astype(float)
+    rows = []
+    for variant in [v for v in dict.fromkeys(table["variant"]) if v != TEACHER]:
+        apart = (wide.loc[variant] - wide.loc[TEACHER]).to_numpy()
+        drawn = stats.bootstrap(
+            tuple(apart),
+            lambda *steps, axis: np.mean([np.abs(step.mean(axis=axis)) for step in steps], axis=0),
+            paired=True,
+            vectorized=True,
+            n_resamples=resamples,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+        rows.append((variant, np.abs(apart.mean(1)).mean(), drawn.low, drawn.high))
+    return pd.DataFrame(rows, columns=["variant", "distance", "low", "high"])

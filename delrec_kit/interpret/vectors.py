@@ -4,6 +4,8 @@ A word that lies near a soft token is no translation of it: prompts of like effe
 and words of no sense at all (Khashabi et al., arXiv 2112.08348). Hence the random vectors beside.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -41,6 +43,33 @@ def nearest_words(llm: LanguageModel, soft: SoftPrompt, top: int = 3, seed: int 
 
 
 @torch.no_grad()
+def title_cosines(
+    llm: LanguageModel, writer: PromptWriter, titles: Sequence[str], soft: SoftPrompt, top: int = 2, seed: int = 0
+) -> pd.DataFrame:
+    """Cosine of each soft token with the ``top`` titles nearest to it and to each other token, all taken about the mean
+    of the titles' vectors (mean word embeddings).
+
+    Returns:
+        title, token, cosine, chance (95th percentile of the best cosine of random directions with any title).
+    """
+    words = llm.embeddings.weight.float()
+    means = torch.stack([words[torch.from_numpy(ids).to(words.device)].mean(0) for ids in _titles(writer)])
+    centre = means.mean(0)
+    known = F.normalize(means - centre, dim=1)
+    cosines = F.normalize(soft.vectors.float() - centre, dim=1) @ known.T
+    random = torch.randn(DRAWS, words.shape[1], generator=torch.Generator().manual_seed(seed)).to(words)
+    chance = float((F.normalize(random, dim=1) @ known.T).amax(1).quantile(0.95))
+    near = dict.fromkeys(cosines.topk(top, dim=1).indices.flatten().tolist())
+    rows = [(titles[item + 1], token, float(cosines[token, item]), chance) for item in near for token in range(soft.k)]
+    return pd.DataFrame(rows, columns=["title", "token", "cosine", "chance"]).drop_duplicates(["title", "token"])
+
+
+def _titles(writer: PromptWriter) -> list[np.ndarray]:
+    """Tokens of each title of the catalogue."""
+    return [writer.table[item] for item in range(1, len(writer.table.lengths))]
+
+
+@torch.no_grad()
 def projection(
     llm: LanguageModel, writer: PromptWriter, soft: SoftPrompt, untrained: SoftPrompt
 ) -> tuple[pd.DataFrame, float]:
@@ -50,7 +79,7 @@ def projection(
         what ("title", "untrained P", "distilled P"), name, x, y; and the share of the titles' variance in the two.
     """
     words = llm.embeddings.weight.float().cpu().numpy()
-    means = np.stack([words[writer.table[item]].mean(0) for item in range(1, len(writer.table.lengths))])
+    means = np.stack([words[ids].mean(0) for ids in _titles(writer)])
     centre = means.mean(0)
     titles = means - centre
     _, spread, axes = np.linalg.svd(titles, full_matrices=False)

@@ -64,6 +64,10 @@ class MaskedEncoder(LanguageModel):
         with torch.no_grad(), self._eager():
             return self._checked({"encoder": self._encode(prompts, soft, output_attentions=True).attentions})
 
+    def compared(self, prompts: PromptBatch) -> torch.Tensor:
+        pooled = self._pooled(prompts)
+        return pooled if prompts.state is None else pooled | (prompts.ids < 0)
+
     @property
     def _end(self) -> tuple[int, ...]:
         return self.format.ending or self.format.answer

@@ -118,6 +118,10 @@ class LanguageModel(nn.Module, ABC):
         """Attention weights by kind: "encoder" (layers, B, heads, L, L), how the prompt reads itself, and where there
         is such a thing "cross" (layers, B, heads, S, L), from title tokens to the prompt. Never empty."""
 
+    def compared(self, prompts: PromptBatch) -> torch.Tensor:
+        """(B, L) true on the tokens of the prompt whose states make the answer: here all, through what titles see."""
+        return prompts.mask.bool()
+
     def score(self, reading: Reading, titles: PackedTitles, length_normalised: bool = False) -> torch.Tensor:
         """(B, m) float32 log-likelihood of each whole title, its end included; equal titles score equal.
 

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from delrec_kit.config import DistillConfig
 from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt
 from delrec_kit.training.examples import Examples
+from delrec_kit.training.growth import Growth
 from delrec_kit.training.task import CandidateRanker, collate
 from delrec_kit.training.trainer import KitTrainer, Measure, run_training
 from delrec_kit.training.weights import TaskWeights
@@ -72,13 +73,14 @@ def distill(
     seed: int,
     checkpoints: Path,
     length_normalised: bool = False,
-) -> pd.DataFrame:
-    """Train ``soft`` (in place) on ``tasks`` (any of "ta" and "rps"); returns the learning curve."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train ``soft`` (in place) on ``tasks`` (any of "ta" and "rps"); returns the learning curve and how P grew."""
     model = CandidateRanker(llm, soft.requires_grad_(True), length_normalised)
     assert all(name.startswith("soft.") for name in model.trainable()), "only P may learn in stage 1"
     base = [{"ta": config.weight_ta, "rps": config.weight_rps}[name] for name in tasks]
     weights = TaskWeights(base, config.weighting == "dynamic", llm.device)
-    return run_training(
+    growth = Growth(soft)
+    curve = run_training(
         DistillTrainer,
         model,
         TaskPairs(tasks),
@@ -88,9 +90,11 @@ def distill(
         seed,
         checkpoints,
         "stage 1",
-        resumables=[weights],
+        callbacks=[growth],
+        resumables=[weights, growth],
         task_weights=weights,
     )
+    return curve, growth.table
 
 
 def collate_pairs(writer: PromptWriter, rows: list[dict]) -> dict:

@@ -1,16 +1,24 @@
-import numpy as np
-import pytest
+from itertools import chain
 
-from delrec_kit.interpret import attention_mass, plot_attention, plot_heads
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from delrec_kit.interpret import attention_by_piece, attention_mass, plot_attention, plot_heads, plot_places
+from delrec_kit.interpret.attention import Attended
 from delrec_kit.llm import SoftPrompt
 
 CANDIDATES = np.array([[1, 2, 4], [6, 5, 8], [9, 10, 11]])
 
 
 @pytest.fixture
-def mass(plain_llm, writer):
-    slots = [{"history": [7, 12], "candidates": row} for row in CANDIDATES]
-    prompts = [writer.write("final", s, 3) for s in slots]
+def prompts(writer):
+    return [writer.write("final", {"history": [7, 12], "candidates": row}, 3) for row in CANDIDATES]
+
+
+@pytest.fixture
+def mass(plain_llm, writer, prompts):
     soft = SoftPrompt.untrained(plain_llm, 3, seed=0)
     return attention_mass(plain_llm, writer, prompts, CANDIDATES, soft, batch=2)
 
@@ -35,3 +43,57 @@ def test_pictures_draw_what_the_table_says(mass):
     assert len(figure.axes) >= 2 and len(shown) == 2 * 2 * 5
     figure, shown = plot_heads(mass)
     assert (shown["segment"] == "soft").all() and len(shown) == 2 * 2 * 4
+
+
+def test_each_place_is_a_part_of_its_segment(plain_llm, writer, prompts, mass):
+    soft = SoftPrompt.untrained(plain_llm, 3, seed=0)
+    table = attention_mass(plain_llm, writer, prompts, CANDIDATES, soft, batch=2, by_place=True)
+    places = {"history": ["title 2 back", "title 1 back"], "soft": ["P1", "P2", "P3"]}
+    places["candidates"] = [f"candidate {n}" for n in (1, 2, 3)]
+    assert set(table["segment"]) == {"instruction", "answer", *chain(*places.values())}
+    at = ["kind", "layer", "head"]
+    whole = mass.pivot(index=at, columns="segment", values="mass")
+    each = table.pivot(index=at, columns="segment", values="mass")
+    for segment, names in places.items():
+        np.testing.assert_allclose(each[names].sum(axis=1), whole[segment], atol=1e-5)
+    figure, numbers = plot_places(table)
+    assert len(numbers) == 2 * 10 and "times the average" in figure.get_suptitle()
+
+
+def attended(encoder, cross=None, reads_last=True):
+    """One prompt, whose first token makes the answer; attention given by layer as (heads, Q, L)."""
+    weights = {"encoder": torch.tensor(encoder, dtype=torch.float32)[:, None]}
+    looks = {"encoder": torch.eye(weights["encoder"].shape[-1])[:1], "cross": torch.ones(1, 1)}
+    if cross is not None:
+        weights["cross"] = torch.tensor(cross, dtype=torch.float32)[:, None]
+    return Attended(0, [None], weights, looks, reads_last)
+
+
+SWAP, STILL = [[[0.0, 1.0], [1.0, 0.0]]], [[[1.0, 0.0], [0.0, 1.0]]]  # one head: each looks at the other, or at itself
+CHAIN = [[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]]
+FIRST = [[[1.0, 0.0]]]  # a title token that looks at the first token
+
+
+def test_rollout_by_hand():
+    """Half of a state stays where it is, half comes from what its token looks at."""
+    np.testing.assert_allclose(attended([SWAP]).rollout(), [[0.5, 0.5]])
+    np.testing.assert_allclose(attended([STILL, STILL]).rollout(), [[1.0, 0.0]])
+    np.testing.assert_allclose(attended([CHAIN, CHAIN]).rollout(), [[0.25, 0.5, 0.25]])
+    np.testing.assert_allclose(attended([SWAP], [FIRST]).rollout(), [[0.5, 0.5]], err_msg="reads the last layer")
+    seen = attended([SWAP, SWAP], [FIRST, FIRST], reads_last=False).rollout()
+    np.testing.assert_allclose(seen, [[0.75, 0.25]], err_msg="its first layer reads words, its second their mixture")
+
+
+def test_rollout_sums_up_and_raw_attention_is_another_thing(plain_llm, writer, prompts):
+    soft = SoftPrompt.untrained(plain_llm, 3, seed=0)
+    first = np.array([0, 2, 1])
+    table = attention_by_piece(plain_llm, writer, prompts, CANDIDATES, soft, first, batch=2)
+    assert list(table.columns) == ["user", "name", "index", "attention", "rollout"]
+    assert table.groupby("user").size().tolist() == [2 + 3 + 3] * 3
+    for column in ("attention", "rollout"):
+        assert table.groupby("user")[column].sum().between(0.05, 1).all() and (table[column] > 0).all()
+    assert not np.allclose(table["attention"], table["rollout"], rtol=0.05)
+    other = attention_by_piece(plain_llm, writer, prompts, CANDIDATES, soft, 2 - first, batch=3)
+    assert not np.allclose(table["attention"], other["attention"]), "another title looks elsewhere"
+    kept = table["user"] == 2
+    pd.testing.assert_frame_equal(table[kept], other[kept], check_exact=False, rtol=1e-4)

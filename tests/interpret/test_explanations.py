@@ -5,19 +5,20 @@ import pandas as pd
 import pytest
 
 from delrec_kit.interpret import (
-    attention_by_piece,
     deletion_curves,
     faithfulness_table,
+    insertion_curves,
     leave_one_out,
     leave_out,
     pieces_of,
-    plot_deletion,
+    plot_faithfulness,
     rank_agreement,
     verdict,
 )
-from delrec_kit.llm import SoftPrompt
+from delrec_kit.interpret.pieces import Piece
 
 K, USERS = 3, 24
+SLOTS = ("history", "candidates")
 CANDIDATES = np.array([[4, 5, 6]] * USERS)
 
 
@@ -30,22 +31,18 @@ def prompts(writer):
 
 def hangs_on(name, index, prompts):
     """Sure of candidate 1 while the tokens of one piece are there, of none without."""
-    wanted = [next(p for p in pieces_of(prompt) if (p.name, p.index) == (name, index)) for prompt in prompts]
-    words = [prompt.ids[piece.places] for prompt, piece in zip(prompts, wanted)]
-    # a title may stand in the history and in the list: what stands before it tells which one is meant
-    before = [None if name == "soft" else p.ids[piece.places[0] - 1] for p, piece in zip(prompts, wanted)]
 
     def score(asked, rows):
-        there = [
-            any(
-                np.array_equal(prompt.ids[i : i + len(words[u])], words[u]) and before[u] in (None, prompt.ids[i - 1])
-                for i in range(1, len(prompt.ids))
-            )
-            for prompt, u in zip(asked, rows)
-        ]
+        there = [(name, index) in {(piece.name, piece.index) for piece in told(prompt)} for prompt in asked]
         return np.array(there)[:, None] * np.array([0.0, 4.0, 0.0])
 
     return score
+
+
+def told(prompt):
+    """The pieces of a prompt from which some may have been taken: a soft token's number is its id."""
+    for piece in pieces_of(prompt):
+        yield Piece("soft", -int(prompt.ids[piece.places[0]]) - 1, piece.places) if piece.name == "soft" else piece
 
 
 def test_the_pieces_are_the_soft_tokens_and_titles(prompts, writer):
@@ -54,10 +51,23 @@ def test_the_pieces_are_the_soft_tokens_and_titles(prompts, writer):
         wanted = [("history", 6), ("soft", K), ("candidates", 3)]
         assert [(p.name, p.index) for p in found] == [(name, i) for name, count in wanted for i in range(count)]
         less = leave_out(prompt, [found[1], found[6]])
-        gone = np.concatenate([found[1].places, found[6].places])
-        assert less.ids.tolist() == np.delete(prompt.ids, gone).tolist()
+        text = [writer.text(p) for p in (prompt, less)]
+        assert text[0].count(";") - text[1].count(";") == 1, "the title goes with what separated it"
+        assert len(prompt.ids) - len(less.ids) > len(found[1].places) + 1
         assert [s.start for s in less.segments] == [0, *(s.stop for s in less.segments)][:-1], "they tile the prompt"
         assert less.segments[-1].stop == len(less.ids) and less.segments[-1].name == "answer"
+
+
+def test_no_separator_stays_behind(prompts, writer):
+    """Whatever titles go, those that stay are separated once."""
+    rng = np.random.default_rng(0)
+    for prompt in prompts:
+        found = pieces_of(prompt)
+        gone = [piece for piece in found if rng.random() < 0.6]
+        text = writer.text(leave_out(prompt, gone))
+        kept = [sum(p.name == name for p in found) - sum(p.name == name for p in gone) for name in SLOTS]
+        assert text.count(";") == sum(max(0, count - 1) for count in kept), text
+    assert ";" not in writer.text(leave_out(prompts[0], pieces_of(prompts[0])))
 
 
 @pytest.mark.parametrize("piece", [("history", 2), ("soft", 1), ("candidates", 1)])
@@ -69,21 +79,35 @@ def test_what_decides_is_found_and_a_wrong_explanation_rejected(piece, prompts):
     assert (
         np.allclose(top["effect"], np.log(3) - np.log1p(2 * np.exp(-4))) and (effects["effect"] > 1e-9).sum() == USERS
     )
-    wrong = -effects["effect"]
-    curves = deletion_curves(score, prompts, {"right": effects["effect"], "wrong": wrong}, seed=0)
-    table = faithfulness_table(curves, 200, 0).set_index("explanation")
-    assert table.loc["right", "faithful"] and not table.loc["wrong", "faithful"]
-    assert table.loc["right", "value"] > 0.2 > 0 > table.loc["wrong", "value"]
-    rho = rank_agreement(effects["effect"], effects["effect"], effects["user"])
-    assert rho == pytest.approx(1) and "right is a good guide here: Spearman 1.00" in verdict(
-        "right", rho, table.loc["right"]
+    explanations = {"right": effects["effect"], "wrong": -effects["effect"]}
+    tests = {"deletion": deletion_curves, "insertion": insertion_curves}
+    curves = {name: of(score, prompts, explanations, seed=0) for name, of in tests.items()}
+    tables = {name: faithfulness_table(of, 200, 0) for name, of in curves.items()}
+    for table in tables.values():
+        table = table.set_index("explanation")
+        assert table.loc["right", "faithful"] and not table.loc["wrong", "faithful"]
+        assert table.loc["right", "value"] > 0.2 > 0 > table.loc["wrong", "value"]
+    table = tables["deletion"].set_index("explanation")
+    same = rank_agreement(effects["effect"], effects["effect"], effects["user"], 50, 0)
+    assert same == pytest.approx((1, 1, 1)) and "right is a good guide here: Spearman 1.00" in verdict(
+        "right", same, table.loc["right"]
     )
     noise = pd.Series(np.random.default_rng(1).random(len(effects)))
-    loose = rank_agreement(noise, effects["effect"], effects["user"])
-    assert abs(loose) < 0.3 and "a poor guide" in verdict("wrong", loose, table.loc["wrong"])
-    assert rank_agreement(noise * 0, effects["effect"], effects["user"]) == 0
-    figure, numbers = plot_deletion(curves, table.reset_index())
-    assert {"right", "wrong", "random"} == set(numbers["explanation"]) and "Right finds" in figure._suptitle.get_text()
+    rho, low, high = loose = rank_agreement(noise, effects["effect"], effects["user"], 200, 0)
+    assert -0.3 < low < rho < high < 0.3 and "a poor guide" in verdict("wrong", loose, table.loc["wrong"])
+    assert rank_agreement(noise * 0, effects["effect"], effects["user"], 50, 0) == (0, 0, 0)
+    figure, numbers = plot_faithfulness(curves, tables)
+    assert {"right", "wrong", "random"} == set(numbers["explanation"]) and len(figure.axes) == 2
+    assert figure.get_suptitle().startswith("Right finds")
+
+
+def test_insertion_ends_where_deletion_begins(prompts):
+    score = hangs_on("history", 0, prompts)
+    effect = {"x": leave_one_out(score, prompts)["effect"]}
+    all_back = insertion_curves(score, prompts, effect, 0, shares=(1.0,))["nats"]
+    all_gone = deletion_curves(score, prompts, effect, 0, shares=(1.0,))["nats"]
+    np.testing.assert_allclose(all_back, all_gone)
+    assert all_back.min() > 0.5
 
 
 def test_the_same_inputs_give_the_same_numbers(prompts):
@@ -92,12 +116,3 @@ def test_the_same_inputs_give_the_same_numbers(prompts):
     pd.testing.assert_frame_equal(effects, leave_one_out(score, prompts))
     one, two = (deletion_curves(score, prompts, {"x": effects["effect"]}, seed=3) for _ in range(2))
     pd.testing.assert_frame_equal(one, two)
-
-
-def test_attention_of_the_pieces_is_part_of_all_attention(plain_llm, writer, prompts):
-    soft = SoftPrompt.untrained(plain_llm, K, seed=0)
-    table = attention_by_piece(plain_llm, writer, prompts[:5], CANDIDATES[:5], soft, batch=2)
-    assert list(table.columns) == ["user", "name", "index", "attention"]
-    own = table.groupby("user")["attention"].sum()
-    assert len(own) == 5 and own.between(0.05, 1).all() and (table["attention"] > 0).all()
-    assert table.groupby("user").size().eq(6 + K + 3).all()

@@ -1,6 +1,7 @@
 """Profiles of rankers whose answer is known to hang on one item of the history."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from delrec_kit.data import Cases, Ragged
@@ -36,13 +37,27 @@ def test_the_item_that_decides_is_found(step):
 def test_the_distance_says_who_is_nearer_to_the_teacher():
     deaf = lambda cases: np.tile(np.arange(N), (len(cases), 1))  # noqa: E731
     rankers = {"teacher": chooses(1), "near": chooses(1), "far": chooses(3), "deaf": deaf}
-    table = recency_table(rankers, CASES, STEPS, 50, 0)
-    assert len(table) == 4 * STEPS and (table["users"] == 40).all()
-    assert distances(table).to_dict() == {"near": 0.0, "far": 0.5, "deaf": 0.25}
-    figure, numbers = plot_recency(table)
-    assert len(numbers) == len(table) and "0.50" in figure._suptitle.get_text()
+    table = recency_table(rankers, CASES, STEPS)
+    assert len(table) == 4 * STEPS * 40 and set(table["changed"]) == {0, 1}
+    apart = distances(table, 200, 0).set_index("variant")
+    assert apart["distance"].to_dict() == {"near": 0.0, "far": 0.5, "deaf": 0.25}
+    assert (apart["low"] <= apart["distance"]).all() and (apart["distance"] <= apart["high"]).all()
+    figure, curves = plot_recency(table, 50)
+    assert len(curves) == 4 * STEPS and (curves["users"] == 40).all()
+    assert curves.set_index(["variant", "step"])["changed"][("far", 3)] == 1
+    assert "0.50" in figure.get_suptitle()
+
+
+def test_the_distance_has_an_interval_that_chance_explains():
+    """Two rankers that change for a random half and fifth of the users lie .3 apart, within the interval."""
+    draws = np.random.default_rng(3).random((2, STEPS, 400)) < np.array([0.5, 0.2])[:, None, None]
+    at = [["teacher", "x"], range(1, STEPS + 1), range(400)]
+    index = pd.MultiIndex.from_product(at, names=["variant", "step", "user"])
+    table = pd.DataFrame({"changed": draws.ravel().astype(int), "moved": 0.0}, index=index).reset_index()
+    row = distances(table, 500, 0).iloc[0]
+    assert row["low"] < 0.3 < row["high"] and 0.03 < row["high"] - row["low"] < 0.1
 
 
 def test_short_histories_give_no_profile_rather_than_a_wrong_one():
     short = Cases(np.arange(3), Ragged.from_lists([[1, 2]] * 3), np.zeros(3, int))
-    assert recency_table({"teacher": chooses(1)}, short, STEPS, 50, 0).empty
+    assert recency_table({"teacher": chooses(1)}, short, STEPS).empty

@@ -1,7 +1,14 @@
 import numpy as np
 import torch
 
-from delrec_kit.interpret import nearest_words, plot_projection, plot_words, projection
+from delrec_kit.interpret import (
+    nearest_words,
+    plot_cosines,
+    plot_projection,
+    plot_words,
+    projection,
+    title_cosines,
+)
 from delrec_kit.llm import SoftPrompt
 
 
@@ -32,3 +39,16 @@ def test_a_prompt_made_of_a_title_lies_at_that_title(plain_llm, writer):
     assert apart.argmin() == 5 and 0.1 < share < 1
     figure, numbers = plot_projection(table, share)
     assert len(numbers) == 20 and "soft token" in figure._suptitle.get_text()
+
+
+def test_the_nearest_title_is_found_and_chance_is_told(plain_llm, writer):
+    titles = [f"title {item}" for item in range(len(writer.table.lengths))]
+    words = plain_llm.embeddings.weight.detach()
+    at = torch.stack([words[torch.from_numpy(writer.table[item])].mean(0) for item in (6, 9)])
+    table = title_cosines(plain_llm, writer, titles, SoftPrompt(at), top=2)
+    best = table.loc[table.groupby("token")["cosine"].idxmax()]
+    assert best["title"].tolist() == ["title 6", "title 9"]
+    np.testing.assert_allclose(best["cosine"], 1, atol=1e-5)
+    assert len(table) == 2 * table["title"].nunique() and 0.1 < table["chance"].iloc[0] < 0.9
+    figure, numbers = plot_cosines(table)
+    assert "2 of 2" in figure.get_suptitle() and len(numbers) == len(table)

@@ -38,7 +38,7 @@ FILES = {
         "test.parquet",
         "baselines.parquet",
     ],
-    "prompt": ["soft_prompt.safetensors", "untrained.safetensors", "curve.csv", "metrics.json"],
+    "prompt": ["soft_prompt.safetensors", "untrained.safetensors", "curve.csv", "growth.csv", "metrics.json"],
     "adapter": [
         f"{method}/{file}"
         for method in ("delrec", "llm_finetuned")
@@ -50,9 +50,11 @@ FILES = {
         "scores.parquet",
         "agreement.csv",
         "attention.csv",
+        "attention_by_place.csv",
         "recency.csv",
         "pieces.csv",
         "deletion.csv",
+        "insertion.csv",
         "verdicts.json",
     ],
 }

@@ -76,7 +76,7 @@ def tasks(examples, lists):
 
 def run_distill(llm, writer, examples, lists, validation, folder, soft=None, measure=None, config=DISTILL):
     soft = soft or SoftPrompt.untrained(llm, K, seed=0)
-    curve = distill(
+    curve, growth = distill(
         llm,
         writer,
         soft,
@@ -86,7 +86,7 @@ def run_distill(llm, writer, examples, lists, validation, folder, soft=None, mea
         0,
         folder,
     )
-    return soft, curve
+    return soft, curve.merge(growth[growth["token"] == 0], on="step")
 
 
 def adapter_measure(validation, llm, writer, soft):
@@ -242,6 +242,7 @@ def test_stage_1_resumes_where_it_was_killed(plain_llm, writer, examples, lists,
     resumed, curve2 = run(measure)
     curve = curve[curve2.columns]
     pd.testing.assert_frame_equal(curve, curve2)
+    assert curve["moved"].iloc[0] == 0 and curve["length"].iloc[0] == 1 and curve["moved"].iloc[-1] > 0.01
     torch.testing.assert_close(whole.vectors, resumed.vectors, **CLOSE)
 
 
