@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
-from scipy.stats import rankdata
 
 from delrec_kit.data import Cases
 from delrec_kit.errors import KitError
 from delrec_kit.interpret import (
+    ATTENTION,
+    EFFECT,
+    SAID,
     ZEROS,
+    ByHand,
     attention_by_piece,
     attention_mass,
     choices,
@@ -23,7 +25,6 @@ from delrec_kit.interpret import (
     leave_one_out,
     rank_agreement,
     recency_table,
-    spans_of,
     user_page,
     verdict,
 )
@@ -36,15 +37,6 @@ from delrec_kit.style import label
 from delrec_kit.workbench import Workbench
 
 STEPS = 10  # back in a recency profile, at most
-EFFECT, GRADIENTS, ATTENTION = "Effect of leaving it out", "Integrated gradients", "Attention rollout"
-SAID = {
-    EFFECT: "By how many nats the log-probability of the first choice falls when the piece is left out alone: blue and "
-    "solid speaks for the choice, orange and dashed against it.",
-    GRADIENTS: "The piece's share of the log-probability, in nats, against the same prompt with the mean word of the "
-    "vocabulary in the place of all pieces.",
-    ATTENTION: "The piece's share of the answer if attention alone carried it, followed through all layers. Where a "
-    "model looks is not why it answers: see the verdict of notebook 05 on this run.",
-}
 EXPLAINED = 24  # users whose prompts are taken apart piece by piece
 FEW = 8  # of whom integrated gradients are taken against a second baseline
 EXPLANATIONS = {  # in figures -> column of pieces.csv
@@ -123,54 +115,59 @@ def recency(bench: Workbench, name: str, score: Score) -> pd.DataFrame:
     return recency_table({name: ask}, cases.take(long), steps)
 
 
-def explain_user(bench: Workbench, user: str, name: str) -> str:
-    """The page (HTML) that explains what the method ``name`` chose for one user of the test.
+def by_hand(bench: Workbench, name: str) -> ByHand:
+    """The method ``name`` and the teacher, to be asked about histories and candidates of one's own."""
+    config, (llm, writer, soft) = bench.run.config, bench.open_method(name)
+    return ByHand(
+        llm,
+        writer,
+        soft,
+        bench.ask(METHODS[name]),
+        bench.teacher,
+        bench.expectations(writer),
+        bench.data.split.titles,
+        config.distill.h,
+        config.llm.length_normalised,
+    )
 
-    Raises KitError for a user that is not tested, naming the nearest key.
-    """
-    split, candidates = bench.data.split, bench.data.test_candidates
+
+def tested(bench: Workbench, user: str) -> tuple[list[int], list[int], int]:
+    """History, candidates and target of one user of the test. Raises KitError for a user that is not tested, naming the
+    nearest key."""
+    split = bench.data.split
     keys = [split.user_keys[u] for u in split.test.user]
     if user not in keys:
         close = get_close_matches(user, keys, n=1) or keys[:1]
         raise KitError(f"no test case of user '{user[:80]}'; one of the {len(keys)} that are tested is '{close[0]}'")
     row = keys.index(user)
-    llm, writer, soft = bench.open_method(name)
-    prompts = bench.prompts(writer, METHODS[name], "test", candidates, slice(row, row + 1))
-    items, teacher = candidates[row], bench.ranked("test")[2][row]
-    normalised = bench.run.config.llm.length_normalised
+    return split.test.history[row].tolist(), bench.data.test_candidates[row].tolist(), int(split.test.target[row])
 
-    def score(asked: Sequence[Prompt], users: np.ndarray) -> np.ndarray:
-        return score_candidates(llm, writer, asked, candidates[users + row], soft, length_normalised=normalised)
 
-    scores = score(prompts, np.zeros(1, dtype=int))[0]
-    pieces = leave_one_out(score, prompts)
-    first = choices(score, prompts)[0]
-    pieces["attention"] = attention_by_piece(llm, writer, prompts, items[None], soft, first)["rollout"]
-    pieces["gradients"] = integrated_gradients(llm, writer, prompts, items[None], soft)[0]["gradients"]
-    values = {
-        (piece.name, piece.index): {EFFECT: piece.effect, GRADIENTS: piece.gradients, ATTENTION: piece.attention}
-        for piece in pieces.rename_axis(None).itertuples(index=False, name="Piece")
-    }
-    target = split.test.target[row]
+def explain_user(bench: Workbench, user: str, name: str) -> str:
+    """The page (HTML) that explains what the method ``name`` chose for one user of the test. Raises KitError for a user
+    that is not tested."""
+    history, candidates, target = tested(bench, user)
+    asked = by_hand(bench, name)
+    ranks = asked.ranking(history, candidates)
     ranking = pd.DataFrame(
         {
-            "candidate": [split.titles[item] for item in items],
-            "answer": items == target,
-            "rank, teacher": rankdata(-teacher),
-            f"rank, {label(name)}": rankdata(-scores),
-            f"chance, {label(name)}": softmax(scores.astype(float)),
+            "candidate": ranks["title"],
+            "answer": ranks["item"] == target,
+            "rank, teacher": ranks["teacher_rank"],
+            f"rank, {label(name)}": ranks["llm_rank"],
+            f"chance, {label(name)}": ranks["chance"],
         }
     ).sort_values(f"rank, {label(name)}")
-    first = split.titles[items[scores.argmax()]]
-    spans = spans_of(writer, prompts[0], values)
+    told = {name: text for name, text in SAID.items() if name != ATTENTION}
+    spans = asked.explained(history, candidates, list(told))
     facts = [
         ("run", str(bench.run.path)),
         ("method", label(name)),
-        ("first choice", first),
-        ("what came next", split.titles[target]),
+        ("first choice", ranking["candidate"].iloc[0]),
+        ("what came next", bench.data.split.titles[target]),
         ("what it hangs on most", _strongest(spans)),
     ]
-    return user_page(f"What {label(name)} chose for user {user}", facts, ranking, spans, SAID)
+    return user_page(f"What {label(name)} chose for user {user}", facts, ranking, spans, told)
 
 
 def _strongest(spans: Sequence[Span]) -> str:

@@ -3,6 +3,7 @@
 Use them in a notebook of your own: ``figure, table = pictures.recency("runs/demo")``.
 """
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 from delrec_kit.errors import KitError
 from delrec_kit.evaluation import load_comparison, plot_comparison, plot_differences
+from delrec_kit.explaining import by_hand, tested
 from delrec_kit.interpret import (
     nearest_words,
     plot_agreement,
@@ -21,6 +23,7 @@ from delrec_kit.interpret import (
     plot_heads,
     plot_places,
     plot_projection,
+    plot_ranking,
     plot_recency,
     plot_two_runs,
     plot_words,
@@ -28,9 +31,11 @@ from delrec_kit.interpret import (
     two_runs,
 )
 from delrec_kit.interpret import projection as projected
+from delrec_kit.interpret.widgets import OneUser
 from delrec_kit.methods import METHODS
 from delrec_kit.pipeline import workbench
 from delrec_kit.runs import RunDirectory, read_json
+from delrec_kit.workbench import Workbench
 
 Picture = tuple[Figure, pd.DataFrame]
 Run = RunDirectory | str | Path
@@ -125,6 +130,34 @@ def growth(run: Run) -> Picture:
     if not path.is_file():
         raise _old(path)
     return plot_growth(pd.read_csv(path))
+
+
+def one_user(run: Run, user: str | None = None, method: str | None = None) -> Picture:
+    """How the teacher and ``method`` (DELRec) rank the candidates of one test user (the first)."""
+    bench = workbench(_open(run))
+    asked = by_hand(bench, method or _best(bench))
+    history, candidates, target = tested(bench, user or _users(bench)[0])
+    return plot_ranking(asked.ranking(history, candidates), target)
+
+
+def widget(run: Run, method: str | None = None) -> OneUser:
+    """One user by hand, for a notebook: choose a user, change the history, colour the prompt; show its ``box``."""
+    bench = workbench(_open(run))
+    asked = by_hand(bench, method or _best(bench))
+    seen = _table(run, "attention")
+    seen = seen[seen["kind"] == ("cross" if "cross" in set(seen["kind"]) else "encoder")]
+    users = {user: partial(tested, bench, user) for user in _users(bench)}
+    return OneUser(asked, users, int(seen["layer"].max()) + 1, int(seen["head"].max()) + 1)
+
+
+def _users(bench: Workbench) -> list[str]:
+    """Those that are tested."""
+    return [bench.data.split.user_keys[u] for u in bench.data.split.test.user]
+
+
+def _best(bench: Workbench) -> str:
+    methods = bench.run.config.finetune.methods
+    return "delrec" if "delrec" in methods else methods[-1]
 
 
 def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Picture:

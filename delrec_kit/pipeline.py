@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 
 from delrec_kit.comparing import evaluate
 from delrec_kit.config import resolve
-from delrec_kit.data import Cases, PreparedData, Ragged, prepare
+from delrec_kit.data import Cases, PreparedData, Ragged, item_of, prepare
 from delrec_kit.errors import KitError
 from delrec_kit.llm import PromptWriter, SoftPrompt, score_candidates
 from delrec_kit.methods import METHODS
@@ -178,7 +177,7 @@ def recommend(run: RunDirectory, titles: Sequence[str], top: int = 10) -> pd.Dat
     """
     run.require("adapter")
     data = load_data(run)
-    history = Ragged.from_lists([[_item(data.split.titles, title) for title in titles]])
+    history = Ragged.from_lists([[item_of(data.split.titles, title) for title in titles]])
     scores = load_teacher(run.folder("teacher")).scores(history)
     free = scores.shape[1] - 1 - len(set(history[0]))
     if not free:
@@ -204,19 +203,3 @@ def recommend(run: RunDirectory, titles: Sequence[str], top: int = 10) -> pd.Dat
             "teacher_rank": order + 1,
         }
     )
-
-
-def _item(titles: Sequence[str], wanted: str) -> int:
-    folded = {title.casefold(): item for item, title in reversed(list(enumerate(titles))) if item}
-    item = folded.get(wanted.strip().casefold())
-    if item is None:
-        near = [titles[folded[title]] for title in _nearest_titles(wanted.casefold(), list(folded))]
-        raise KitError(f"no title '{wanted}' in the catalogue; nearest: {', '.join(map(repr, near)) or 'none'}")
-    return item
-
-
-def _nearest_titles(wanted: str, titles: Sequence[str]) -> list[str]:
-    """Up to three; who writes no year is matched without it."""
-    bare = [title.rpartition(" (")[0] or title for title in titles]
-    known = dict(zip(titles if "(" in wanted else bare, titles, strict=True))
-    return [known[match] for match in get_close_matches(wanted, known, n=3, cutoff=0.3)]

@@ -5,6 +5,7 @@ from delrec_kit.data.custom import read_custom
 from delrec_kit.data.domain import Domain
 from delrec_kit.data.filters import drop_short_users, k_core
 from delrec_kit.data.interactions import Interactions, validate
+from delrec_kit.data.lookup import item_of
 from delrec_kit.data.movielens import read_movielens
 from delrec_kit.data.prepared import PreparedData, prepare
 from delrec_kit.data.ragged import Ragged
@@ -25,6 +26,7 @@ __all__ = [
     "draw_candidates",
     "draw_distractors",
     "drop_short_users",
+    "item_of",
     "k_core",
     "leave_one_out",
     "prepare",

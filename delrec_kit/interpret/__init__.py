@@ -3,6 +3,7 @@
 from delrec_kit.interpret.agreement import MEASURES, agreement_per_user, agreement_table
 from delrec_kit.interpret.attention import attention_by_piece, attention_mass
 from delrec_kit.interpret.attribution import choices, leave_one_out
+from delrec_kit.interpret.by_hand import ATTENTION, EFFECT, GRADIENTS, ROLLOUT, SAID, ByHand
 from delrec_kit.interpret.faithfulness import (
     deletion_curves,
     faithfulness_table,
@@ -11,7 +12,7 @@ from delrec_kit.interpret.faithfulness import (
     verdict,
 )
 from delrec_kit.interpret.gradients import MEAN_WORD, ZEROS, integrated_gradients
-from delrec_kit.interpret.page import user_page
+from delrec_kit.interpret.page import STYLE, prompt_html, user_page
 from delrec_kit.interpret.pieces import leave_out, pieces_of
 from delrec_kit.interpret.plots import (
     plot_agreement,
@@ -23,6 +24,7 @@ from delrec_kit.interpret.plots import (
     plot_heads,
     plot_places,
     plot_projection,
+    plot_ranking,
     plot_recency,
     plot_two_runs,
     plot_words,
@@ -33,9 +35,16 @@ from delrec_kit.interpret.two_runs import two_runs
 from delrec_kit.interpret.vectors import nearest_words, projection, title_cosines
 
 __all__ = [
+    "ATTENTION",
+    "EFFECT",
+    "GRADIENTS",
     "MEAN_WORD",
     "MEASURES",
+    "ROLLOUT",
+    "SAID",
+    "STYLE",
     "ZEROS",
+    "ByHand",
     "Span",
     "agreement_per_user",
     "agreement_table",
@@ -60,10 +69,12 @@ __all__ = [
     "plot_heads",
     "plot_places",
     "plot_projection",
+    "plot_ranking",
     "plot_recency",
     "plot_two_runs",
     "plot_words",
     "projection",
+    "prompt_html",
     "rank_agreement",
     "recency_curves",
     "recency_profile",

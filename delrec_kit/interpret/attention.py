@@ -96,18 +96,23 @@ def attention_by_piece(
     soft: SoftPrompt | None,
     first: np.ndarray,
     batch: int = 16,
+    layer: int | None = None,
+    head: int | None = None,
 ) -> pd.DataFrame:
     """How much attention each piece of each prompt gets where the answer is made: from the tokens of the title that is
     chosen, column ``first`` (U,) of the candidates; in a model that compares vectors, from the tokens whose states it
     compares.
 
     Returns:
-        user (row of ``prompts``), name, index, attention (mean over layers and heads) and rollout, each the sum over
-        the tokens of the piece.
+        user (row of ``prompts``), name, index, attention (of this ``layer`` and ``head``, or the mean over them) and
+        rollout (of all), each the sum over the tokens of the piece.
     """
     rows = []
     for seen in attended(llm, writer, prompts, candidates, soft, batch, first):
-        raw = seen.mass(seen.answering).mean(dim=(0, 2)).cpu().numpy()
+        mass = seen.mass(seen.answering)
+        mass = mass if layer is None else mass[layer, None]
+        mass = mass if head is None else mass[:, :, head, None]
+        raw = mass.mean(dim=(0, 2)).cpu().numpy()
         rolled = seen.rollout().cpu().numpy()
         for row, prompt in enumerate(seen.prompts):
             rows += [

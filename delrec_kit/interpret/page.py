@@ -28,7 +28,7 @@ def user_page(
     told: explanation -> what its numbers are. Values are marked by an underline and a number beside the colour."""
     about = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts)
     parts = [
-        f"<h2>{escape(name)}</h2>{_prompt(spans, name)}<p class='caption'>{escape(text)}</p>"
+        f"<h2>{escape(name)}</h2>{prompt_html(spans, name)}<p class='caption'>{escape(text)}</p>"
         for name, text in told.items()
     ]
     head = f"<meta charset='utf-8'><title>{escape(title)}</title><style>{STYLE}</style>"
@@ -50,7 +50,8 @@ def _ranking(table: pd.DataFrame) -> str:
     return f"<table><tr><th>candidate</th>{head}</tr>{''.join(rows)}</table>"
 
 
-def _prompt(spans: Sequence[Span], explanation: str) -> str:
+def prompt_html(spans: Sequence[Span], explanation: str) -> str:
+    """The prompt's text, each piece marked by what ``explanation`` says of it: colour, underline and number."""
     largest = max((abs(span.values.get(explanation, 0.0)) for span in spans), default=0.0) or 1.0
     return f"<p class='prompt'>{' '.join(_span(span, explanation, largest) for span in spans)}</p>"
 

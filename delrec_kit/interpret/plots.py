@@ -151,7 +151,7 @@ def plot_faithfulness(
             band = 1.96 * rows["sem"]
             axis.fill_between(rows["share"], rows["mean"] - band, rows["mean"] + band, color=colour, alpha=0.15)
         axis.set(title=TESTS[test][0], xlabel=TESTS[test][1], ylabel=TESTS[test][2])
-    axes[0][0].legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=5, title="order of")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower left", ncols=5, title="order of")
     table = tables["deletion"]
     best = table.loc[table["value"].idxmax()]
     finding = "finds" if best["faithful"] else "does not surely find"
@@ -236,7 +236,7 @@ def plot_growth(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         style = {"color": PALETTE[token % 9], "marker": MARKERS[token % 9], "linestyle": DASHES[token % 9]}
         axis.plot(rows["step"], rows["moved"], label=f"P{token + 1}", **style)
     last = table[table["step"] == table["step"].max()]
-    axis.set(xlabel="training step", ylabel="distance from the start, over the length there", ylim=(0, None))
+    axis.set(xlabel="training step", ylabel="distance moved, over first length", ylim=(0, None))
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=6, fontsize=8)
     headline(
         figure,
@@ -265,6 +265,35 @@ def plot_projection(table: pd.DataFrame, share: float) -> tuple[Figure, pd.DataF
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3)
     finding = f"Training moved a soft token by {far / wide:.1f} times the titles' spread"
     headline(figure, finding, "The two directions in which titles' mean word vectors differ most.")
+    return figure, table
+
+
+def plot_ranking(
+    table: pd.DataFrame, target: int | None = None, before: pd.DataFrame | None = None
+) -> tuple[Figure, pd.DataFrame]:
+    """Teacher's ranks (left) and the language model's (right) of ``ByHand.ranking``, a line a candidate; the item that
+    came next stands out. ``before``: an earlier ranking; what has moved since is marked with by how much."""
+    figure, axis = plt.subplots(figsize=(8.0, 1.4 + 0.27 * len(table)))
+    was = {} if before is None else dict(zip(before["item"], before["llm_rank"], strict=True))
+    left, right = (table[column].rank(method="first").to_numpy() for column in ("teacher_rank", "llm_rank"))
+    for row, start, stop in zip(table.itertuples(), left, right, strict=True):
+        true = row.item == target
+        colour, width = (PALETTE[1], 2.5) if true else (PALETTE[8], 1.0)
+        axis.plot([0, 1], [start, stop], color=colour, linewidth=width, marker="D" if true else "o", linestyle="-")
+        weight = "bold" if true else "normal"
+        step = was.get(row.item, row.llm_rank) - row.llm_rank
+        moved = f"  {'▲' if step > 0 else '▼'}{abs(step):g}" if step else ""
+        axis.text(-0.03, start, f"{row.title}  {start:.0f}", ha="right", va="center", fontweight=weight, fontsize=9)
+        said = f"{stop:.0f}  {row.title}  {row.chance:.0%}{moved}"
+        axis.text(1.03, stop, said, ha="left", va="center", fontweight=weight, fontsize=9)
+    axis.set(xlim=(-1.6, 2.8), ylim=(len(table) + 0.6, -0.2))
+    axis.text(0, 0.1, "teacher", ha="right", fontweight="bold")
+    axis.text(1, 0.1, "language model", ha="left", fontweight="bold")
+    axis.axis("off")
+    first = [table.loc[table[column].idxmin(), "title"] for column in ("teacher_rank", "llm_rank")]
+    same = "Both put first" if first[0] == first[1] else f"The teacher puts first {first[0]}, the language model"
+    caption = "Ranks of the same candidates; percentages are the model's softmax; bold is what came next."
+    headline(figure, f"{same} {first[1]}", caption)
     return figure, table
 
 

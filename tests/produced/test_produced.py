@@ -3,14 +3,17 @@
 import json
 import os
 import re
+import shutil
 import struct
 from itertools import combinations, pairwise
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import rankdata
 
-from delrec_kit import pipeline
+from delrec_kit import pictures, pipeline
 from delrec_kit.__main__ import main
 from delrec_kit.data import PreparedData
 from delrec_kit.errors import KitError
@@ -296,3 +299,51 @@ def test_the_whole_catalogue_is_ranked_for_some_users(produced):
         place = np.flatnonzero(np.asarray(top) == target)
         assert rank == place[0] + 1 if len(place) else rank > len(top)
     assert ranks["delrec"].max() > produced.config.data.candidates, "more was ranked than a candidate set"
+
+
+PICTURES = (
+    "comparison",
+    "differences",
+    "agreement",
+    "recency",
+    "attention",
+    "places",
+    "heads",
+    "effects",
+    "faithfulness",
+)
+PICTURES += ("words", "cosines", "projection", "growth", "one_user")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_picture_is_drawn_from_the_run_directory_alone(produced, name):
+    figure, table = getattr(pictures, name)(produced.path)
+    assert len(table) and figure.get_suptitle() and figure.axes
+    again = getattr(pictures, name)(str(produced.path))[1]
+    pd.testing.assert_frame_equal(table, again)
+    plt.close("all")
+
+
+def test_a_run_compared_with_itself_differs_in_nothing(produced):
+    _, table = pictures.compare(produced.path, produced, names=("one", "same"))
+    assert (table["difference"].abs() < 1e-12).all() and set(table["what"]) == {"HR@1", "recency", "attention"}
+
+
+def test_one_user_by_hand_agrees_with_the_evaluation(produced):
+    """What the panel ranks is what was evaluated."""
+    scores = pd.read_parquet(produced.folder("evaluation") / "scores.parquet").set_index("user")
+    panel = pictures.widget(produced)
+    for user in list(panel.users)[:3]:
+        table = panel.asked.ranking(*panel.users[user]()[:2])
+        for column, method in (("llm_rank", "delrec"), ("teacher_rank", "teacher")):
+            assert table[column].tolist() == rankdata(-scores.loc[user, method]).tolist()
+
+
+def test_a_run_of_an_older_kit_is_told_apart(produced, tmp_path):
+    shutil.copytree(produced.path, tmp_path / "old", ignore=shutil.ignore_patterns("adapter", "notebooks"))
+    recency = tmp_path / "old/evaluation/recency.csv"
+    pd.read_csv(recency).drop(columns="user").to_csv(recency, index=False)
+    (tmp_path / "old/prompt/growth.csv").unlink()
+    for name in ("recency", "growth"):
+        with pytest.raises(KitError, match="older version"):
+            getattr(pictures, name)(tmp_path / "old")

@@ -1,0 +1,109 @@
+"""One user by hand, with the mouse: a thin shell over ``ByHand`` and the pictures that it draws."""
+
+from collections.abc import Callable, Mapping
+from html import escape
+from io import BytesIO
+
+import ipywidgets
+import matplotlib.pyplot as plt
+
+from delrec_kit.data import item_of
+from delrec_kit.errors import KitError
+from delrec_kit.interpret.by_hand import ATTENTION, SAID, ByHand
+from delrec_kit.interpret.page import STYLE, prompt_html
+from delrec_kit.interpret.plots import plot_ranking
+
+MEAN = "mean"
+User = tuple[list[int], list[int], int]  # history, candidates, target
+
+
+class OneUser:
+    """``box`` is the widget. asked: the model and its teacher; users: by name, looked up when chosen; layers and heads:
+    of the attention that makes the answer.
+
+    Every change asks again and redraws; ``history`` is what is asked about now, ``ranking`` the answer."""
+
+    def __init__(self, asked: ByHand, users: Mapping[str, Callable[[], User]], layers: int, heads: int):
+        self.asked, self.users = asked, users
+        self.user = ipywidgets.Dropdown(options=list(users), description="user")
+        self.titles = ipywidgets.Select(rows=10, description="history", layout={"width": "26rem"})
+        buttons = {"remove": self._remove, "earlier": self._earlier, "later": self._later, "as it was": self._reset}
+        self.buttons = {name: ipywidgets.Button(description=name) for name in buttons}
+        self.new = ipywidgets.Combobox(options=list(asked.titles[1:]), placeholder="a title to add", description="add")
+        self.how = ipywidgets.Dropdown(options=list(SAID), description="colour by")
+        self.layer = ipywidgets.Dropdown(options=[MEAN, *range(layers)], description="layer")
+        self.head = ipywidgets.Dropdown(options=[MEAN, *range(heads)], description="head")
+        self.picture = ipywidgets.Image(format="png")
+        self.prompt, self.message = ipywidgets.HTML(), ipywidgets.HTML()
+        for name, act in buttons.items():
+            self.buttons[name].on_click(lambda _, act=act: self._change(act))
+        self.user.observe(lambda _: self._change(self._reset), "value")
+        self.new.observe(lambda change: change["new"] and self._change(self._add), "value")
+        for control in (self.how, self.layer, self.head):
+            control.observe(lambda _: self._colour(), "value")
+        edit = ipywidgets.VBox([self.user, self.titles, ipywidgets.HBox(list(self.buttons.values())), self.new])
+        looks = ipywidgets.HBox([self.how, self.layer, self.head])
+        self.box = ipywidgets.VBox([ipywidgets.HBox([edit, self.picture]), self.message, looks, self.prompt])
+        self._reset()
+        self._ask()
+
+    def _change(self, act: Callable[[], None]) -> None:
+        kept, place = list(self.history), self.titles.index
+        self.message.value = ""
+        try:
+            act()
+            self._ask(place)
+        except KitError as error:
+            self.history = kept
+            self.message.value = f"<p>{escape(str(error))}</p>"
+
+    def _reset(self) -> None:
+        self.history, self.candidates, self.target = (part for part in self.users[self.user.value]())
+        self.before = self.asked.ranking(self.history, self.candidates)
+
+    def _remove(self) -> None:
+        del self.history[self._chosen()]
+
+    def _earlier(self) -> None:
+        self._move(-1)
+
+    def _later(self) -> None:
+        self._move(1)
+
+    def _move(self, by: int) -> None:
+        place = self._chosen()
+        there = min(max(place + by, 0), len(self.history) - 1)
+        self.history[place], self.history[there] = self.history[there], self.history[place]
+        self.titles.index = None
+        self._next = there
+
+    def _add(self) -> None:
+        self.history.append(item_of(self.asked.titles, self.new.value))
+        self.new.value = ""
+
+    def _chosen(self) -> int:
+        if self.titles.index is None:
+            raise KitError("choose a title of the history first")
+        return self.titles.index
+
+    def _ask(self, place: int | None = None) -> None:
+        """Rank and draw again."""
+        self.ranking = self.asked.ranking(self.history, self.candidates)
+        place, self._next = (place if self._next is None else self._next), None
+        self.titles.options = [(self.asked.titles[item], n) for n, item in enumerate(self.history)]
+        self.titles.index = None if place is None else min(place, len(self.history) - 1)
+        figure, _ = plot_ranking(self.ranking, self.target, self.before)
+        drawn = BytesIO()
+        figure.savefig(drawn, format="png", dpi=80)
+        plt.close(figure)
+        self.picture.value = drawn.getvalue()
+        self._colour()
+
+    _next: int | None = None
+
+    def _colour(self) -> None:
+        layer, head = (None if control.value == MEAN else control.value for control in (self.layer, self.head))
+        how = self.how.value
+        self.layer.disabled = self.head.disabled = how != ATTENTION
+        spans = self.asked.explained(self.history, self.candidates, [how], layer, head)
+        self.prompt.value = f"<style>{STYLE}</style>{prompt_html(spans, how)}<p class='caption'>{SAID[how]}</p>"

@@ -1,0 +1,136 @@
+"""A person's question put by hand, and the panel that puts it with the mouse."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from delrec_kit.errors import KitError
+from delrec_kit.interpret import ATTENTION, EFFECT, GRADIENTS, ROLLOUT, SAID, ByHand, plot_ranking
+from delrec_kit.interpret.widgets import OneUser
+from delrec_kit.llm import SoftPrompt
+from delrec_kit.methods import METHODS
+from delrec_kit.training import Ask
+
+N, K = 18, 3
+HISTORY, CANDIDATES = [7, 12, 9], [1, 2, 4, 6]
+
+
+def says_after(last):
+    """The teacher's favourite is the item after the last one of the history."""
+    return SimpleNamespace(
+        scores=lambda histories, users=None: np.array(
+            [[-np.inf] + [-abs(item - h[-1] - 1.0) for item in range(1, N + 1)] for h in histories], dtype=np.float32
+        )
+    )
+
+
+@pytest.fixture
+def asked(plain_llm, writer):
+    soft = SoftPrompt.untrained(plain_llm, K, seed=0).requires_grad_(False)
+    titles = [f"Title {item}" for item in range(N + 1)]
+    ask = Ask(METHODS["llm_distilled_prompt"], 10, K)
+    return ByHand(plain_llm, writer, soft, ask, says_after(1), None, titles, h=3)
+
+
+def test_the_ranking_is_that_of_the_models(asked):
+    table = asked.ranking(HISTORY, CANDIDATES)
+    assert table["item"].tolist() == CANDIDATES and table["chance"].sum() == pytest.approx(1)
+    assert table["teacher_rank"].tolist() == [4, 3, 2, 1], "6 is nearest to 10"
+    assert (table["chance"].rank(ascending=False) == table["llm_rank"]).all() and table["llm_rank"].nunique() > 1
+    moved = asked.ranking([*HISTORY, 1], CANDIDATES)
+    assert moved["teacher_rank"].tolist() == [2, 1, 3, 4] and not np.allclose(moved["chance"], table["chance"])
+    figure, shown = plot_ranking(moved, target=2, before=table)
+    text = " ".join(t.get_text() for t in figure.axes[0].texts)
+    assert "Title 2" in text and shown is moved
+    steps = (table["llm_rank"] - moved["llm_rank"]).to_numpy()
+    assert ("▲" in text) == (steps > 0).any() and ("▼" in text) == (steps < 0).any()
+
+
+def test_every_explanation_speaks_of_every_piece(asked):
+    spans = asked.explained(HISTORY, CANDIDATES)
+    spoken = [span for span in spans if span.values]
+    assert len(spoken) == len(HISTORY) + K + len(CANDIDATES)
+    assert all(set(span.values) == {EFFECT, GRADIENTS, ATTENTION, ROLLOUT} == set(SAID) for span in spoken)
+    only = asked.explained(HISTORY, CANDIDATES, [EFFECT])
+    same = [span.values[EFFECT] for span in spoken]
+    np.testing.assert_allclose([s.values[EFFECT] for s in only if s.values], same, atol=1e-5)
+    assert np.std(same) > 1e-4
+
+
+def test_a_layer_and_a_head_can_be_chosen(asked):
+    def seen(**where):
+        return np.array(
+            [s.values[ATTENTION] for s in asked.explained(HISTORY, CANDIDATES, [ATTENTION], **where) if s.values]
+        )
+
+    each = np.array([[seen(layer=layer, head=head) for head in range(4)] for layer in range(2)])
+    np.testing.assert_allclose(each.mean((0, 1)), seen(), atol=1e-5)
+    np.testing.assert_allclose(each[1].mean(0), seen(layer=1), atol=1e-5)
+    assert each.std((0, 1)).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "history, candidates, said", [([], CANDIDATES, "at least one"), (HISTORY, [1], "at least two")]
+)
+def test_what_cannot_be_asked_is_refused(history, candidates, said, asked):
+    with pytest.raises(KitError, match=said):
+        asked.ranking(history, candidates)
+
+
+@pytest.fixture
+def panel(asked):
+    users = {"ann": lambda: (list(HISTORY), list(CANDIDATES), 4), "bob": lambda: ([3, 8], [1, 2, 5], 5)}
+    return OneUser(asked, users, layers=2, heads=4)
+
+
+def test_the_panel_shows_the_picture_and_the_prompt(panel, asked):
+    assert panel.picture.value[:8] == b"\x89PNG\r\n\x1a\n"
+    assert SAID[EFFECT] in panel.prompt.value and "piece for" in panel.prompt.value
+    assert [text for text, _ in panel.titles.options] == [asked.titles[item] for item in HISTORY]
+
+
+def test_the_history_is_changed_with_the_mouse(panel):
+    first, seen = bytes(panel.picture.value), [panel.ranking["chance"].tolist()]
+    panel.titles.index = 0
+    panel.buttons["remove"].click()
+    assert panel.history == HISTORY[1:] and panel.titles.index == 0
+    seen.append(panel.ranking["chance"].tolist())
+    panel.buttons["later"].click()
+    assert panel.history == [9, 12] and panel.titles.index == 1, "the choice goes with the title"
+    seen.append(panel.ranking["chance"].tolist())
+    panel.buttons["earlier"].click()
+    assert panel.history == [12, 9]
+    panel.new.value = "title 5"
+    assert panel.history == [12, 9, 5] and panel.new.value == ""
+    seen.append(panel.ranking["chance"].tolist())
+    panel.buttons["as it was"].click()
+    assert panel.history == HISTORY and len({*map(tuple, seen)}) == 4, "each change is asked about"
+    assert bytes(panel.picture.value) == first
+    panel.user.value = "bob"
+    assert panel.history == [3, 8] and len(panel.titles.options) == 2
+
+
+def test_what_cannot_be_done_is_said_and_loses_nothing(panel):
+    panel.new.value = "Titel 5 <b>"
+    assert "no title" in panel.message.value and "<b>" not in panel.message.value and panel.history == HISTORY
+    panel.titles.index = None
+    panel.buttons["remove"].click()
+    assert "choose a title" in panel.message.value and panel.history == HISTORY
+    for _ in range(2):
+        panel.titles.index = 0
+        panel.buttons["remove"].click()
+    panel.titles.index = 0
+    panel.buttons["remove"].click()
+    assert "at least one title" in panel.message.value and panel.history == HISTORY[2:]
+
+
+def test_layer_and_head_are_for_attention(panel):
+    assert panel.layer.disabled and panel.head.disabled
+    panel.how.value = ATTENTION
+    shown = [panel.prompt.value]
+    assert not panel.layer.disabled
+    panel.layer.value, panel.head.value = 1, 2
+    assert panel.prompt.value not in shown
+    panel.how.value = ROLLOUT
+    assert SAID[ROLLOUT] in panel.prompt.value and panel.layer.disabled
