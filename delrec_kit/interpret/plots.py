@@ -203,7 +203,7 @@ def plot_words(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     axis.axvline(chance, color=PALETTE[1], linestyle="--", marker="", label="95 % of random directions stay below")
     axis.set(xlabel="cosine with the nearest word; P starts as words, at 1", xlim=(0, 1.02))
     axis.invert_yaxis()
-    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.25 - 0.6 / len(first)))
+    figure.legend(loc="outside lower left")
     nearer = int((first["cosine"] > chance).sum())
     finding = f"{nearer} of {len(first)} soft tokens lie nearer to a word than random directions do"
     headline(figure, finding, "A near word is no translation: prompts that work alike can lie near different words.")
