@@ -10,7 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from delrec_kit.evaluation import PAIRS, Fusion, compare, context, full_ranks, per_user, slice_table, write_comparison
+from delrec_kit.evaluation import (
+    PAIRS,
+    Fusion,
+    compare,
+    context,
+    full_ranks,
+    gap_table,
+    per_user,
+    slice_table,
+    write_comparison,
+)
 from delrec_kit.explaining import look_inside, recency
 from delrec_kit.interpret import agreement_table
 from delrec_kit.methods import FUSED, GATED, METHODS
@@ -25,6 +35,7 @@ ENDINGS = {"weight": [(FUSED, False)], "gate": [(FUSED, False), (GATED, True)]}
 MEASURED = "llm_distilled_prompt"  # whose attention is kept
 PROFILED = ("llm_zero_shot", "llm_untrained_prompt", MEASURED)  # whose recency is set beside the teacher's
 SPREAD = ("HR@1", "NDCG@5")
+START = "llm_untrained_prompt"  # from which the gap to the oracle is measured
 BASELINES = {"popularity": Popularity, "markov": Markov}
 
 
@@ -125,6 +136,9 @@ def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Sc
     slice_table(ranks, sets.cases.history.lengths, counts[sets.cases.target], trains, **settings).to_csv(
         folder / "slices.csv", index=False
     )
+    if "oracle" in ranks and bench.data.patterns is not None and START in ranks:
+        first = {method: each[:, 0] if each.ndim == 2 else each for method, each in ranks.items()}
+        gap_table(first, bench.data.patterns, START, **settings).to_csv(folder / "gap.csv", index=False)
     if len(sets.items) > 1:
         draw_table(ranks).to_csv(folder / "draws.csv", index=False)
     if protocol == "candidates":

@@ -122,6 +122,9 @@ class DistillConfig(TrainConfig):
     conditioned: CountOrNone = Field(
         0, description="c: how many of the k depend on what the teacher expects of the user; 0: P is constant"
     )
+    warm_start: bool = Field(
+        True, description="conditioned tokens begin at a linear map fitted to all of the teacher's labels, in seconds"
+    )
     h: Count = Field(5, description="teacher items in an RPS candidate set")
     a: Annotated[int, Field(ge=3)] = Field(4, description="items of the worked example in temporal analysis")
     rps: Literal["hard", "listwise"] = "listwise"

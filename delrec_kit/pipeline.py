@@ -11,13 +11,15 @@ from delrec_kit.comparing import evaluate
 from delrec_kit.config import resolve
 from delrec_kit.data import Cases, PreparedData, Ragged, item_of, prepare
 from delrec_kit.errors import KitError
-from delrec_kit.llm import PromptWriter, SoftPrompt, score_candidates
+from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt, score_candidates
 from delrec_kit.methods import METHODS
 from delrec_kit.processes import main_only, wait, writing
 from delrec_kit.runs import RunDirectory, read_json, write_json
 from delrec_kit.teachers import load_teacher, top_items, train_stage
-from delrec_kit.training import check_lengths, distill, finetune
+from delrec_kit.training import ExampleWriter, check_lengths, distill, finetune, warm_start
 from delrec_kit.workbench import OWN_PROMPT, Workbench
+
+LABELS = 2**26  # of the teacher that a warm start may hold, a prefix times a title each
 
 
 def open_run(run_dir: str | Path, profile: str = "demo", overrides: Sequence[str] = ()) -> RunDirectory:
@@ -90,6 +92,7 @@ def _distill(run: RunDirectory, folder: Path) -> None:
         tasks["ta"] = examples.temporal_analysis(count, config.distill, seed)
     if config.distill.weight_rps > 0:
         tasks["rps"] = examples.pattern_simulating(bench.lists, count, config.distill, seed)
+    began = _begin(bench, llm, writer, soft, examples)
     measure = bench.measure(llm, writer, soft, METHODS["llm_distilled_prompt"], config.distill)
     curve, growth = distill(
         llm, writer, soft, tasks, measure, config.distill, seed, run.checkpoints("prompt"), config.llm.length_normalised
@@ -97,8 +100,22 @@ def _distill(run: RunDirectory, folder: Path) -> None:
     soft.save(folder / "soft_prompt.safetensors", llm)
     curve.to_csv(folder / "curve.csv", index=False)
     growth.to_csv(folder / "growth.csv", index=False)
-    counts = {name: len(rows) for name, rows in tasks.items()}
+    counts = {name: len(rows) for name, rows in tasks.items()} | began
     write_json(folder / "metrics.json", {"examples": counts, "trainable": soft.numbers})
+
+
+def _begin(
+    bench: Workbench, llm: LanguageModel, writer: PromptWriter, soft: SoftPrompt, examples: ExampleWriter
+) -> dict[str, int]:
+    """Warm-start a conditioned P on all that the teacher has labelled; how many examples that took."""
+    config, seed = bench.run.config.distill, bench.run.config.seed
+    if not (soft.c and config.warm_start and config.weight_rps):
+        return {}
+    most = len(bench.lists) if examples.listed else max(1, LABELS // len(writer.table.lengths))
+    lessons = examples.pattern_simulating(bench.lists, most, config, seed)
+    loss = warm_start(soft, lessons, llm.answer_vectors(writer.table), seed)
+    print(f"warm start: {len(lessons)} prefixes, loss {loss:.3f} without the language model")
+    return {"warm_start": len(lessons)}
 
 
 def adapter_stage(run: RunDirectory) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -13,6 +14,12 @@ from delrec_kit.llm import PromptWriter, load_llm
 
 TITLES = ["", "Red Moon", "Blue Moon Rising", "Red Moon", "Silent Harbour", "The Last Harbour Song", "Rising"]
 TITLES += [f"Film {number}" for number in range(1, 13)]
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ UNIMPORTED = {
     "ipykernel",
     "nbformat",
 }  # used by what we import or start
-COME_ALONG = {"cycler", "tokenizers", "jupyter_client"}  # with matplotlib, transformers and nbclient
+COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client"}  # with matplotlib (two), transformers and nbclient
 OPTIONAL = {name: extra for name, extra in PROJECT["optional-dependencies"].items() if name != "minilm"}  # not locked
 EVERYTHING = [*PROJECT["dependencies"], *(d for extra in OPTIONAL.values() for d in extra)]
 

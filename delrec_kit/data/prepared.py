@@ -35,7 +35,8 @@ class PreparedData:
     """Split, candidate sets (U, m) of its validation and test cases, and what is told about the data.
 
     oracle: (U_test, m) true next-item probabilities of the test candidates, where they are known (demo), as they are
-    over the whole catalogue. timeline: interactions over time (see ``statistics.timeline``).
+    over the whole catalogue; patterns: of each test case the one that most likely led to its answer.
+    timeline: interactions over time (see ``statistics.timeline``).
     """
 
     split: Split
@@ -46,6 +47,7 @@ class PreparedData:
     notices: list[str]
     oracle: np.ndarray | None = None
     timeline: pd.DataFrame = field(default_factory=pd.DataFrame)
+    patterns: list[str] | None = None
 
     def save(self, folder: str | Path) -> None:
         """Write items, train, valid and test as Parquet; statistics, domain and notices as JSON; timeline as CSV."""
@@ -58,7 +60,10 @@ class PreparedData:
             users["cut"] = split.cut.to_arrow()
         pq.write_table(pa.table(users), folder / "train.parquet")
         pq.write_table(_case_table(split.valid, self.valid_candidates), folder / "valid.parquet")
-        pq.write_table(_case_table(split.test, self.test_candidates, self.oracle), folder / "test.parquet")
+        test = _case_table(split.test, self.test_candidates)
+        if self.oracle is not None:
+            test = test.append_column("oracle", _lists(self.oracle)).append_column("pattern", pa.array(self.patterns))
+        pq.write_table(test, folder / "test.parquet")
         write_json(folder / "statistics.json", self.statistics)
         write_json(folder / "data.json", {"domain": asdict(self.domain), "notices": self.notices})
         if len(self.timeline):
@@ -91,6 +96,7 @@ class PreparedData:
             about["notices"],
             _matrix(test["oracle"]) if "oracle" in test.column_names else None,
             pd.read_csv(times, parse_dates=["start"]) if times.is_file() else pd.DataFrame(),
+            test["pattern"].to_pylist() if "pattern" in test.column_names else None,
         )
 
 
@@ -107,6 +113,7 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
         draw_candidates(split, cases, config.candidates, [seed, part], consumed, config.distractors)
         for part, cases in ((1, split.valid), (2, split.test))
     )
+    oracle, patterns = (None, None) if world is None else true_probabilities(world, split, test)
     return PreparedData(
         split,
         interactions.domain,
@@ -114,8 +121,9 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
         test,
         describe(interactions, split),
         list(interactions.notices),
-        None if world is None else true_probabilities(world, split, test),
+        oracle,
         timeline(interactions),
+        patterns,
     )
 
 
@@ -173,14 +181,14 @@ def _table(path: Path) -> pa.Table:
         raise KitError(f"{path} is damaged or cut off; delete it and run notebook 01 again") from error
 
 
-def _case_table(cases: Cases, candidates: np.ndarray, oracle: np.ndarray | None = None) -> pa.Table:
+def _case_table(cases: Cases, candidates: np.ndarray) -> pa.Table:
     columns = {
         "user": cases.user,
         "history": cases.history.to_arrow(),
         "target": cases.target,
         "candidates": _lists(candidates),
     }
-    return pa.table(columns if oracle is None else {**columns, "oracle": _lists(oracle)})
+    return pa.table(columns)
 
 
 def _lists(matrix: np.ndarray) -> pa.ListArray:

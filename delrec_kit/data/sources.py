@@ -48,12 +48,14 @@ def read_source(config: DataConfig, seed: int) -> "tuple[Interactions, World | N
     return world.interactions, world
 
 
-def true_probabilities(world: "World", split: Split, candidates: np.ndarray) -> np.ndarray:
-    """(U, m) what the world gives each test candidate as the next item, over its whole catalogue."""
+def true_probabilities(world: "World", split: Split, candidates: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """(U, m) what the world gives each test candidate as the next item, over its whole catalogue; and of each test case
+    the pattern that most likely led to the answer."""
     place = world.interactions.titles.index.get_indexer(split.item_keys)  # -1 for padding, never asked for
     person = {key: number for number, key in enumerate(world.interactions.frame["user"].cat.categories)}
-    rows = np.empty(candidates.shape)
+    rows, patterns = np.empty(candidates.shape), []
     for row, (user, history) in enumerate(zip(split.test.user, split.test.history)):
-        chances = world.next_distribution(person[split.user_keys[user]], place[history])
-        rows[row] = chances[place[candidates[row]]]
-    return rows
+        parts = world.parts_of_next(person[split.user_keys[user]], place[history])
+        rows[row] = sum(parts.values())[place[candidates[row]]]
+        patterns.append(world.likeliest(parts, place[split.test.target[row]]))
+    return rows, patterns

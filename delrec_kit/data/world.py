@@ -16,7 +16,11 @@ from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.world_titles import LEXICON, make_catalogue
 
 MIXTURE = {"sequel": 0.42, "genre": 0.23, "habit": 0.06, "links": 0.20, "taste": 0.03, "popularity": 0.06}
-SHOWN_BY_TITLES = ("sequel", "genre", "habit")
+PATTERNS = {  # what a prompt can tell everybody alike, what goes from film to film, and the rest
+    "common to all": ("sequel", "genre", "habit"),
+    "item to item": ("links",),
+    "taste and popularity": ("taste", "popularity"),
+}
 POPULARITY_EXPONENT = 0.8
 LINKS = (0.7, 0.3)  # weights of a film's two hidden successors
 MEMORY = (0.4, 0.6)  # weights of the links of the last film, and of the one before it: choices look back two films
@@ -38,10 +42,20 @@ class World:
 
     def next_distribution(self, user: int, history: np.ndarray) -> np.ndarray:
         """(N,) probabilities of the next film of ``user`` after ``history`` (positions in ``films``, oldest first)."""
+        return sum(self.parts_of_next(user, history).values())
+
+    def parts_of_next(self, user: int, history: np.ndarray) -> dict[str, np.ndarray]:
+        """What each part of the mixture adds to ``next_distribution``, (N,) each."""
         seen = np.zeros((1, len(self.films)), dtype=bool)
         seen[0, history] = True
         recent = np.array([[-1, -1, *history][:-3:-1]])
-        return sum(self.components(np.array([user]), recent, seen).values())[0]
+        return {name: part[0] for name, part in self.components(np.array([user]), recent, seen).items()}
+
+    @staticmethod
+    def likeliest(parts: dict[str, np.ndarray], film: int) -> str:
+        """The pattern that most likely led to ``film``, by what its parts of the mixture gave it."""
+        given = {name: sum(parts[part][film] for part in of) for name, of in PATTERNS.items()}
+        return max(given, key=given.get)
 
     def components(self, users: np.ndarray, recent: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
         """Each part of the mixture, (B, N), for users (B,), the last film and the one before it (B, 2), -1 for none,

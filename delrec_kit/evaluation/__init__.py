@@ -11,6 +11,7 @@ from delrec_kit.evaluation.experiments import (
     varied_setting,
 )
 from delrec_kit.evaluation.fusion import Fusion, context
+from delrec_kit.evaluation.gap import gap_table
 from delrec_kit.evaluation.merged import merged_differences
 from delrec_kit.evaluation.metrics import METRICS, means, per_user
 from delrec_kit.evaluation.plots import (
@@ -44,6 +45,7 @@ __all__ = [
     "expected_ranks",
     "finished_runs",
     "full_ranks",
+    "gap_table",
     "load_comparison",
     "means",
     "membership",

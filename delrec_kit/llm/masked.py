@@ -18,8 +18,8 @@ class MaskedEncoder(LanguageModel):
 
     A title's vector is the mean over the tokens of the title encoded alone by the frozen model, as sentence encoders
     do it. What the prompt says is a mean over its hidden states: over the titles of the history ("history"), over all
-    of it ("prompt"), or the answer slot's alone ("answer"). Where P is conditioned, it speaks of the user too: half of
-    what the prompt says is then the mean over the soft tokens.
+    of it ("prompt"), or the answer slot's alone ("answer"). Where P is
+    conditioned, it speaks of the user itself, and what the prompt says is the mean over the soft tokens' states.
     """
 
     task_type = "FEATURE_EXTRACTION"
@@ -43,16 +43,17 @@ class MaskedEncoder(LanguageModel):
                 vectors[items] = F.normalize(_mean(hidden, mask), dim=-1)
         self.vectors = vectors[torch.from_numpy(table.canonical).to(self.device)]
 
+    def answer_vectors(self, table: TitleTable) -> torch.Tensor:
+        """The vectors that its answers are compared with."""
+        return self.vectors
+
     def read(self, prompts: PromptBatch, soft: torch.Tensor | None, reuse: bool = False) -> Reading:
         return Reading(prompts, self._encode(prompts, soft).last_hidden_state)
 
     def score(self, reading: Reading, titles: PackedTitles, length_normalised: bool = False) -> torch.Tensor:
         if not hasattr(self, "vectors"):
             raise KitError("no title has a vector yet; call study() with the catalogue's titles first")
-        told = _mean(reading.states, self._pooled(reading.prompts))
-        if reading.prompts.state is not None:
-            told = (told + _mean(reading.states, reading.prompts.ids < 0)) / 2
-        told = F.normalize(told, dim=-1)
+        told = F.normalize(_mean(reading.states, self.compared(reading.prompts)), dim=-1)
         if titles.items.shape[1] * 8 > len(self.vectors):  # most of the catalogue: no copy of its vectors a prompt
             return SCALE * (told @ self.vectors.T).gather(1, titles.items)
         return SCALE * torch.einsum("bd,bmd->bm", told, self.vectors[titles.items])
@@ -65,8 +66,16 @@ class MaskedEncoder(LanguageModel):
             return self._checked({"encoder": self._encode(prompts, soft, output_attentions=True).attentions})
 
     def compared(self, prompts: PromptBatch) -> torch.Tensor:
-        pooled = self._pooled(prompts)
-        return pooled if prompts.state is None else pooled | (prompts.ids < 0)
+        """(B, L) true on the tokens whose states are averaged."""
+        mask = prompts.mask.bool()
+        if prompts.state is not None:
+            return prompts.ids < 0
+        if self.pooling == "prompt":
+            return mask
+        if self.pooling == "history":
+            return prompts.told
+        slot = mask.sum(1) - 1 - len(self.format.ending)
+        return torch.arange(mask.shape[1], device=mask.device) == slot[:, None]
 
     @property
     def _end(self) -> tuple[int, ...]:
@@ -74,16 +83,6 @@ class MaskedEncoder(LanguageModel):
 
     def _encode(self, prompts: PromptBatch, soft: torch.Tensor | None, **kwargs):
         return self.model(inputs_embeds=self.embed(prompts, soft), attention_mask=prompts.mask, **kwargs)
-
-    def _pooled(self, prompts: PromptBatch) -> torch.Tensor:
-        """(B, L) true on the tokens whose states are averaged."""
-        mask = prompts.mask.bool()
-        if self.pooling == "prompt":
-            return mask
-        if self.pooling == "history":
-            return prompts.told
-        slot = mask.sum(1) - 1 - len(self.format.ending)
-        return torch.arange(mask.shape[1], device=mask.device) == slot[:, None]
 
 
 def _mean(hidden: torch.Tensor, where: torch.Tensor) -> torch.Tensor:

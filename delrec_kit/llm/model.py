@@ -102,6 +102,10 @@ class LanguageModel(nn.Module, ABC):
         vectors = vectors * (weights.norm(dim=1).mean() / vectors.norm(dim=1).mean().clamp(min=1e-9))
         return F.pad(vectors, (0, 0, 1, 0))
 
+    def answer_vectors(self, table: TitleTable) -> torch.Tensor:
+        """(N+1, d) float32: where in its own space the model's answer lies when it means a title."""
+        return self.title_vectors(table)
+
     def study(self, table: TitleTable) -> None:
         """Prepare for a catalogue; a model that compares vectors makes them here, once, with its frozen weights."""
 

@@ -8,6 +8,7 @@ from delrec_kit.training.finetune import finetune
 from delrec_kit.training.lessons import Ask, Lessons
 from delrec_kit.training.plots import plot_curves
 from delrec_kit.training.validation import Validation
+from delrec_kit.training.warm_start import warm_start
 
 __all__ = [
     "Ask",
@@ -24,4 +25,5 @@ __all__ = [
     "load_adapter",
     "plot_curves",
     "teacher_targets",
+    "warm_start",
 ]

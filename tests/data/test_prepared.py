@@ -123,6 +123,11 @@ def test_the_oracle_knows_the_made_world():
     assert (data.oracle[np.arange(150), answer] > 0).all(), "what happened was possible"
     hits = (data.oracle.argmax(1) == answer).mean()
     assert 0.4 < hits < 0.95, "the oracle knows much and not all"
+    common = np.array(data.patterns) == "common to all"
+    assert 0.5 < common.mean() < 0.9 and set(data.patterns) > {"common to all", "item to item"}
+    linked = np.array(data.patterns) == "item to item"
+    chance = data.oracle[np.arange(150), answer]
+    assert chance[linked].mean() > 0.03 and chance[common].mean() > 0.1
     shuffled = np.random.default_rng(0).permutation(data.oracle, axis=0)
     assert (shuffled.argmax(1) == answer).mean() < 0.25
 

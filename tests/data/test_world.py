@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from delrec_kit.data.world import MIXTURE, SHOWN_BY_TITLES, make_world
+from delrec_kit.data.world import MIXTURE, PATTERNS, make_world
 from delrec_kit.data.world_titles import LEXICON, make_catalogue
 
 
@@ -112,7 +112,7 @@ def test_each_source_of_knowledge_is_worth_what_was_planned(world, sequences):
         parts = world.components(np.array([user]), history[None, :-3:-1], seen)
         scores = {
             "oracle": sum(parts.values())[0],
-            "shown": sum(parts[name] for name in SHOWN_BY_TITLES)[0],
+            "shown": sum(parts[name] for name in PATTERNS["common to all"])[0],
             "popularity": count,
         }
         for name, score in scores.items():
