@@ -3,35 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delrec_kit.llm.templates import TEMPLATES
-
 SLOTS = {
     "final": {"history": [1, 2, 5], "candidates": [4, 6]},
     "rps": {"history": [1, 2], "candidates": [4, 6, 7]},
-    "ta": {
-        "example": [7, 8],
-        "example_answer": [9],
-        "example_last": [10],
-        "history": [1],
-        "last": [2],
-        "candidates": [4, 5],
-    },
 }
-
-
-@pytest.mark.parametrize("task", TEMPLATES)
-@pytest.mark.parametrize("k", [0, 5])
-def test_segments_tile_the_prompt(writer, task, k):
-    prompt = writer.write(task, SLOTS[task], k)
-    edges = [0] + [s.stop for s in prompt.segments]
-    assert [s.start for s in prompt.segments] == edges[:-1]
-    assert edges[-1] == len(prompt.ids)
-    for s in prompt.segments:
-        if s.name in SLOTS[task]:
-            np.testing.assert_array_equal(prompt.ids[s.start : s.stop], writer.table[SLOTS[task][s.name][s.index]])
-    soft = [s for s in prompt.segments if s.name == "soft"]
-    assert len(soft) == (k > 0)
-    assert (prompt.ids < 0).sum() == k
 
 
 @settings(max_examples=25, deadline=None)
