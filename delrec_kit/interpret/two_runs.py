@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from delrec_kit.evaluation.metrics import per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals
 from delrec_kit.interpret.recency import TEACHER, recency_curves
 
@@ -14,8 +15,11 @@ EMPTY = (np.nan, np.nan)
 
 
 def two_runs(one: Mapping[str, pd.DataFrame], other: Mapping[str, pd.DataFrame], seed: int = 0) -> pd.DataFrame:
-    """What the runs have in common. one and other: "ranks" (user and a column a method), "recency" (a
-    ``recency_table``), "attention" (``attention_mass``).
+    """What the runs have in common.
+
+    Args:
+        one, other: "ranks" (user and a column a method: a rank, or one a draw), "recency" (a ``recency_table``),
+            "attention" (``attention_mass``).
 
     Returns:
         what ("HR@1", "recency" or "attention"), name (method, variant or segment), step (of recency), one, other,
@@ -36,7 +40,7 @@ def _hits(one: pd.DataFrame, other: pd.DataFrame, seed: int) -> list[tuple]:
     same = one["user"].astype(str).tolist() == other["user"].astype(str).tolist()
     rows = []
     for name in [column for column in one if column != "user" and column in other]:
-        hits = [(of[name].to_numpy() <= 1).astype(float) for of in (one, other)]
+        hits = [per_user(np.stack(of[name]))["HR@1"] for of in (one, other)]
         rows.append(("HR@1", name, np.nan, hits[0].mean(), hits[1].mean(), *_interval(*hits, same, seed)))
     return rows
 

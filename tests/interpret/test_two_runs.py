@@ -37,6 +37,16 @@ def test_what_differs_is_told_with_its_interval():
     assert "1 of 2 methods surely differ" in figure.get_suptitle() and "+0.500" in figure.get_suptitle()
 
 
+def test_a_users_draws_are_averaged():
+    runs = [made(20, 1, 2.0), made(50, 3, 5.0)]
+    for run in runs:
+        ranks = run["ranks"]["llm_distilled_prompt"]
+        run["ranks"]["llm_distilled_prompt"] = [np.array([rank, 2.0]) for rank in ranks]
+    table = two_runs(*runs).set_index(["what", "name"])
+    hits = table.loc[("HR@1", "llm_distilled_prompt")]
+    assert (hits["one"], hits["other"]) == pytest.approx((10 / USERS, 25 / USERS))
+
+
 def test_other_users_are_not_paired():
     paired = two_runs(made(20, 1, 1.0), made(21, 1, 1.0))
     apart = two_runs(made(20, 1, 1.0), made(21, 1, 1.0, range(100, 100 + USERS)))
