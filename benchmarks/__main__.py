@@ -63,7 +63,7 @@ def page() -> str:
             content = json.loads(file.read_text())
             table = pd.DataFrame(content["rows"])
             lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(object).values.tolist()]
-            text = "\n".join("| " + " | ".join("" if c is None else str(c) for c in line) + " |" for line in lines)
+            text = "\n".join("| " + " | ".join("" if pd.isna(c) else str(c) for c in line) + " |" for line in lines)
             about = ", ".join(f"{key} {value}" for key, value in content["about"].items())
             parts.append(f"## {title}\n\n{about}\n\n{text}\n")
     return "\n".join(parts)
