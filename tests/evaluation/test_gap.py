@@ -25,3 +25,13 @@ def test_a_pattern_of_few_users_has_no_row():
     ranks["start"] = np.full(USERS, 5.0)
     table = gap_table(ranks, ["a"] * 35 + ["b"] * 5, "start", seed=0, resamples=50)
     assert set(table["pattern"]) == {"all", "a"} and (table["closed"] == 1).all()
+
+
+def test_a_pattern_whose_gap_may_be_chance_has_no_row():
+    """The oracle is ahead of the start for 12 of 20 users of one pattern; of the other for 6, and behind for 4."""
+    place = np.arange(USERS) % 20
+    common = np.arange(USERS) < 20
+    hits = {"start": ~common & (place < 4), "oracle": np.where(common, place < 12, (place >= 4) & (place < 10))}
+    ranks = {name: np.where(of, 1.0, 3.0) for name, of in {**hits, "x": place < 5}.items()}
+    table = gap_table(ranks, np.where(common, "common", "chance"), "start", seed=0, resamples=500)
+    assert set(table["pattern"]) == {"all", "common"}
