@@ -28,7 +28,7 @@ class OneUser:
         self.user = ipywidgets.Dropdown(options=list(users), description="user")
         self.titles = ipywidgets.Select(rows=10, description="history", layout={"width": "26rem"})
         buttons = {"remove": self._remove, "earlier": self._earlier, "later": self._later, "as it was": self._reset}
-        self.buttons = {name: ipywidgets.Button(description=name) for name in buttons}
+        self.buttons = {name: ipywidgets.Button(description=name, layout={"width": "6rem"}) for name in buttons}
         self.new = ipywidgets.Combobox(options=list(asked.titles[1:]), placeholder="a title to add", description="add")
         self.how = ipywidgets.Dropdown(options=list(SAID), description="colour by")
         self.layer = ipywidgets.Dropdown(options=[MEAN, *range(layers)], description="layer")
@@ -41,7 +41,8 @@ class OneUser:
         self.new.observe(lambda change: change["new"] and self._change(self._add), "value")
         for control in (self.how, self.layer, self.head):
             control.observe(lambda _: self._colour(), "value")
-        edit = ipywidgets.VBox([self.user, self.titles, ipywidgets.HBox(list(self.buttons.values())), self.new])
+        rows = [self.user, self.titles, ipywidgets.HBox(list(self.buttons.values())), self.new]
+        edit = ipywidgets.VBox(rows, layout={"flex": "0 0 27rem", "overflow": "hidden"})
         looks = ipywidgets.HBox([self.how, self.layer, self.head])
         self.box = ipywidgets.VBox([ipywidgets.HBox([edit, self.picture]), self.message, looks, self.prompt])
         self._reset()
@@ -60,6 +61,7 @@ class OneUser:
     def _reset(self) -> None:
         self.history, self.candidates, self.target = (part for part in self.users[self.user.value]())
         self.before = self.asked.ranking(self.history, self.candidates)
+        self._next = len(self.history) - 1  # the list scrolls to it: the prompt shows the last titles
 
     def _remove(self) -> None:
         del self.history[self._chosen()]
@@ -80,6 +82,7 @@ class OneUser:
     def _add(self) -> None:
         self.history.append(item_of(self.asked.titles, self.new.value))
         self.new.value = ""
+        self._next = len(self.history) - 1
 
     def _chosen(self) -> int:
         if self.titles.index is None:

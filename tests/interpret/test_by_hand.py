@@ -92,6 +92,7 @@ def test_the_panel_shows_the_picture_and_the_prompt(panel, asked):
 
 def test_the_history_is_changed_with_the_mouse(panel):
     first, seen = bytes(panel.picture.value), [panel.ranking["chance"].tolist()]
+    assert panel.titles.index == len(HISTORY) - 1, "the list begins at the titles that the prompt shows"
     panel.titles.index = 0
     panel.buttons["remove"].click()
     assert panel.history == HISTORY[1:] and panel.titles.index == 0
@@ -102,7 +103,7 @@ def test_the_history_is_changed_with_the_mouse(panel):
     panel.buttons["earlier"].click()
     assert panel.history == [12, 9]
     panel.new.value = "title 5"
-    assert panel.history == [12, 9, 5] and panel.new.value == ""
+    assert panel.history == [12, 9, 5] and panel.new.value == "" and panel.titles.index == 2
     seen.append(panel.ranking["chance"].tolist())
     panel.buttons["as it was"].click()
     assert panel.history == HISTORY and len({*map(tuple, seen)}) == 4, "each change is asked about"
