@@ -26,14 +26,16 @@ class OneUser:
     def __init__(self, asked: ByHand, users: Mapping[str, Callable[[], User]], layers: int, heads: int):
         self.asked, self.users = asked, users
         self.user = ipywidgets.Dropdown(options=list(users), description="user")
-        self.titles = ipywidgets.Select(rows=10, description="history", layout={"width": "26rem"})
+        self.titles = ipywidgets.Select(rows=10, description="history", layout={"width": "23.5rem"})
         buttons = {"remove": self._remove, "earlier": self._earlier, "later": self._later, "as it was": self._reset}
-        self.buttons = {name: ipywidgets.Button(description=name, layout={"width": "6rem"}) for name in buttons}
+        self.buttons = {name: ipywidgets.Button(description=name, layout={"width": "5.6rem"}) for name in buttons}
         self.new = ipywidgets.Combobox(options=list(asked.titles[1:]), placeholder="a title to add", description="add")
         self.how = ipywidgets.Dropdown(options=list(SAID), description="colour by")
         self.layer = ipywidgets.Dropdown(options=[MEAN, *range(layers)], description="layer")
         self.head = ipywidgets.Dropdown(options=[MEAN, *range(heads)], description="head")
-        self.picture = ipywidgets.Image(format="png")
+        self.picture = ipywidgets.Image(
+            format="png", layout={"max_width": "calc(100% - 24.5rem)", "align_self": "flex-start"}
+        )
         self.prompt, self.message = ipywidgets.HTML(), ipywidgets.HTML()
         for name, act in buttons.items():
             self.buttons[name].on_click(lambda _, act=act: self._change(act))
@@ -42,7 +44,7 @@ class OneUser:
         for control in (self.how, self.layer, self.head):
             control.observe(lambda _: self._colour(), "value")
         rows = [self.user, self.titles, ipywidgets.HBox(list(self.buttons.values())), self.new]
-        edit = ipywidgets.VBox(rows, layout={"flex": "0 0 27rem", "overflow": "hidden"})
+        edit = ipywidgets.VBox(rows, layout={"flex": "0 0 24rem", "overflow": "hidden"})
         looks = ipywidgets.HBox([self.how, self.layer, self.head])
         self.box = ipywidgets.VBox([ipywidgets.HBox([edit, self.picture]), self.message, looks, self.prompt])
         self._reset()
