@@ -1,5 +1,6 @@
 """One look for every figure: colours that colour-blind readers can tell apart, and a marker or hatch beside each."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import wrap
@@ -99,11 +100,37 @@ def save_figure(figure: Figure, table: pd.DataFrame, folder: str | Path, name: s
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     picture = folder / f"{name}.png"
-    titles = [figure.get_suptitle(), *(axis.get_title("left") for axis in figure.axes)]
-    finding = " ".join(next(filter(None, titles), name).split())
-    told = {"Title": finding, "Description": f"{finding}. {figure.get_label()}".strip()}
+    told = {"Title": finding(figure) or name, "Description": description(figure) or name}
     figure.savefig(picture, dpi=150, metadata=told)
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):  # the same numbers give the same file
         figure.savefig(picture.with_suffix(".svg"), metadata={**told, "Date": None})
     table.to_csv(folder / f"{name}.csv", index=any(level is not None for level in table.index.names))
+    describe_in_notebooks()
     return picture
+
+
+def finding(figure: Figure) -> str:
+    """What the figure's title says, in one line; empty where it has none."""
+    titles = [figure.get_suptitle(), *(axis.get_title("left") for axis in figure.axes)]
+    return " ".join(next(filter(None, titles), "").split())
+
+
+def description(figure: Figure) -> str:
+    """The finding and what the picture shows, for whoever cannot see it."""
+    return ". ".join(filter(None, [finding(figure), figure.get_label()]))
+
+
+def describe_in_notebooks() -> None:
+    """Let every figure that a notebook shows carry its description as alternative text, which nbconvert writes out."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    draw = shell and shell.display_formatter.formatters["image/png"].type_printers.get(Figure)
+    if not draw or getattr(draw, "describes", False):
+        return
+
+    def described(figure: Figure):
+        drawn = draw(figure)
+        data, metadata = drawn if isinstance(drawn, tuple) else (drawn, {})
+        return data, {**metadata, "alt": description(figure)}
+
+    described.describes = True
+    shell.display_formatter.formatters["image/png"].for_type(Figure, described)

@@ -22,7 +22,8 @@ UNIMPORTED = {
     "ipykernel",
     "nbformat",
 }  # used by what we import or start
-COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client"}  # with matplotlib (two), transformers and nbclient
+# with matplotlib (two), transformers, nbclient and ipykernel
+COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client", "IPython"}
 OPTIONAL = {name: extra for name, extra in PROJECT["optional-dependencies"].items() if name != "minilm"}  # not locked
 EVERYTHING = [*PROJECT["dependencies"], *(d for extra in OPTIONAL.values() for d in extra)]
 

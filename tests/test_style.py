@@ -1,7 +1,11 @@
 """Saved pictures say in words what they show, and are the same for the same numbers."""
 
+import base64
+
 import matplotlib.pyplot as plt
 import pandas as pd
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.pylabtools import select_figure_formats
 from PIL import Image
 
 from delrec_kit.style import headline, save_figure
@@ -33,3 +37,18 @@ def test_the_same_numbers_give_the_same_picture(tmp_path):
 def test_a_long_finding_is_broken_at_the_figures_width():
     said = draw("word " * 60).get_suptitle()
     assert said.count("\n") >= 2 and max(map(len, said.split("\n"))) <= 91
+
+
+def test_a_picture_shown_in_a_notebook_has_alternative_text(tmp_path):
+    shell = InteractiveShell.instance()
+    try:
+        select_figure_formats(shell, {"png"})
+        for name in ("one", "two"):  # told twice, described once
+            figure = draw()
+            save_figure(figure, pd.DataFrame(), tmp_path, name)
+        data, metadata = shell.display_formatter.format(figure)
+        assert metadata["image/png"]["alt"] == "Up <and> away. A line."
+        drawn = data["image/png"]
+        assert (base64.b64decode(drawn) if isinstance(drawn, str) else drawn)[:4] == b"\x89PNG"
+    finally:
+        InteractiveShell.clear_instance()

@@ -203,7 +203,9 @@ def test_each_notebook_was_executed_whole_and_its_source_kept_clean(produced, nu
     assert all(cell["execution_count"] for cell in code if "".join(cell["source"]).strip())
     outputs = [out for cell in code for out in cell["outputs"]]
     assert not [out for out in outputs if out["output_type"] == "error"]
-    assert any("image/png" in out.get("data", {}) for out in outputs), "no picture is shown"
+    shown = [out for out in outputs if "image/png" in out.get("data", {})]
+    assert shown, "no picture is shown"
+    assert all(out["metadata"]["image/png"]["alt"] for out in shown), "a picture without alternative text"
     text = "".join("".join(out.get("text", [])) for out in outputs if out["output_type"] == "stream")
     assert "Warning" not in text, text
 
