@@ -13,12 +13,14 @@ LABELS_ONLY, TEACHER_ONLY, BOTH = ("next_item",), ("ta", "rps"), ("ta", "rps", "
 @dataclass(frozen=True)
 class Method:
     """label: in figures; prompt: what stands in the place of P; lessons: what an adapter learns from, none where the
-    language model stays frozen; learns_prompt: P learns together with the adapter."""
+    language model stays frozen; learns_prompt: P learns together with the adapter; fades: the lessons of stage 1 weigh
+    less with every step, in the end nothing."""
 
     label: str
     prompt: str = "none"  # none, untrained, distilled, shuffled, described (the pattern in words), teacher (its items)
     lessons: tuple[str, ...] = ()
     learns_prompt: bool = False
+    fades: bool = False
 
     @property
     def soft(self) -> bool:
@@ -34,13 +36,16 @@ METHODS = {
     "llm_distilled_prompt": Method("LLM, distilled P", "distilled"),
     "llm_shuffled_prompt": Method("LLM, shuffled P", "shuffled"),
     "llm_distilled_weights": Method("LLM, distilled weights", "none", TEACHER_ONLY),
+    "llm_distilled_both": Method("LLM, distilled P and weights", "distilled", TEACHER_ONLY),
     "llm_finetuned": Method("LLM, fine-tuned", "none", LABELS_ONLY),
     "llm_finetuned_teacher_items": Method("LLM, fine-tuned, items", "teacher", LABELS_ONLY),
     "llm_finetuned_untrained_prompt": Method("LLM, fine-tuned, untrained P", "untrained", LABELS_ONLY),
     "llm_finetuned_joint_prompt": Method("LLM, fine-tuned with P", "untrained", LABELS_ONLY, learns_prompt=True),
     "llm_finetuned_distilled_weights": Method("LLM, fine-tuned, distilled weights", "none", BOTH),
     "delrec": Method("DELRec", "distilled", LABELS_ONLY),
+    "delrec_joint_prompt": Method("DELRec, P learns on", "distilled", LABELS_ONLY, learns_prompt=True),
     "delrec_kept": Method("DELRec, teacher kept", "distilled", BOTH),
+    "delrec_faded": Method("DELRec, teacher faded", "distilled", BOTH, fades=True),
 }
 ADAPTED = tuple(name for name, method in METHODS.items() if method.lessons)
 FROZEN = tuple(name for name, method in METHODS.items() if not method.lessons)

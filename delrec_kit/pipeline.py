@@ -160,6 +160,7 @@ def _finetune(run: RunDirectory, name: str, folder: Path) -> pd.DataFrame:
             f"stage 2, {name}",
             config.llm.length_normalised,
             method.learns_prompt,
+            method.fades,
         )
         trainable = sum(p.numel() for n, p in llm.named_parameters() if ".lora_" in n)
         trainable += soft.numbers if method.learns_prompt else 0

@@ -23,8 +23,8 @@ from delrec_kit.training.expectations import Expectations, knowing
 @dataclass(frozen=True)
 class Examples(Dataset):
     """prompts: n prompts; candidates (n, m); targets (n, m): a distribution over the candidates; true_labels: how many
-    of them tell an item that truly came next. Where prompts list nothing, candidates are (n, 0) and targets (n, N), in
-    half precision, over items 1 … N; -1 marks what the user has had, which is not ranked."""
+    of them, the last ones, tell an item that truly came next. Where prompts list nothing, candidates are (n, 0) and
+    targets (n, N), in half precision, over items 1 … N; -1 marks what the user has had, which is not ranked."""
 
     prompts: list[Prompt]
     candidates: np.ndarray

@@ -12,6 +12,7 @@ from delrec_kit.processes import main_only
 from delrec_kit.training.adalora import RankBudget, orthogonality
 from delrec_kit.training.adapter import add_adapter, live_ranks, save_adapter
 from delrec_kit.training.examples import Examples
+from delrec_kit.training.fading import Marked, collate_marked, faded
 from delrec_kit.training.task import CandidateRanker, collate
 from delrec_kit.training.trainer import KitTrainer, Measure, run_training, total_steps, valid_columns
 
@@ -25,7 +26,10 @@ class FinetuneTrainer(KitTrainer):
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         model.train()
-        task_loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        inputs = self._prepare_inputs(inputs)
+        if "taught" in inputs:
+            inputs["weights"] = faded(inputs.pop("taught"), self.state.global_step / self.state.max_steps)
+        task_loss = self.compute_loss(model, inputs)
         penalty = orthogonality(self.peft_model) if self.peft_model.peft_config["default"].peft_type == "ADALORA" else 0
         self.accelerator.backward(task_loss + penalty)
         return task_loss.detach()
@@ -44,11 +48,13 @@ def finetune(
     what: str = "stage 2",
     length_normalised: bool = False,
     learns_prompt: bool = False,
+    fades: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Train an adapter inside ``llm`` (in place) and save it to ``folder``.
 
     Returns the learning curve and the rank that AdaLoRA left to each layer; with ``finetune.adapter=none`` nothing is
-    trained, and the curve is one validation of the language model as it is. ``learns_prompt`` lets P learn too.
+    trained, and the curve is one validation of the language model as it is. ``learns_prompt`` lets P learn too;
+    ``fades`` lets what is no true label weigh less with every step.
     """
     if soft is not None:
         soft.requires_grad_(learns_prompt)
@@ -64,8 +70,8 @@ def finetune(
     curve = run_training(
         FinetuneTrainer,
         model,
-        examples,
-        partial(collate, writer),
+        Marked(examples) if fades else examples,
+        partial(collate_marked if fades else collate, writer),
         validate,
         config,
         seed,

@@ -21,8 +21,11 @@ class CandidateRanker(nn.Module):
         self.soft = soft
         self.length_normalised = length_normalised
 
-    def forward(self, prompts: dict, titles: dict, targets: torch.Tensor) -> torch.Tensor:
-        """KL divergence from ``targets`` (B, m) to the softmax of the scores, in nats, mean over the batch.
+    def forward(
+        self, prompts: dict, titles: dict, targets: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """KL divergence from ``targets`` (B, m) to the softmax of the scores, in nats, mean over the batch, each row
+        times its ``weights`` (B,) where they are given.
 
         For one-hot targets this is the cross-entropy over the candidates: what the loss ranks is what the prompt
         lists, no more and no less (DELRec eqs. 6 and 9 take the softmax over all classes). Candidates whose target is
@@ -32,7 +35,8 @@ class CandidateRanker(nn.Module):
         P = None if self.soft is None else self.soft(asked)
         scores = self.llm.score_titles(asked, PackedTitles(**titles), P, length_normalised=self.length_normalised)
         scores = scores.masked_fill(targets < 0, NEVER)
-        return F.kl_div(F.log_softmax(scores, dim=-1), targets.clamp(min=0), reduction="batchmean")
+        losses = F.kl_div(F.log_softmax(scores, dim=-1), targets.clamp(min=0), reduction="none").sum(-1)
+        return (losses if weights is None else losses * weights).mean()
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that learn, by name. Everything else must not move."""

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from delrec_kit.config import TrainConfig
 from delrec_kit.errors import KitError
 from delrec_kit.processes import main_only, wait
 from delrec_kit.runs import read_json, write_json
+from delrec_kit.training.price import Price
 from delrec_kit.training.task import CandidateRanker
 
 Measure = Callable[[], dict[str, float]]
@@ -104,18 +104,18 @@ def load_trainable(model: CandidateRanker, source: Path | dict[str, torch.Tensor
 class Lines(TrainerCallback):
     """One plain line at each validation, which notebooks, papermill logs and terminals all show."""
 
-    def __init__(self, what: str):
+    def __init__(self, what: str, price: Price):
         self.what = what
-        self.started = time.monotonic()
+        self.price = price
 
     def on_evaluate(self, args, state, control, metrics=None, **kwargs):
         losses = [row["loss"] for row in state.log_history if "loss" in row and row["step"] == state.global_step]
         train = f"loss {losses[-1]:.3f}, " if losses else ""
         valid = ", ".join(f"{n.removeprefix('eval_')} {v:.3f}" for n, v in metrics.items() if n.startswith("eval_"))
-        seconds = time.monotonic() - self.started
         if not state.is_world_process_zero:
             return
-        print(f"{self.what}: step {state.global_step}/{state.max_steps}, {train}valid {valid} ({seconds:.0f} s)")
+        done = f"step {state.global_step}/{state.max_steps}"
+        print(f"{self.what}: {done}, {train}valid {valid} ({self.price.seconds:.0f} s)")
 
 
 def run_training(
@@ -134,8 +134,10 @@ def run_training(
 ) -> pd.DataFrame:
     """Train, resume where a killed run left off, keep the weights of the best validation, the untrained included.
 
-    Returns the learning curve: step, loss (training, mean since the row before) and one column a validation metric.
+    Returns the learning curve: step, train_loss (mean since the row before), one column a validation metric, and what
+    it had cost by then: seconds and peak_mib (see ``Price``).
     """
+    price = Price()
     steps = total_steps(len(examples), config)
     every = max(1, steps // config.validations)
     arguments = TrainingArguments(
@@ -174,12 +176,13 @@ def run_training(
         data_collator=collator,
         eval_dataset=examples,  # only so that Trainer agrees to evaluate; ``validate`` never looks at it
         validate=validate,
-        resumables=resumables,
-        callbacks=[Lines(what), EarlyStoppingCallback(config.patience), *callbacks],
+        resumables=[price, *resumables],
+        callbacks=[price, Lines(what, price), EarlyStoppingCallback(config.patience), *callbacks],
         **trainer_kwargs,
     )
     trainer.remove_callback(PrinterCallback)
     before = _before_training(model, validate, checkpoints)
+    price.told(0)
     last = last_checkpoint(checkpoints)
     if last and trainer.is_world_process_zero():
         print(f"{what}: resuming from step {last.rpartition('-')[2]}/{steps}")
@@ -189,7 +192,7 @@ def run_training(
         if trainer.is_world_process_zero():
             print(f"{what}: no validation was better than before training; the untrained state is kept")
         load_trainable(model, checkpoints / "before" / WEIGHTS)
-    curve = _curve(before, trainer.state.log_history)
+    curve = _curve(before, trainer.state.log_history, price)
     wait()
     main_only(lambda: shutil.rmtree(checkpoints, ignore_errors=True))
     return curve
@@ -240,7 +243,7 @@ def _before_training(model: CandidateRanker, validate: Measure, checkpoints: Pat
     return read_json(record)
 
 
-def _curve(before: dict[str, float], history: list[dict[str, float]]) -> pd.DataFrame:
+def _curve(before: dict[str, float], history: list[dict[str, float]], price: Price) -> pd.DataFrame:
     losses = {row["step"]: row["loss"] for row in history if "loss" in row}
     rows = [{"step": 0, "train_loss": float("nan"), **valid_columns(before)}]
     for row in history:
@@ -248,4 +251,5 @@ def _curve(before: dict[str, float], history: list[dict[str, float]]) -> pd.Data
             valid = {k.removeprefix("eval_"): v for k, v in row.items() if k.startswith("eval_")}
             loss = losses.get(row["step"], float("nan"))
             rows.append({"step": row["step"], "train_loss": loss, **valid_columns(valid)})
-    return pd.DataFrame(rows)
+    cost = [price.rows.get(row["step"], (float("nan"),) * 2) for row in rows]
+    return pd.DataFrame(rows).assign(seconds=[s for s, _ in cost], peak_mib=[mib for _, mib in cost])
