@@ -80,12 +80,25 @@ def report(
 
 
 def _report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | None) -> None:
-    from delrec_kit.evaluation import merged_differences, report_table, report_text, write_report
+    from delrec_kit.evaluation import (
+        costs_table,
+        differences_table,
+        report_table,
+        report_text,
+        times_table,
+        write_report,
+    )
 
-    table, differences = report_table(run_dirs), merged_differences(run_dirs)
+    table = report_table(run_dirs)
+    others = {
+        "differences": differences_table(run_dirs),
+        "costs": costs_table(run_dirs),
+        "seconds": times_table(run_dirs).reset_index(),
+    }
     typer.echo(report_text(table).to_string(index=False))
-    typer.echo("\n" + differences.to_string(index=False, float_format="{:.3f}".format))
-    write_report(table, differences, csv, markdown)
+    for other in others.values():
+        typer.echo("\n" + other.to_string(index=False, float_format="{:.3f}".format))
+    write_report(table, csv, markdown, **others)
 
 
 @app.command()

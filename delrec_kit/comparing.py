@@ -52,25 +52,36 @@ def evaluate(bench: Workbench, folder: Path) -> None:
 
 
 def costs(run: RunDirectory) -> pd.DataFrame:
-    """What each method of the language model learned, so that a comparison can be fair: method, prompt, trainable
-    (numbers that learned, P's included), teacher_examples (labelled by the teacher or masked), true_labels."""
+    """What each method of the language model learned and what it cost, so that a comparison can be fair: method,
+    prompt, trainable (numbers that learned, P's included), teacher_examples (labelled by the teacher or masked, those
+    that P learned from included), true_labels, seconds (of training, P's included), peak_mib (see ``Price``)."""
     prompt, rows = read_json(run.require("prompt") / "metrics.json"), []
     taught = sum(prompt["examples"].values())
+    price = _price(run.folder("prompt"))
     for name in (*run.config.evaluation.methods, *run.config.finetune.methods):
-        method = METHODS[name]
+        method, folder = METHODS[name], run.folder("adapter") / name
         distilled = method.prompt in ("distilled", "shuffled")
-        own = read_json(run.folder("adapter") / name / "metrics.json") if method.lessons else {}
+        own = read_json(folder / "metrics.json") if method.lessons else {}
         labels = own.get("true_labels", 0)
+        paid = [price] * distilled + [_price(folder)] * bool(method.lessons)
         rows.append(
             {
                 "method": name,
                 "prompt": method.prompt,
-                "trainable": own.get("trainable", 0) + prompt["trainable"] * distilled,
+                "trainable": own.get("trainable", 0) + prompt["trainable"] * (distilled and not method.learns_prompt),
                 "teacher_examples": own.get("examples", 0) - labels + taught * distilled,
                 "true_labels": labels,
+                "seconds": sum(seconds for seconds, _ in paid),
+                "peak_mib": max((mib for _, mib in paid), default=0.0),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _price(folder: Path) -> tuple[float, float]:
+    """Seconds of a training and MiB, from its curve; none where nothing was trained."""
+    curve = pd.read_csv(folder / "curve.csv")
+    return (curve["seconds"].max(), curve["peak_mib"].max()) if "seconds" in curve else (0.0, 0.0)
 
 
 def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked]]) -> dict[str, Scores]:

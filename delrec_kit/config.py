@@ -87,6 +87,11 @@ class LlmConfig(StageConfig):
         description="what is scored: the whole title, a letter before it, or (the authors' code) its first token",
     )
     length_normalised: bool = Field(False, description="score a title by its mean, not its summed, log-likelihood")
+    prior: Literal["none", "popularity"] = Field(
+        "none",
+        description="what is added to a title's score: nothing, or the log of its share of the training interactions, "
+        "which no prompt tells",
+    )
     among: Literal["listed", "catalogue"] = Field(
         "listed",
         description="what training ranks an answer among: the m candidates that the prompt lists, or, masked encoders "

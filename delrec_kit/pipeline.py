@@ -113,7 +113,7 @@ def _begin(
         return {}
     most = len(bench.lists) if examples.listed else max(1, LABELS // len(writer.table.lengths))
     lessons = examples.pattern_simulating(bench.lists, most, config, seed)
-    loss = warm_start(soft, lessons, llm.answer_vectors(writer.table), seed)
+    loss = warm_start(soft, lessons, llm.answer_vectors(writer.table), seed, llm.prior)
     print(f"warm start: {len(lessons)} prefixes, loss {loss:.3f} without the language model")
     return {"warm_start": len(lessons)}
 

@@ -6,6 +6,7 @@ from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
+import torch
 
 from delrec_kit.config import TrainConfig
 from delrec_kit.data import Cases, PreparedData, Ragged
@@ -15,6 +16,7 @@ from delrec_kit.llm import (
     PromptWriter,
     SoftPrompt,
     load_llm,
+    popularity_prior,
     score_candidates,
     score_catalogue,
 )
@@ -43,6 +45,8 @@ class Workbench:
             llm.tokenizer, self.data.domain, titles, format=llm.format, verbalizer=settings.verbalizer
         )
         llm.study(writer.table)
+        if settings.prior == "popularity":
+            llm.prior = torch.from_numpy(popularity_prior(self.data.split.train, writer.table.canonical)).to(llm.device)
         if self.run.config.distill.conditioned:
             writer.vectors = llm.title_vectors(writer.table).cpu().numpy()
         return llm, writer

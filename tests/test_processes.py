@@ -40,9 +40,7 @@ def runs(tmp_path_factory):
 def test_the_same_losses_and_metrics(runs):
     one, two, _ = runs
     for curve in ("prompt/curve.csv", "adapter/curve.csv"):
-        first, second = (
-            pd.read_csv(folder / curve).drop(columns=["seconds", "peak_mib"]) for folder in (one, two)
-        )
+        first, second = (pd.read_csv(folder / curve).drop(columns=["seconds", "peak_mib"]) for folder in (one, two))
         pd.testing.assert_frame_equal(first, second, rtol=1e-3, atol=1e-3)
         assert first["valid_loss"].nunique() > 2, "weights that never moved would be equal too"
 

@@ -28,6 +28,7 @@ PAIRS = [
     ("llm_distilled_prompt", "llm_untrained_prompt"),
     ("llm_distilled_prompt", "llm_zero_shot"),
 ]
+OWN = "candidates"  # the protocol whose comparison lies in the evaluation folder itself
 SCHEMA = {"protocol", "m", "seed", "users", "methods", "differences"}
 
 
@@ -86,6 +87,11 @@ def write_comparison(
     columns = {method: list(r) for method, r in ranks.items()}
     pd.DataFrame({"user": list(users), **columns}).to_parquet(folder / "per_user.parquet", index=False)
     write_json(folder / "comparison.json", comparison)
+
+
+def protocol_folder(run: str | Path, protocol: str) -> Path:
+    """Where a run directory keeps its comparison under ``protocol``."""
+    return Path(run) / "evaluation" / ("" if protocol == OWN else protocol)
 
 
 def load_comparison(folder: str | Path) -> dict[str, Any]:

@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 
 from delrec_kit.errors import KitError
-from delrec_kit.evaluation.comparison import load_comparison
+from delrec_kit.evaluation.comparison import OWN, load_comparison, protocol_folder
+from delrec_kit.evaluation.merged import merged_differences
 from delrec_kit.evaluation.metrics import per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals
 from delrec_kit.evaluation.tables import group_labels
-from delrec_kit.runs import read_json
+from delrec_kit.runs import STAGES, read_json
+from delrec_kit.style import side_by_side
 
 SHOWN = ("HR@1", "HR@5", "NDCG@5")
-OWN = "candidates"
+PAID = ("seconds", "peak_mib")
 
 
 def finished_runs(folder: str | Path) -> list[Path]:
@@ -46,7 +48,7 @@ def results_table(runs: Sequence[Path], protocol: str = OWN, metrics: Sequence[s
         groups.setdefault(settings, []).append(run)
     rows = []
     for settings, members in groups.items():
-        folders = [run / "evaluation" / ("" if protocol == OWN else protocol) for run in members]
+        folders = [protocol_folder(run, protocol) for run in members]
         tables = [pd.read_parquet(folder / "per_user.parquet").set_index("user") for folder in folders]
         seed = load_comparison(members[0] / "evaluation")["seed"]
         for method in [name for name in tables[0] if all(name in table for table in tables)]:
@@ -58,6 +60,14 @@ def results_table(runs: Sequence[Path], protocol: str = OWN, metrics: Sequence[s
                 sd = np.std([one.mean() for one in each], ddof=1) if len(each) > 1 else np.nan
                 rows.append((settings, method, metric, users.mean(), low[0], high[0], sd, len(members)))
     return pd.DataFrame(rows, columns=["settings", "method", "metric", "value", "low", "high", "sd", "runs"])
+
+
+def protocols_table(runs: Sequence[Path], metric: str = "HR@1") -> pd.DataFrame:
+    """``metric`` of every method under each protocol that all the runs have: settings and method by protocol."""
+    parts = {name: results_table(runs, name, [metric]) for name in protocols_of(runs)}
+    wide = {name: part.set_index(["settings", "method"])["value"] for name, part in parts.items()}
+    table = side_by_side(wide)
+    return table.set_index(pd.MultiIndex.from_tuples(table.index, names=["settings", "method"]))
 
 
 def curve_table(runs: Sequence[Path], setting: str, metric: str = "HR@1") -> pd.DataFrame:
@@ -90,19 +100,57 @@ def varied_setting(runs: Sequence[Path]) -> str | None:
     return None
 
 
+def differences_table(runs: Sequence[Path]) -> pd.DataFrame:
+    """``merged_differences`` under every protocol that all the runs have, named in the first column; p is corrected
+    within a protocol and group."""
+    parts = [
+        merged_differences(runs, protocol=protocol).assign(protocol=protocol)
+        for protocol in protocols_of(runs)
+        if all(load_comparison(protocol_folder(run, protocol))["differences"] for run in runs)
+    ]
+    if not parts:
+        return pd.DataFrame()
+    table = pd.concat(parts, ignore_index=True)
+    return table[["protocol", *(column for column in table if column != "protocol")]]
+
+
 def spread_of_draws(runs: Sequence[Path], metric: str = "HR@1") -> pd.DataFrame:
-    """How much the choice of distractors alone moves each method: method, mean, least, most over draws and runs. Empty
-    where nothing was drawn twice."""
-    files = [run / "evaluation" / "draws.csv" for run in runs]
-    tables = [pd.read_csv(file) for file in files if file.is_file()]
-    if not tables:
-        return pd.DataFrame(columns=["method", "mean", "least", "most"])
-    table = pd.concat(tables)
-    values = table[table["metric"] == metric].groupby("method", sort=False)["value"]
-    return values.agg(mean="mean", least="min", most="max").reset_index()
+    """How much the choice of distractors alone moves each method: settings, method, mean, least, most, where least and
+    most are the mean and the furthest that a draw lies from the mean of its own run. Empty where no run drew twice.
+    """
+    rows = []
+    for settings, run in zip(group_labels(runs), runs):
+        file = run / "evaluation" / "draws.csv"
+        if file.is_file():
+            table = pd.read_csv(file)
+            rows.append(table[table["metric"] == metric].assign(settings=settings, run=run.name))
+    if not rows:
+        return pd.DataFrame(columns=["settings", "method", "mean", "least", "most"])
+    table = pd.concat(rows)
+    table["off"] = table["value"] - table.groupby(["run", "method"])["value"].transform("mean")
+    groups = table.groupby(["settings", "method"], sort=False)
+    spread = groups.agg(mean=("value", "mean"), least=("off", "min"), most=("off", "max")).reset_index()
+    return spread.assign(least=spread["mean"] + spread["least"], most=spread["mean"] + spread["most"])
 
 
 def costs_table(runs: Sequence[Path]) -> pd.DataFrame:
-    """What each method of the runs learned from, once where it is the same in all; columns as in ``costs.csv``."""
-    tables = [pd.read_csv(run / "evaluation" / "costs.csv") for run in runs]
-    return pd.concat(tables).drop_duplicates().reset_index(drop=True)
+    """What each method of the runs learned from, once where it is the same in all: the columns of ``costs.csv``, with
+    seconds as their mean over runs and peak_mib as the most, and runs. Runs that tell nothing are left out."""
+    files = [run / "evaluation" / "costs.csv" for run in runs]
+    tables = [pd.read_csv(file) for file in files if file.is_file()]
+    if not tables:
+        return pd.DataFrame()
+    table = pd.concat([part.reindex(columns=[*part.columns.difference(PAID, sort=False), *PAID]) for part in tables])
+    groups = table.groupby([c for c in table if c not in PAID], sort=False)
+    return groups.agg(seconds=("seconds", "mean"), peak_mib=("peak_mib", "max"), runs=("method", "size")).reset_index()
+
+
+def times_table(runs: Sequence[Path]) -> pd.DataFrame:
+    """Seconds that each stage of each run took, by run and stage, and their sum; what a sweep copied from another run
+    counts as what it took there."""
+    rows = {}
+    for run in runs:
+        markers = {stage: run / stage / "done.json" for stage in STAGES.values()}
+        rows[run.name] = {stage: read_json(file).get("seconds") for stage, file in markers.items() if file.is_file()}
+    table = pd.DataFrame.from_dict(rows, orient="index", dtype=float).rename_axis("run")
+    return table.assign(total=table.sum(axis=1))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from delrec_kit.errors import KitError
-from delrec_kit.evaluation.comparison import load_comparison
+from delrec_kit.evaluation.comparison import OWN, load_comparison, protocol_folder
 from delrec_kit.evaluation.metrics import per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals, flips_for, holm, sign_flip_p
 from delrec_kit.evaluation.tables import group_labels
@@ -16,8 +16,10 @@ SHOWN = ("HR@1", "NDCG@5")
 RESAMPLES = 2000
 
 
-def merged_differences(folders: Iterable[str | Path], metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
-    """The paired differences a − b of many runs' comparisons, those of one group taken together.
+def merged_differences(
+    folders: Iterable[str | Path], metrics: Sequence[str] = SHOWN, protocol: str = OWN
+) -> pd.DataFrame:
+    """The paired differences a − b of many runs' comparisons under one protocol, those of one group taken together.
 
     A user's difference is its mean over the runs (seeds) that have the user; users are what is resampled.
 
@@ -30,12 +32,13 @@ def merged_differences(folders: Iterable[str | Path], metrics: Sequence[str] = S
     groups: dict[str, list[Path]] = {}
     for label, folder in zip(group_labels(folders), folders):
         groups.setdefault(label, []).append(folder)
-    return pd.concat([_of_group(label, runs, metrics) for label, runs in groups.items()], ignore_index=True)
+    return pd.concat([_of_group(label, runs, metrics, protocol) for label, runs in groups.items()], ignore_index=True)
 
 
-def _of_group(label: str, runs: Sequence[Path], metrics: Sequence[str]) -> pd.DataFrame:
-    tables = [pd.read_parquet(run / "evaluation" / "per_user.parquet").set_index("user") for run in runs]
-    comparisons = [load_comparison(run / "evaluation") for run in runs]
+def _of_group(label: str, runs: Sequence[Path], metrics: Sequence[str], protocol: str) -> pd.DataFrame:
+    compared = [protocol_folder(run, protocol) for run in runs]
+    comparisons = [load_comparison(folder) for folder in compared]
+    tables = [pd.read_parquet(folder / "per_user.parquet").set_index("user") for folder in compared]
     pairs = [(d["a"], d["b"]) for d in comparisons[0]["differences"] if d["metric"] == metrics[0]]
     for comparison in comparisons[1:]:
         known = set(comparison["methods"])

@@ -93,18 +93,21 @@ def report_text(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_report(
-    table: pd.DataFrame, differences: pd.DataFrame, csv: str | Path | None = None, markdown: str | Path | None = None
+    table: pd.DataFrame,
+    csv: str | Path | None = None,
+    markdown: str | Path | None = None,
+    **others: pd.DataFrame,
 ) -> None:
-    """Write a ``report_table`` and its ``merged_differences``: numbers as CSV (the differences into a file of their own
-    beside it), both in readable form as Markdown."""
+    """Write a ``report_table`` and ``others`` that belong to it, such as its differences: numbers as CSV (each of the
+    others into a file of its own beside it), all in readable form as Markdown."""
     if csv is not None:
         csv = Path(csv)
         table.to_csv(csv, index=False)
-        differences.to_csv(csv.with_name(f"{csv.stem}_differences{csv.suffix}"), index=False)
+        for name, other in others.items():
+            other.to_csv(csv.with_name(f"{csv.stem}_{name}{csv.suffix}"), index=False)
     if markdown is not None:
-        rounded = differences.round(3)
-        text = to_markdown(report_text(table)) + "\n" + to_markdown(rounded)
-        Path(markdown).write_text(text, encoding="utf-8")
+        shown = [report_text(table), *(other.round(3) for other in others.values())]
+        Path(markdown).write_text("\n".join(map(to_markdown, shown)), encoding="utf-8")
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 from delrec_kit.llm.loading import check_reachable, load_llm, memory_footprint
 from delrec_kit.llm.model import LanguageModel
+from delrec_kit.llm.prior import popularity_prior
 from delrec_kit.llm.prompts import Prompt, PromptBatch, PromptWriter, Segment
 from delrec_kit.llm.scoring import score_candidates, score_catalogue
 from delrec_kit.llm.soft_prompt import SoftPrompt
@@ -19,6 +20,7 @@ __all__ = [
     "check_reachable",
     "load_llm",
     "memory_footprint",
+    "popularity_prior",
     "score_candidates",
     "score_catalogue",
 ]

@@ -14,7 +14,7 @@ BATCH = 256
 
 
 class MaskedEncoder(LanguageModel):
-    """score = SCALE x cos(what the prompt says, the title's vector).
+    """A title fits by SCALE x cos(what the prompt says, the title's vector).
 
     A title's vector is the mean over the tokens of the title encoded alone by the frozen model, as sentence encoders
     do it. What the prompt says is a mean over its hidden states: over the titles of the history ("history"), over all
@@ -50,7 +50,7 @@ class MaskedEncoder(LanguageModel):
     def read(self, prompts: PromptBatch, soft: torch.Tensor | None, reuse: bool = False) -> Reading:
         return Reading(prompts, self._encode(prompts, soft).last_hidden_state)
 
-    def score(self, reading: Reading, titles: PackedTitles, length_normalised: bool = False) -> torch.Tensor:
+    def affinity(self, reading: Reading, titles: PackedTitles, length_normalised: bool = False) -> torch.Tensor:
         if not hasattr(self, "vectors"):
             raise KitError("no title has a vector yet; call study() with the catalogue's titles first")
         told = F.normalize(_mean(reading.states, self.compared(reading.prompts)), dim=-1)

@@ -31,7 +31,7 @@ class LanguageModel(nn.Module, ABC):
     """A frozen (perhaps 4-bit) transformer that reads prompts with P in place, scores titles and shows attention.
 
     model: the transformers model; d: width of its embeddings; format: how it wants its text; identity: what a soft
-    prompt trained with it depends on.
+    prompt trained with it depends on; prior: (N+1,) float32, added to the scores of the items where it is given.
     """
 
     task_type: ClassVar[str]  # peft's name for the family
@@ -44,6 +44,7 @@ class LanguageModel(nn.Module, ABC):
         self.format = format
         self.model.requires_grad_(False)
         self.model.eval()
+        self.prior: torch.Tensor | None = None
         self._instead: torch.Tensor | None = None
 
     @property
@@ -127,7 +128,13 @@ class LanguageModel(nn.Module, ABC):
         return prompts.mask.bool()
 
     def score(self, reading: Reading, titles: PackedTitles, length_normalised: bool = False) -> torch.Tensor:
-        """(B, m) float32 log-likelihood of each whole title, its end included; equal titles score equal.
+        """(B, m) float32: how well each title answers the prompt, and the item's prior on top where there is one; equal
+        titles score equal."""
+        scores = self.affinity(reading, titles, length_normalised)
+        return scores if self.prior is None else scores + self.prior[titles.items]
+
+    def affinity(self, reading: Reading, titles: PackedTitles, length_normalised: bool = False) -> torch.Tensor:
+        """(B, m) float32 log-likelihood of each whole title, its end included.
 
         ``length_normalised`` divides by the number of tokens.
         """

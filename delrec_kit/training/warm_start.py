@@ -18,12 +18,14 @@ PASSES, BATCH, LEARNING_RATE = 6, 64, 5e-3
 FEWEST = 150  # steps
 
 
-def warm_start(soft: SoftPrompt, examples: Examples, vectors: torch.Tensor, seed: int) -> float:
+def warm_start(
+    soft: SoftPrompt, examples: Examples, vectors: torch.Tensor, seed: int, prior: torch.Tensor | None = None
+) -> float:
     """Set the maps of ``soft`` (in place) to one that is fitted to ``examples``, scaled so that they speak as loud as
     the constant vectors.
 
-    vectors (N+1, d): of titles. Returns the mean loss of the last tenth of the steps, KL
-    divergence in nats.
+    vectors (N+1, d): of titles; prior (N+1,): what is added to the items' scores. Returns the mean loss of the last
+    tenth of the steps, KL divergence in nats.
     """
     device = soft.vectors.device
     states = torch.from_numpy(np.stack([prompt.state for prompt in examples.prompts])).to(device, torch.float32)
@@ -37,12 +39,13 @@ def warm_start(soft: SoftPrompt, examples: Examples, vectors: torch.Tensor, seed
         rows = rng.integers(0, len(states), BATCH)
         target = torch.from_numpy(examples.targets[rows].astype(np.float32)).to(device)
         told = F.normalize(states[rows] @ said, dim=1)
-        listed = examples.candidates[rows]
+        listed = torch.from_numpy(examples.candidates[rows]).to(device)
         if listed.shape[1]:
-            scores = torch.einsum("bd,bmd->bm", told, titles[torch.from_numpy(listed).to(device)])
+            scores = torch.einsum("bd,bmd->bm", told, titles[listed])
         else:
-            scores = told @ titles[1:].T
-        scores = (SCALE * scores).masked_fill(target < 0, NEVER)
+            scores, listed = told @ titles[1:].T, slice(1, None)
+        scores = SCALE * scores + (0.0 if prior is None else prior[listed])
+        scores = scores.masked_fill(target < 0, NEVER)
         loss = F.kl_div(scores.log_softmax(-1), target.clamp(min=0), reduction="batchmean")
         optimizer.zero_grad()
         loss.backward()

@@ -8,15 +8,19 @@ from delrec_kit.config import resolve
 from delrec_kit.errors import KitError
 from delrec_kit.evaluation import (
     compare,
+    costs_table,
     curve_table,
+    differences_table,
     finished_runs,
     merged_differences,
     plot_curve,
     plot_merged_differences,
     plot_results,
     protocols_of,
+    protocols_table,
     results_table,
     spread_of_draws,
+    times_table,
     varied_setting,
     write_comparison,
 )
@@ -81,7 +85,37 @@ def test_the_spread_of_the_draws(runs):
     rows = [("delrec", 0, "HR@1", 0.5), ("delrec", 1, "HR@1", 0.7), ("delrec", 0, "NDCG@5", 0.1)]
     table = pd.DataFrame(rows, columns=["method", "draw", "metric", "value"])
     table.to_csv(runs[0] / "evaluation" / "draws.csv", index=False)
-    assert spread_of_draws(runs).iloc[0].tolist() == ["delrec", pytest.approx(0.6), 0.5, 0.7]
+    few = "finetune.examples=120"
+    assert spread_of_draws(runs).iloc[0].tolist() == [few, "delrec", *map(pytest.approx, (0.6, 0.5, 0.7))]
+    other = table.assign(value=[0.85, 0.75, 0.0])  # another seed: how far it lies from the first is no luck of a draw
+    other.to_csv(runs[2] / "evaluation" / "draws.csv", index=False)
+    assert spread_of_draws(runs).iloc[0].tolist() == [few, "delrec", *map(pytest.approx, (0.7, 0.6, 0.8))]
+
+
+def test_differences_and_values_under_every_protocol(runs):
+    assert differences_table(runs)["protocol"].unique().tolist() == ["candidates"], "one row there, so no pair"
+    for run in runs:
+        made(run, 0, {"delrec": [1, 1, 1], "teacher": [2, 2, 1]}, *budget(run), protocol="rerank")
+    table = differences_table(runs).set_index(["protocol", "settings", "metric"])
+    assert table.loc[("rerank", "finetune.examples=60", "HR@1"), "value"] == pytest.approx(2 / 3)
+    wide = protocols_table(runs)
+    assert wide.loc[("finetune.examples=120", "delrec")].tolist() == pytest.approx([0.5, 1.0])
+    assert wide.loc[("finetune.examples=60", "teacher"), "rerank"] == pytest.approx(1 / 3)
+
+
+def budget(run):
+    return [f"finetune.examples={120 if '120' in run.name else 60}"]
+
+
+def test_what_runs_cost(runs):
+    assert costs_table(runs).empty and times_table(runs)["total"].tolist() == [0.0] * 4
+    for seconds, run in enumerate(runs):
+        row = {"method": ["delrec"], "trainable": [7], "seconds": [seconds], "peak_mib": [100 - seconds]}
+        pd.DataFrame(row).to_csv(run / "evaluation" / "costs.csv", index=False)
+        (run / "data").mkdir()
+        (run / "data" / "done.json").write_text('{"seconds": 2.5}')
+    assert costs_table(runs).iloc[0].tolist() == ["delrec", 7, 1.5, 100, 4]
+    assert times_table(runs).loc[runs[0].name, ["data", "total"]].tolist() == [2.5, 2.5]
 
 
 def test_no_finished_run_is_said(tmp_path):

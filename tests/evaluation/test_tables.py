@@ -40,7 +40,7 @@ def test_runs_with_other_settings_stand_apart_and_say_why(tmp_path):
 def test_csv_and_markdown(tmp_path):
     table = report_table([made_run(tmp_path / "a", [1, 9], 0)])
     differences = pd.DataFrame({"a": ["delrec"], "b": ["teacher"], "value": [0.12345]})
-    write_report(table, differences, tmp_path / "r.csv", tmp_path / "r.md")
+    write_report(table, tmp_path / "r.csv", tmp_path / "r.md", differences=differences)
     assert pd.read_csv(tmp_path / "r_differences.csv")["value"].tolist() == [0.12345]
     assert "| delrec | teacher | 0.123 |" in (tmp_path / "r.md").read_text()
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "r.csv", keep_default_na=False)[["mean"]], table[["mean"]])
