@@ -63,7 +63,7 @@ def costs(run: RunDirectory) -> pd.DataFrame:
         distilled = method.prompt in ("distilled", "shuffled")
         own = read_json(folder / "metrics.json") if method.lessons else {}
         labels = own.get("true_labels", 0)
-        paid = [price] * distilled + [_price(folder)] * bool(method.lessons)
+        paid = ([price] if distilled else []) + ([_price(folder)] if method.lessons else [])
         rows.append(
             {
                 "method": name,

@@ -17,9 +17,10 @@ spec = importlib.util.spec_from_file_location("families", Path(__file__).parent 
 families = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(families)
 SETTINGS = [
-    "llm.among=catalogue", "llm.history=4", "distill.k=3", "distill.conditioned=2", "data.world_users=60",
-    "data.world_items=80", "finetune.methods=[delrec, delrec_kept]", "finetune.examples=64", "distill.examples=48",
-    "evaluation.sets=[popularity-5]", "evaluation.orders=1", "evaluation.draws=2", "evaluation.rerank=10",
+    "llm.among=catalogue", "llm.history=4", "llm.prior=popularity", "distill.k=3", "distill.conditioned=2",
+    "data.world_users=60", "data.world_items=80", "finetune.methods=[delrec, delrec_kept, delrec_faded]",
+    "finetune.examples=64", "distill.examples=48", "evaluation.sets=[popularity-5]", "evaluation.orders=1",
+    "evaluation.draws=2", "evaluation.rerank=10",
     "evaluation.methods=[llm_zero_shot, llm_untrained_prompt, llm_distilled_prompt]",
 ]  # fmt: skip
 
@@ -58,6 +59,15 @@ def test_every_protocol_is_compared_over_its_draws(run):
     assert len(pd.read_csv(folder / "recency.csv")) and len(pd.read_csv(folder / "pieces.csv"))
     pieces = pd.read_csv(folder / "pieces.csv")
     assert set(pieces["name"]) == {"history", "soft"} and pieces["effect"].abs().max() > 0
+
+
+def test_the_prior_counts_training_interactions_alone(run):
+    bench = pipeline.workbench(run)
+    llm, writer = bench.open_llm()
+    split = bench.data.split
+    counts = np.bincount(split.train.values, minlength=split.n_items + 1) + 1
+    alike = [counts[writer.table.canonical == first].sum() for first in writer.table.canonical[1:]]
+    np.testing.assert_allclose(llm.prior[1:].exp().numpy(), np.array(alike) / counts[1:].sum(), rtol=1e-5)
 
 
 def test_people_are_served_and_told_why(run):
