@@ -19,6 +19,7 @@ from delrec_kit.interpret import (
     attention_mass,
     choices,
     deletion_curves,
+    draw_stand_ins,
     faithfulness_table,
     insertion_curves,
     integrated_gradients,
@@ -107,12 +108,14 @@ def recency(bench: Workbench, name: str, score: Score) -> pd.DataFrame:
     config, cases = bench.run.config, bench.data.split.test
     steps = min(config.llm.history, STEPS, int(np.median(cases.history.lengths)) - 1)
     long = np.flatnonzero(cases.history.lengths > steps)[: config.evaluation.attention_users]
-    items = dict(zip(cases.user[long], bench.data.test_candidates[long]))
+    cases, items = cases.take(long), bench.data.test_candidates[long]
+    stand_ins = draw_stand_ins(cases, items, bench.data.split.n_items, max(steps, 0), config.seed)
+    of = dict(zip(cases.user, items))
 
     def ask(some: Cases) -> np.ndarray:
-        return score(some, np.stack([items[user] for user in some.user]))
+        return score(some, np.stack([of[user] for user in some.user]))
 
-    return recency_table({name: ask}, cases.take(long), steps)
+    return recency_table({name: ask}, cases, stand_ins)
 
 
 def by_hand(bench: Workbench, name: str) -> ByHand:

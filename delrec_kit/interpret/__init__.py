@@ -29,7 +29,14 @@ from delrec_kit.interpret.plots import (
     plot_two_runs,
     plot_words,
 )
-from delrec_kit.interpret.recency import distances, recency_curves, recency_profile, recency_table, without
+from delrec_kit.interpret.recency import (
+    distances,
+    draw_stand_ins,
+    recency_curves,
+    recency_profile,
+    recency_table,
+    replaced,
+)
 from delrec_kit.interpret.spans import Span, spans_of
 from delrec_kit.interpret.two_runs import two_runs
 from delrec_kit.interpret.vectors import nearest_words, projection, title_cosines
@@ -53,6 +60,7 @@ __all__ = [
     "choices",
     "deletion_curves",
     "distances",
+    "draw_stand_ins",
     "faithfulness_table",
     "insertion_curves",
     "integrated_gradients",
@@ -79,10 +87,10 @@ __all__ = [
     "recency_curves",
     "recency_profile",
     "recency_table",
+    "replaced",
     "spans_of",
     "title_cosines",
     "two_runs",
     "user_page",
     "verdict",
-    "without",
 ]

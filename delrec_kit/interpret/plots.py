@@ -124,14 +124,18 @@ def plot_recency(table: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> t
     apart = distances(table, resamples, seed).itertuples()
     said = [f"{x.distance:.2f} [{x.low:.2f}, {x.high:.2f}] {label(x.variant).removeprefix('LLM, ')}" for x in apart]
     axis.set(
-        xlabel="item taken out of the history, steps back from its end",
+        xlabel="item masked (a random one in its place), steps back from the end of the history",
         ylabel="users whose first choice changes",
         ylim=(0, None),
     )
     axis.set_xticks(sorted(set(curves["step"])))
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=4, fontsize=9)
     finding = f"Distance from the teacher's profile: {', '.join(said)}"
-    headline(figure, finding, "Share of users whose first choice changes without the title that many steps back.")
+    headline(
+        figure,
+        finding,
+        "Users whose first choice changes when a random title stands in place of the one that many steps back.",
+    )
     return figure, curves
 
 

@@ -1,7 +1,8 @@
 """The recency profile: how much a ranker's choice hangs on the item j steps back.
 
 A sequential recommender leans on the last items. If its pattern was distilled, the profile of a language model with P
-lies nearer to the teacher's than without.
+lies nearer to the teacher's than without. The item is masked where it stands, by a random one in its place: taking it
+out would move every other item by one place, which a model that knows places notices by itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from scipy import stats
 from scipy.special import softmax
 
 from delrec_kit.data import Cases, Ragged
+from delrec_kit.evaluation import membership
 from delrec_kit.evaluation.statistics import bootstrap_intervals
 
 Score = Callable[[Cases], np.ndarray]  # cases -> (U, m) scores of each case's candidates
@@ -19,40 +21,55 @@ TEACHER = "teacher"
 COLUMNS = ["variant", "user", "step", "changed", "moved"]
 
 
-def without(cases: Cases, step: int) -> Cases:
-    """The cases, the item ``step`` from the end of each history taken out; 1 is the last one. Raises ValueError for a
-    history that has no such item, or no other."""
+def replaced(cases: Cases, step: int, stand_ins: np.ndarray) -> Cases:
+    """The cases, the item ``step`` from the end of each history replaced by that of ``stand_ins`` (U,); 1 is the last
+    one. Raises ValueError for a history that has no such item."""
     history = cases.history
-    if len(cases) and history.lengths.min() <= step:
-        raise ValueError(f"a history has {history.lengths.min()} items; to take out number {step} it needs one more")
-    keep = np.ones(len(history.values), dtype=bool)
-    keep[history.offsets[1:] - step] = False
-    return Cases(cases.user, Ragged.of_lengths(history.values[keep], history.lengths - 1), cases.target)
+    if len(cases) and history.lengths.min() < step:
+        raise ValueError(f"a history has {history.lengths.min()} items, and no number {step} from the end")
+    values = history.values.copy()
+    values[history.offsets[1:] - step] = stand_ins
+    return Cases(cases.user, Ragged.of_lengths(values, history.lengths), cases.target)
 
 
-def recency_profile(score: Score, cases: Cases, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """(steps, U) whether the first choice changes when the item that many steps back is taken out, and (steps, U) how
-    much of the choice moves: the total variation between the softmaxes before and after, from 0 to 1."""
+def draw_stand_ins(cases: Cases, items: np.ndarray, n_items: int, steps: int, seed: int) -> np.ndarray:
+    """(U, steps) random items of 1 … ``n_items``, none of the history or of the ranked ``items`` (U, m) of its user,
+    the same for every ranker. Raises ValueError where a user leaves none."""
+    taken = membership(cases.history, n_items + 1)
+    np.put_along_axis(taken, items, True, axis=1)
+    taken[:, 0] = True
+    if taken.all(axis=1).any():
+        raise ValueError("a user's history and candidates are the whole catalogue; no item can stand in")
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.choice(np.flatnonzero(~row), steps) for row in taken])
+
+
+def recency_profile(score: Score, cases: Cases, stand_ins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, U) whether the first choice changes when the item that many steps back is masked by its stand-in (U,
+    steps), and (steps, U) how much of the choice moves: the total variation between the softmaxes before and after,
+    from 0 to 1."""
     whole = score(cases)
     changed, moved = [], []
-    for step in range(1, steps + 1):
-        other = score(without(cases, step))
+    for step, standing in enumerate(stand_ins.T, start=1):
+        other = score(replaced(cases, step, standing))
         changed.append(whole.argmax(1) != other.argmax(1))
         moved.append(np.abs(softmax(whole, axis=1) - softmax(other, axis=1)).sum(1) / 2)
     return np.array(changed), np.array(moved)
 
 
-def recency_table(rankers: Mapping[str, Score], cases: Cases, steps: int) -> pd.DataFrame:
-    """The profile of each ranker, over the users whose history is longer than ``steps``, the same at every step.
+def recency_table(rankers: Mapping[str, Score], cases: Cases, stand_ins: np.ndarray) -> pd.DataFrame:
+    """The profile of each ranker as far back as ``stand_ins`` (U, steps) reach, over the users whose history is longer,
+    the same at every step.
 
     Returns:
         variant, user, step, changed (1 where the first choice changes, else 0), moved (total variation). Empty where no
         history is long enough.
     """
-    long = cases.take(np.flatnonzero(cases.history.lengths > steps))
-    parts = []
+    steps = stand_ins.shape[1]
+    rows = np.flatnonzero(cases.history.lengths > steps)
+    long, parts = cases.take(rows), []
     for variant, score in rankers.items() if len(long) > 1 and steps > 0 else ():
-        changed, moved = recency_profile(score, long, steps)
+        changed, moved = recency_profile(score, long, stand_ins[rows])
         at = pd.MultiIndex.from_product([range(1, steps + 1), long.user.tolist()], names=["step", "user"])
         values = {"changed": changed.ravel().astype(int), "moved": moved.ravel()}
         parts.append(pd.DataFrame(values, index=at).reset_index().assign(variant=variant))

@@ -5,11 +5,14 @@ import pandas as pd
 import pytest
 
 from delrec_kit.data import Cases, Ragged
-from delrec_kit.interpret import distances, plot_recency, recency_profile, recency_table, without
+from delrec_kit.interpret import distances, draw_stand_ins, plot_recency, recency_profile, recency_table, replaced
 
 N, STEPS = 12, 4
 rng = np.random.default_rng(0)
 CASES = Cases(np.arange(40), Ragged.from_lists([rng.permutation(N)[: 6 + u % 3] for u in range(40)]), np.zeros(40, int))
+
+
+STAND_INS = np.array([rng.permutation(sorted(set(range(N)) - set(h)))[[0, 1, 0, 1]] for h in CASES.history])
 
 
 def chooses(step):
@@ -17,27 +20,43 @@ def chooses(step):
     return lambda cases: 5.0 * np.eye(N)[[history[-step] for history in cases.history]]
 
 
-def test_taking_out_an_item():
+def test_masking_an_item_leaves_every_other_in_its_place():
     two = Cases(np.arange(2), Ragged.from_lists([[1, 2, 3], [4, 5]]), np.zeros(2, int))
-    assert [history.tolist() for history in without(two, 1).history] == [[1, 2], [4]]
-    assert without(CASES, 3).history[0].tolist() == [*CASES.history[0][:-3], *CASES.history[0][-2:]]
-    with pytest.raises(ValueError, match="needs one more"):
-        without(CASES, 6)
+    assert [history.tolist() for history in replaced(two, 1, np.array([8, 9])).history] == [[1, 2, 8], [4, 9]]
+    assert [history.tolist() for history in replaced(two, 2, np.array([8, 9])).history] == [[1, 8, 3], [9, 5]]
+    assert [history.tolist() for history in two.history] == [[1, 2, 3], [4, 5]], "the cases are as they were"
+    with pytest.raises(ValueError, match="no number 3"):
+        replaced(two, 3, np.array([8, 9]))
+
+
+def test_what_stands_in_is_new_to_the_user_and_no_candidate():
+    cases, items = Cases(np.arange(2), Ragged.from_lists([[1, 2, 3], [4, 5]]), np.zeros(2, int)), [[6, 7], [6, 1]]
+    drawn = draw_stand_ins(cases, np.array(items), 8, 50, seed=0)
+    assert set(drawn[0]) == {4, 5, 8} and set(drawn[1]) == {2, 3, 7, 8}
+    assert np.array_equal(drawn, draw_stand_ins(cases, np.array(items), 8, 50, seed=0))
+    with pytest.raises(ValueError, match="whole catalogue"):
+        draw_stand_ins(cases, np.array([[4, 5], [1, 2]]), 5, 1, seed=0)
 
 
 @pytest.mark.parametrize("step", [1, 2, 4])
-def test_the_item_that_decides_is_found(step):
-    """What stands further back moves up only when something nearer is taken out."""
-    changed, moved = recency_profile(chooses(step), CASES, STEPS)
-    assert changed[:step].all() and not changed[step:].any()
+def test_the_item_that_decides_is_found_and_no_other(step):
+    changed, moved = recency_profile(chooses(step), CASES, STAND_INS)
+    assert changed[step - 1].all() and not np.delete(changed, step - 1, axis=0).any()
     share = np.exp(5) / (np.exp(5) + N - 1) - 1 / (np.exp(5) + N - 1)
     np.testing.assert_allclose(moved, np.where(changed, share, 0), atol=1e-6)
+
+
+def test_a_ranker_that_counts_places_alone_has_no_profile():
+    """Taking items out would move every place, and make it look as if each mattered."""
+    by_length = lambda cases: 5.0 * np.eye(N)[cases.history.lengths % N]  # noqa: E731
+    changed, _ = recency_profile(by_length, CASES, STAND_INS)
+    assert not changed.any()
 
 
 def test_the_distance_says_who_is_nearer_to_the_teacher():
     deaf = lambda cases: np.tile(np.arange(N), (len(cases), 1))  # noqa: E731
     rankers = {"teacher": chooses(1), "near": chooses(1), "far": chooses(3), "deaf": deaf}
-    table = recency_table(rankers, CASES, STEPS)
+    table = recency_table(rankers, CASES, STAND_INS)
     assert len(table) == 4 * STEPS * 40 and set(table["changed"]) == {0, 1}
     apart = distances(table, 200, 0).set_index("variant")
     assert apart["distance"].to_dict() == {"near": 0.0, "far": 0.5, "deaf": 0.25}
@@ -60,4 +79,4 @@ def test_the_distance_has_an_interval_that_chance_explains():
 
 def test_short_histories_give_no_profile_rather_than_a_wrong_one():
     short = Cases(np.arange(3), Ragged.from_lists([[1, 2]] * 3), np.zeros(3, int))
-    assert recency_table({"teacher": chooses(1)}, short, STEPS).empty
+    assert recency_table({"teacher": chooses(1)}, short, STAND_INS[:3]).empty
