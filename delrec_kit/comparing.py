@@ -52,11 +52,17 @@ def evaluate(bench: Workbench, folder: Path) -> None:
 
 
 def costs(run: RunDirectory) -> pd.DataFrame:
-    """What each method of the language model learned and what it cost, so that a comparison can be fair: method,
-    prompt, trainable (numbers that learned, P's included), teacher_examples (labelled by the teacher or masked, those
-    that P learned from included), true_labels, seconds (of training, P's included), peak_mib (see ``Price``)."""
+    """What each method of the language model learned and what it cost, so that a comparison can be fair.
+
+    Returns:
+        method, prompt, trainable (numbers that learned, P's included), teacher_examples (different ones, labelled by
+        the teacher or masked; an adapter's are among those that P learned from), true_labels, seconds (of training,
+        P's included), peak_mib (see ``Price``).
+    """
     prompt, rows = read_json(run.require("prompt") / "metrics.json"), []
-    taught = sum(prompt["examples"].values())
+    read = dict(prompt["examples"])
+    read["rps"] = max(read.get("rps", 0), read.pop("warm_start", 0))  # the warm start reads those of RPS, and more
+    taught = sum(read.values())
     price = _price(run.folder("prompt"))
     for name in (*run.config.evaluation.methods, *run.config.finetune.methods):
         method, folder = METHODS[name], run.folder("adapter") / name
@@ -69,7 +75,7 @@ def costs(run: RunDirectory) -> pd.DataFrame:
                 "method": name,
                 "prompt": method.prompt,
                 "trainable": own.get("trainable", 0) + prompt["trainable"] * (distilled and not method.learns_prompt),
-                "teacher_examples": own.get("examples", 0) - labels + taught * distilled,
+                "teacher_examples": max(own.get("examples", 0) - labels, taught * distilled),
                 "true_labels": labels,
                 "seconds": sum(seconds for seconds, _ in paid),
                 "peak_mib": max((mib for _, mib in paid), default=0.0),
@@ -97,8 +103,9 @@ def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked
         else:  # the same frozen model, with another P
             soft = bench.soft_prompt(METHODS[name], llm)
         ask = partial(bench.score, llm, writer, soft, name)
-        wanted = {protocol: of for protocol, of in sets.items() if adapted or protocol != RERANK}
-        for part in ("valid", "test") if adapted and config.evaluation.fuse != "none" else ("test",):
+        ours = adapted or name == MEASURED  # weighed with the teacher, and left to rerank what it proposes
+        wanted = {protocol: of for protocol, of in sets.items() if ours or protocol != RERANK}
+        for part in ("valid", "test") if ours and config.evaluation.fuse != "none" else ("test",):
             for protocol, table in ask(part, {name: of[part].items for name, of in wanted.items()}).items():
                 scores[protocol].setdefault(name, {})[part] = table
         if config.evaluation.orders > 1:
@@ -119,9 +126,7 @@ def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked
 
 def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Scores, folder: Path) -> None:
     config, split, sets = bench.run.config, bench.data.split, parts["test"]
-    scores = {"teacher": sets.teacher}
-    if protocol != RERANK:
-        scores = {name: sets.scored_by(of(split)) for name, of in BASELINES.items()} | scores
+    scores = {name: sets.scored_by(of(split)) for name, of in BASELINES.items()} | {"teacher": sets.teacher}
     scores |= {name: of["test"] for name, of in ours.items()}
     fused, weights = _fused(bench, parts, ours)
     scores |= fused

@@ -161,7 +161,9 @@ class FinetuneConfig(TrainConfig):
     """04, stage 2: P stays, the LLM learns by AdaLoRA."""
 
     methods: Annotated[tuple[str, ...], AfterValidator(partial(_known_methods, known=ADAPTED))] = Field(
-        ("llm_finetuned", "delrec"), description="rows of delrec_kit/methods.py with an adapter, each trained by itself"
+        ("llm_finetuned", "delrec"),
+        min_length=1,
+        description="rows of delrec_kit/methods.py with an adapter, each trained by itself",
     )
     learning_rate: Rate = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-6
@@ -178,6 +180,7 @@ class EvaluationConfig(StageConfig):
 
     methods: Annotated[tuple[str, ...], AfterValidator(partial(_known_methods, known=FROZEN))] = Field(
         ("llm_zero_shot", "llm_untrained_prompt", "llm_distilled_prompt"),
+        min_length=1,
         description="rows of delrec_kit/methods.py with the frozen language model",
     )
     fuse: Literal["none", "weight", "gate"] = Field(
@@ -270,12 +273,11 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "minilm": {
         "data": {"dataset": "ml-100k"},
         "teacher": {"top": 100, "prefixes": 16},
-        "llm": {"name": "minilm", "among": "catalogue", "history": 5},
+        "llm": {"name": "minilm", "among": "catalogue", "history": 5, "prior": "popularity"},
         # without temporal analysis, which cost three times as long and made P worse there (docs/what_we_tried.md)
         "distill": {"examples": 3000, "epochs": 1, "batch": 32, "validations": 5, "valid_users": 943,
                     "learning_rate": 8e-2, "k": 4, "conditioned": 4, "weight_ta": 0.0},
-        "finetune": {"examples": 3000, "epochs": 1, "batch": 32, "validations": 5, "valid_users": 943,
-                     "learning_rate": 1e-2},
+        "finetune": {"examples": 3000, "epochs": 1, "batch": 32, "validations": 5, "learning_rate": 1e-2},
     },
     "colab-t4": {
         "data": {"dataset": "ml-100k"},
@@ -302,8 +304,8 @@ def resolve(profile: str = "demo", overrides: Sequence[str] = (), **top: Any) ->
     ``resolve("cpu", ["distill.k=20"], seed=3, **{"data.dataset": "ml-100k"})``.
     Raises KitError for an unknown profile, stage, field or a value that does not fit.
     """
-    if profile not in PROFILES:
-        raise KitError(f"unknown profile '{profile}'{nearest(profile, PROFILES)}")
+    if not isinstance(profile, str) or profile not in PROFILES:
+        raise KitError(f"unknown profile '{profile}'{nearest(str(profile), PROFILES)}")
     values: dict[str, Any] = {"profile": profile, **{stage: dict(v) for stage, v in PROFILES[profile].items()}}
     for text in overrides:
         key, sign, raw = text.partition("=")

@@ -10,6 +10,7 @@ A run whose stages are done is skipped, one that was killed resumes, and one tha
 is the same in two runs, such as data and teacher where only ``distill.k`` differs, is made once and copied.
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -32,6 +33,7 @@ from delrec_kit.inputs import check_folders
 from delrec_kit.runs import RunDirectory
 
 PARTS = ("profile", "set", "grid")
+LONGEST = 100  # letters of a folder's name that come from the settings
 
 
 @dataclass(frozen=True)
@@ -88,44 +90,41 @@ def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1) -> list[str]:
     adopting, failed = Lock(), []
 
     def work(cell: Cell) -> None:
-        with adopting:
-            directory = RunDirectory.create(folder / cell.name, cell.config)
-            for other in cells:
-                if other is not cell and (folder / other.name / "config.json").is_file():
-                    directory.adopt(RunDirectory.open(folder / other.name))
         started = time.monotonic()
-        command = [
-            sys.executable,
-            "-m",
-            "delrec_kit",
-            "run",
-            "--profile",
-            cell.profile,
-            "--run-dir",
-            str(directory.path),
-        ]
-        command += [word for override in cell.overrides for word in ("--set", override)]
-        environment = (
-            {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else None
-        )
-        log = folder / f"{cell.name}.log"
-        with log.open("w", encoding="utf-8") as out:
-            code = subprocess.run(
-                command, stdout=out, stderr=subprocess.STDOUT, env=environment, check=False
-            ).returncode
+        try:
+            with adopting:
+                directory = RunDirectory.create(folder / cell.name, cell.config)
+                for other in cells:
+                    if other is not cell and (folder / other.name / "config.json").is_file():
+                        directory.adopt(RunDirectory.open(folder / other.name))
+            trouble = _run(cell, directory.path, jobs)
+        except KitError as error:
+            trouble = str(error)
         seconds = time.monotonic() - started
-        if code:
+        if trouble is not None:
             failed.append(cell.name)
-            last = (log.read_text(encoding="utf-8").strip().splitlines() or [""])[-1]
-            print(f"{cell.name}: failed after {seconds:.0f} s: {last[:200]} [{log}]", flush=True)
-        else:
-            print(f"{cell.name}: done in {seconds:.0f} s", flush=True)
+        outcome = "done in" if trouble is None else "failed after"
+        print(f"{cell.name}: {outcome} {seconds:.0f} s{'' if trouble is None else f': {trouble}'}", flush=True)
 
     first, rest = _one_a_teacher(cells)
     for part in (first, rest):  # what others can copy is made first
         with ThreadPoolExecutor(jobs) as pool:
             list(pool.map(work, part))
     return failed
+
+
+def _run(cell: Cell, path: Path, jobs: int) -> str | None:
+    """Run a cell to its end, its output added to its log; None, or the last line of one that failed."""
+    settings = [word for override in cell.overrides for word in ("--set", override)]
+    command = [sys.executable, "-m", "delrec_kit", "run", "--profile", cell.profile, "--run-dir", str(path), *settings]
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
+    log = path.with_name(f"{path.name}.log")
+    with log.open("a", encoding="utf-8") as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **threads}, check=False)
+    if not done.returncode:
+        return None
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
+    return f"{lines[-1][:600]} [{log}]"
 
 
 def run_grid(grid: str | Path | None, folder: str | Path) -> Path:
@@ -163,4 +162,7 @@ def _table(path: Path, content: Mapping[str, Any], part: str) -> Mapping[str, An
 
 def _name(chosen: Mapping[str, Any]) -> str:
     text = "_".join(f"{key.rpartition('.')[2]}={json.dumps(value)}" for key, value in chosen.items())
-    return re.sub(r"[^\w.=+-]+", "-", text.replace('"', "")).strip("-")
+    name = re.sub(r"[^\w.=+-]+", "-", text.replace('"', "")).strip("-")
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[:LONGEST]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -47,6 +47,8 @@ def test_every_combination_is_a_run_of_its_own(grid):
         ("grid: {distil.k: [1]}", "did you mean 'distill.k'?"),
         ("grid: {distill.k: [0]}", "greater than or equal to 1"),
         ("grid: {seed: [1, 1]}", "the same"),
+        ("profile: 3", "unknown profile '3'"),
+        ("grid: {finetune.methods: [[]]}", "at least 1 item"),
         ("profile: smok", "did you mean 'smoke'?"),
         ("set: {data.dataset: custom}", "needs --data-dir"),
     ],
@@ -56,6 +58,21 @@ def test_a_faulty_grid_is_one_line_before_anything_runs(grid, text, says, capsys
         read_grid(grid(text))
     assert says in str(caught.value) and "\n" not in str(caught.value)
     assert main(["sweep", str(grid(text))]) == 2
+
+
+def test_long_names_are_cut_and_stay_apart(grid):
+    sets = ", ".join(f"uniform-{m}" for m in range(2, 40))
+    text = f"profile: smoke\ngrid: {{evaluation.sets: [[{sets}]], finetune.methods: [[delrec], [delrec_kept]]}}"
+    names = [cell.name for cell in read_grid(grid(text))]
+    assert len(set(names)) == 2 and max(map(len, names)) < 120
+
+
+def test_a_folder_that_cannot_be_written_fails_one_cell(grid, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "_run", lambda cell, path, jobs: None)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "seed=0_k=5").write_text("in the way")
+    assert run_sweep(read_grid(grid()), tmp_path / "out") == ["seed=0_k=5"]
+    assert "seed=0_k=5: failed" in capsys.readouterr().out
 
 
 def test_no_such_grid(tmp_path):
