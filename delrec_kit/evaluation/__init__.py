@@ -9,13 +9,14 @@ from delrec_kit.evaluation.experiments import (
     protocols_of,
     protocols_table,
     results_table,
+    slices_table,
     spread_of_draws,
     times_table,
     varied_setting,
 )
 from delrec_kit.evaluation.fusion import Fusion, context
 from delrec_kit.evaluation.gap import gap_table
-from delrec_kit.evaluation.merged import merged_differences
+from delrec_kit.evaluation.merged import merged_differences, settings_differences
 from delrec_kit.evaluation.metrics import METRICS, means, per_user
 from delrec_kit.evaluation.plots import (
     plot_comparison,
@@ -65,7 +66,9 @@ __all__ = [
     "report_table",
     "report_text",
     "results_table",
+    "settings_differences",
     "slice_table",
+    "slices_table",
     "spread_of_draws",
     "times_table",
     "to_markdown",

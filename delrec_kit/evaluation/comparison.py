@@ -101,6 +101,14 @@ def protocol_folder(run: str | Path, protocol: str) -> Path:
     return Path(run) / "evaluation" / ("" if protocol == OWN else protocol)
 
 
+def ranks_of(run: str | Path, protocol: str = OWN) -> pd.DataFrame:
+    """The ranks of a run under ``protocol``, a row a person, a column a method. Each seed of the made world makes other
+    people under the same names: there the seed is part of the name."""
+    table = pd.read_parquet(protocol_folder(run, protocol) / "per_user.parquet").set_index("user")
+    config = read_json(Path(run) / "config.json")
+    return table.add_prefix(f"{config['seed']}/", axis=0) if config["data"]["dataset"] == "demo" else table
+
+
 def load_comparison(folder: str | Path) -> dict[str, Any]:
     """The comparison that ``write_comparison`` left in ``folder``. Raises KitError where it is missing or torn."""
     path = Path(folder) / "comparison.json"

@@ -7,25 +7,42 @@ import numpy as np
 import pandas as pd
 
 from delrec_kit.errors import KitError
-from delrec_kit.evaluation.comparison import OWN, load_comparison, protocol_folder
+from delrec_kit.evaluation.comparison import OWN, load_comparison, protocol_folder, ranks_of
 from delrec_kit.evaluation.merged import merged_differences
 from delrec_kit.evaluation.metrics import per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals
 from delrec_kit.evaluation.tables import group_labels
-from delrec_kit.runs import STAGES, read_json
+from delrec_kit.runs import STAGES, RunDirectory, read_json
 from delrec_kit.style import side_by_side
 
 SHOWN = ("HR@1", "HR@5", "NDCG@5")
 PAID = ("seconds", "peak_mib")
+BEGINS = {
+    "llm_finetuned": "llm_zero_shot",
+    "llm_finetuned_untrained_prompt": "llm_untrained_prompt",
+    "delrec": "llm_distilled_prompt",
+}
 
 
 def finished_runs(folder: str | Path) -> list[Path]:
-    """The run directories in a sweep's folder that have a comparison. Raises KitError where there is none."""
+    """The run directories in a sweep's folder that have a comparison of their settings. Those whose comparison was made
+    with other settings are named and left out. Raises KitError where there is none."""
     folder = Path(folder)
-    runs = sorted(path.parent.parent for path in folder.glob("*/evaluation/comparison.json"))
+    found = sorted(path.parent.parent for path in folder.glob("*/evaluation/comparison.json"))
+    runs = [run for run in found if _is_current(run)]
+    if len(runs) < len(found):
+        stale = ", ".join(run.name for run in found if run not in runs)
+        print(f"left out, since their comparison was made with other settings than they have now: {stale}")
     if not runs:
         raise KitError(f"no finished run in {folder}; make some with 'python -m delrec_kit sweep GRID.yaml'")
     return runs
+
+
+def _is_current(run: Path) -> bool:
+    try:
+        return RunDirectory.open(run).is_done("evaluation")
+    except KitError:  # settings of another version
+        return False
 
 
 def protocols_of(runs: Iterable[Path]) -> list[str]:
@@ -48,8 +65,7 @@ def results_table(runs: Sequence[Path], protocol: str = OWN, metrics: Sequence[s
         groups.setdefault(settings, []).append(run)
     rows = []
     for settings, members in groups.items():
-        folders = [protocol_folder(run, protocol) for run in members]
-        tables = [pd.read_parquet(folder / "per_user.parquet").set_index("user") for folder in folders]
+        tables = [ranks_of(run, protocol) for run in members]
         seed = load_comparison(members[0] / "evaluation")["seed"]
         for method in [name for name in tables[0] if all(name in table for table in tables)]:
             values = [per_user(np.stack(table[method])) for table in tables]
@@ -73,20 +89,30 @@ def protocols_table(runs: Sequence[Path], metric: str = "HR@1") -> pd.DataFrame:
 def curve_table(runs: Sequence[Path], setting: str, metric: str = "HR@1") -> pd.DataFrame:
     """``metric`` of every method against a setting that the runs differ in, such as ``finetune.examples``.
 
+    Along ``finetune.examples`` a fine-tuned method begins, at 0, as the frozen one that it starts from.
+
     Returns:
-        the columns of ``results_table``, with ``at``, the setting's value, in place of settings. Raises KitError where
-        a run lacks the setting.
+        the columns of ``results_table``, settings being all others that differ, and ``at``, the setting's value. Raises
+        KitError where a run lacks the setting.
     """
     stage, _, field = setting.partition(".")
-    by_value: dict[float, list[Path]] = {}
-    for run in runs:
+    groups: dict[tuple[str, float], list[Path]] = {}
+    for others, run in zip(group_labels(runs, setting), runs):
         try:
             value = read_json(run / "config.json")[stage][field]
         except KeyError:
             raise KitError(f"the run {run.name} has no setting {setting}") from None
-        by_value.setdefault(value, []).append(run)
-    parts = [results_table(members, metrics=[metric]).assign(at=value) for value, members in sorted(by_value.items())]
-    return pd.concat(parts, ignore_index=True).drop(columns="settings")
+        groups.setdefault((others, value), []).append(run)
+    parts = [
+        results_table(members, metrics=[metric]).assign(settings=others, at=value)
+        for (others, value), members in sorted(groups.items(), key=lambda group: group[0][1])
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    if setting == "finetune.examples":
+        least = table[table["at"] == table.groupby("settings")["at"].transform("min")]
+        begins = [least[least["method"] == frozen].assign(method=name, at=0) for name, frozen in BEGINS.items()]
+        table = pd.concat([*(part[part["method"].isin(table["method"])] for part in begins), table], ignore_index=True)
+    return table
 
 
 def varied_setting(runs: Sequence[Path]) -> str | None:
@@ -131,6 +157,18 @@ def spread_of_draws(runs: Sequence[Path], metric: str = "HR@1") -> pd.DataFrame:
     groups = table.groupby(["settings", "method"], sort=False)
     spread = groups.agg(mean=("value", "mean"), least=("off", "min"), most=("off", "max")).reset_index()
     return spread.assign(least=spread["mean"] + spread["least"], most=spread["mean"] + spread["most"])
+
+
+def slices_table(runs: Sequence[Path], slice: str | None = None) -> pd.DataFrame:
+    """HR@1 of every method by group of users, the mean over runs of the same settings: settings, slice, group, method,
+    value, users (the mean number), runs."""
+    parts = [
+        pd.read_csv(run / "evaluation" / "slices.csv").assign(settings=settings)
+        for settings, run in zip(group_labels(runs), runs)
+    ]
+    groups = pd.concat(parts).groupby(["settings", "slice", "group", "method"], sort=False)
+    table = groups.agg(value=("value", "mean"), users=("users", "mean"), runs=("value", "size")).reset_index()
+    return table if slice is None else table[table["slice"] == slice]
 
 
 def costs_table(runs: Sequence[Path]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from delrec_kit.errors import KitError
-from delrec_kit.evaluation.comparison import OWN, load_comparison, protocol_folder
+from delrec_kit.evaluation.comparison import OWN, load_comparison, protocol_folder, ranks_of
 from delrec_kit.evaluation.metrics import per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals, flips_for, holm, sign_flip_p
 from delrec_kit.evaluation.tables import group_labels
@@ -26,7 +26,11 @@ def merged_differences(
     Returns:
         settings, a, b, metric, value, low, high (95 % bootstrap interval), p (two-sided sign-flip test, corrected by
         Holm's method over all rows of the group), effect (the mean difference over its standard deviation, Cohen's d),
-        win, tie, loss (users where a's rank is better, equal, worse), users, runs.
+        win, tie, loss (users where a's rank is better, equal, worse), users, sd (of the runs' mean differences, empty
+        for one run), agree (runs whose mean difference has the sign of ``value``), runs.
+
+    The interval and p are of users, who are many; seeds are few, and what they do to a difference ``sd`` and ``agree``
+    tell.
     """
     folders = [Path(folder) for folder in folders]
     groups: dict[str, list[Path]] = {}
@@ -36,9 +40,8 @@ def merged_differences(
 
 
 def _of_group(label: str, runs: Sequence[Path], metrics: Sequence[str], protocol: str) -> pd.DataFrame:
-    compared = [protocol_folder(run, protocol) for run in runs]
-    comparisons = [load_comparison(folder) for folder in compared]
-    tables = [pd.read_parquet(folder / "per_user.parquet").set_index("user") for folder in compared]
+    comparisons = [load_comparison(protocol_folder(run, protocol)) for run in runs]
+    tables = [ranks_of(run, protocol) for run in runs]
     pairs = [(d["a"], d["b"]) for d in comparisons[0]["differences"] if d["metric"] == metrics[0]]
     for comparison in comparisons[1:]:
         known = set(comparison["methods"])
@@ -50,7 +53,14 @@ def _of_group(label: str, runs: Sequence[Path], metrics: Sequence[str], protocol
         for metric in metrics:
             each = [_difference(table, a, b, metric).rename(str(n)) for n, table in enumerate(tables)]
             difference = pd.concat(each, axis=1).mean(axis=1).to_numpy()
-            rows.append({"settings": label, "a": a, "b": b, "metric": metric, **counts, "users": len(difference)})
+            means = np.array([one.mean() for one in each])
+            seeds = {
+                "sd": means.std(ddof=1) if len(means) > 1 else np.nan,
+                "agree": int((np.sign(means) == np.sign(difference.mean())).sum()),
+            }
+            rows.append(
+                {"settings": label, "a": a, "b": b, "metric": metric, **counts, "users": len(difference), **seeds}
+            )
             values.append(difference)
     if not rows:
         raise KitError(f"the runs {', '.join(run.name for run in runs)} have no two methods in common to compare")
@@ -64,7 +74,46 @@ def _of_group(label: str, runs: Sequence[Path], metrics: Sequence[str], protocol
         )  # fmt: skip
     table["p"] = holm(_p_values(values, seed))
     order = ["settings", "a", "b", "metric", "value", "low", "high", "p", "effect", "win", "tie", "loss", "users"]
-    return table[order].assign(runs=len(runs))
+    return table[[*order, "sd", "agree"]].assign(runs=len(runs))
+
+
+def settings_differences(folders: Iterable[str | Path], metric: str = "HR@1") -> pd.DataFrame:
+    """What a setting does to each method: every group of runs against the first, the same people under both.
+
+    Returns:
+        method, settings, against, metric, value (the mean difference over people), low, high (95 % bootstrap interval),
+        p (two-sided sign-flip test, corrected by Holm's method over all rows), users. Empty where there is one group,
+        or no two rank the same people.
+    """
+    groups: dict[str, list[pd.DataFrame]] = {}
+    folders = [Path(folder) for folder in folders]
+    for label, run in zip(group_labels(folders), folders):
+        groups.setdefault(label, []).append(ranks_of(run))
+    (first, base), *others = groups.items()
+    rows, values = [], []
+    for label, tables in others:
+        for method in [name for name in tables[0] if all(name in table for table in [*tables, *base])]:
+            of, against = (_over_runs(each, method, metric) for each in (tables, base))
+            difference = (of - against).dropna().to_numpy()
+            if len(difference) > 1:
+                rows.append({"method": method, "settings": label, "against": first, "metric": metric})
+                values.append(difference)
+    if not rows:
+        return pd.DataFrame()
+    bounds = [bootstrap_intervals(difference[None], seed=0, resamples=RESAMPLES) for difference in values]
+    return pd.DataFrame(rows).assign(
+        value=[difference.mean() for difference in values],
+        low=[low[0] for low, _ in bounds],
+        high=[high[0] for _, high in bounds],
+        p=holm(_p_values(values, 0)),
+        users=[len(difference) for difference in values],
+    )
+
+
+def _over_runs(tables: Sequence[pd.DataFrame], method: str, metric: str) -> pd.Series:
+    """Each person's mean over the runs that have it."""
+    each = [pd.Series(per_user(np.stack(table[method]))[metric], index=table.index) for table in tables]
+    return pd.concat(each, axis=1).mean(axis=1)
 
 
 def _p_values(values: Sequence[np.ndarray], seed: int) -> np.ndarray:

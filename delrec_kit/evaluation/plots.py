@@ -1,6 +1,7 @@
 """Pictures of a comparison; each function gives the figure and the numbers in it."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -94,7 +95,7 @@ def plot_results(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.
     for axis, settings in zip(axes[0], groups):
         part = rows[rows["settings"] == settings].set_index("method").reindex(methods).reset_index()
         _dots(axis, part)
-        axis.set(xlabel=f"{metric}, 95 % intervals over users", title=settings)
+        axis.set(xlabel=f"{metric}, 95 % intervals over users", title="\n".join(wrap(settings, 38)))
     ours = rows[~rows["method"].isin(["oracle", "ceiling"])]
     best = ours.loc[ours["value"].idxmax()]
     runs = "one run" if best["runs"] == 1 else f"{best['runs']} runs"
@@ -104,38 +105,48 @@ def plot_results(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.
 
 
 def plot_curve(table: pd.DataFrame, setting: str, methods: Sequence[str] | None = None) -> tuple[Figure, pd.DataFrame]:
-    """Each method's line over the values of a setting, from ``curve_table``.
+    """Each method's line over the values of a setting, from ``curve_table``; a panel for each of the other settings.
 
     methods: which; None takes those that the setting moves, without the teacher's vote, and the teacher. The axis
-    is logarithmic where the values span more than a factor of ten.
+    is logarithmic where the values span more than a factor of ten, linear below the least that is not 0.
     """
     if methods is None:
-        moved = table.groupby("method", sort=False)["value"].nunique() > 1
+        moved = (
+            table.groupby(["settings", "method"], sort=False)["value"].nunique().groupby("method", sort=False).max() > 1
+        )
         methods = [name for name in moved.index if name == TEACHER or (moved[name] and FUSED not in name)]
     rows = table[table["method"].isin(methods)]
-    figure, axis = plt.subplots(figsize=(7.0, 4.4))
-    for place, (method, part) in enumerate(rows.groupby("method", sort=False)):
-        reach = np.abs(part[["low", "high"]].to_numpy().T - part["value"].to_numpy())
-        shown = look(method) | {"linestyle": DASHES[place % len(DASHES)]}
-        axis.errorbar(part["at"], part["value"], yerr=reach, capsize=3, label=label(method), **shown)
-    values = sorted(set(rows["at"]))
-    if min(values) > 0 and max(values) > 10 * min(values):
-        axis.set_xscale("log")
-    axis.set_xticks(values, [f"{value:g}" for value in values])
-    axis.minorticks_off()
-    metric = rows["metric"].iloc[0]
+    groups = list(dict.fromkeys(rows["settings"]))
+    size = (max(7.0, 4.4 * len(groups)), 4.4)
+    figure, axes = plt.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False)
+    metric, values = rows["metric"].iloc[0], sorted(set(rows["at"]))
+    for axis, settings in zip(axes[0], groups):
+        part = rows[rows["settings"] == settings]
+        for place, method in enumerate(dict.fromkeys(rows["method"])):
+            line = part[part["method"] == method].sort_values("at")
+            reach = np.abs(line[["low", "high"]].to_numpy().T - line["value"].to_numpy())
+            shown = look(method) | {"linestyle": DASHES[place % len(DASHES)]}
+            axis.errorbar(line["at"], line["value"], yerr=reach, capsize=3, label=label(method), **shown)
+        above = [value for value in values if value > 0]
+        if above and min(values) >= 0 and max(values) > 10 * above[0]:
+            axis.set_xscale("symlog", linthresh=above[0])
+        axis.set_xticks(values, [f"{value:g}" for value in values])
+        axis.minorticks_off()
+        axis.set(xlabel=setting, title="\n".join(wrap(settings, 38)))
+    axes[0][0].set_ylabel(f"{metric}, 95 % intervals over users")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
     last = rows[(rows["at"] == values[-1]) & ~rows["method"].isin([TEACHER, "oracle"])]
-    best = last.loc[last["value"].idxmax()] if len(last) else None
-    axis.set(xlabel=setting, ylabel=f"{metric}, 95 % intervals over users")
-    if best is not None:
-        axis.set_title(f"At {setting} = {values[-1]:g} best: {label(best['method'])}, {metric} {best['value']:.3f}")
-    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2, fontsize=9)
+    if len(last):
+        best = last.loc[last["value"].idxmax()]
+        headline(figure, f"At {setting} = {values[-1]:g} best: {label(best['method'])}, {metric} {best['value']:.3f}")
     return figure, rows.reset_index(drop=True)
 
 
 def plot_merged_differences(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
     """Each paired difference of ``merged_differences`` with its 95 % interval, one panel a group of settings; filled
-    where p, corrected, is below .05."""
+    where p, corrected, is below .05 and every run has the same sign."""
+    sure = (table["p"] < 0.05) & (table["agree"] == table["runs"])
+    table = table.assign(sure=sure)
     rows = table[table["metric"] == metric].reset_index(drop=True)
     names = [f"{label(a)} − {label(b)}" for a, b in zip(rows["a"], rows["b"])]
     order, groups = list(dict.fromkeys(names)), list(dict.fromkeys(rows["settings"]))
@@ -144,11 +155,12 @@ def plot_merged_differences(table: pd.DataFrame, metric: str = "HR@1") -> tuple[
     for axis, settings in zip(axes[0], groups):
         for name, row in zip(names, rows.itertuples()):
             if row.settings == settings:
-                sure = "black" if row.p < 0.05 else "white"
-                _dot(axis, order.index(name), row, color="black", marker="o", markerfacecolor=sure)
+                fill = "black" if row.sure else "white"
+                _dot(axis, order.index(name), row, color="black", marker="o", markerfacecolor=fill)
         axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
-        axis.set(xlabel=f"difference in {metric}, paired by user", title=settings)
+        axis.set(xlabel=f"difference in {metric}, paired by user", title="\n".join(wrap(settings, 34)))
     axes[0][0].set_yticks(range(len(order)), order)
     axes[0][0].set_ylim(len(order) - 0.5, -0.5)
-    headline(figure, f"{(rows['p'] < 0.05).sum()} of {len(rows)} differences are sure (filled: Holm's p below .05)")
+    said = "Holm's p below .05" + (", the same sign in every run" if rows["runs"].max() > 1 else "")
+    headline(figure, f"{rows['sure'].sum()} of {len(rows)} differences are sure (filled: {said})")
     return figure, rows

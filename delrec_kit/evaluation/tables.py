@@ -76,9 +76,11 @@ def report_table(folders: Iterable[str | Path]) -> pd.DataFrame:
     return groups.agg(mean="mean", sd="std", runs="count").reset_index()
 
 
-def group_labels(folders: Sequence[Path]) -> list[str]:
-    """What tells each run's settings from the others', the seed apart; runs with one label make one group."""
-    return _labels([_settings(folder) for folder in folders])
+def group_labels(folders: Sequence[Path], besides: str = "") -> list[str]:
+    """What tells each run's settings from the others', the seed and ``besides`` apart; runs with one label make one
+    group."""
+    settings = [_settings(folder) for folder in folders]
+    return _labels([{key: value for key, value in one.items() if key != besides} for one in settings])
 
 
 def report_text(table: pd.DataFrame) -> pd.DataFrame:

@@ -19,21 +19,23 @@ from delrec_kit.evaluation import (
     protocols_of,
     protocols_table,
     results_table,
+    settings_differences,
     spread_of_draws,
     times_table,
     varied_setting,
     write_comparison,
 )
-from delrec_kit.runs import RunDirectory
+from delrec_kit.runs import RunDirectory, write_json
 
 USERS = ["a", "b", "c"]
 
 
 def made(folder, seed, ranks, *overrides, protocol=""):
-    run = RunDirectory.create(folder, resolve("smoke", list(overrides), seed=seed))
+    run = RunDirectory.create(folder, resolve("smoke", ["data.dataset=ml-100k", *overrides], seed=seed))
     ranks = {method: np.array(rows, dtype=float) for method, rows in ranks.items()}
     comparison = compare(ranks, protocol=protocol or "candidates", m=15, seed=seed, resamples=50)
     write_comparison(run.folder("evaluation") / protocol, comparison, ranks, USERS)
+    write_json(run.folder("evaluation") / "done.json", {"fingerprint": run.fingerprint("evaluation"), "seconds": 2.0})
     return run.path
 
 
@@ -67,10 +69,40 @@ def test_a_curve_runs_along_the_setting_that_varies(runs):
     curve = curve_table(runs, "finetune.examples")
     own = curve[curve["method"] == "delrec"].set_index("at")["value"]
     assert own.index.tolist() == [60, 120] and own.tolist() == pytest.approx([5 / 6, 0.5])
+    assert (curve["settings"] == "").all()
     with pytest.raises(KitError, match=r"no setting finetune\.exampels"):
         curve_table(runs, "finetune.exampels")
     figure, numbers = plot_curve(curve, "finetune.examples")
-    assert set(numbers["method"]) == {"delrec", "teacher"} and "DELRec, HR@1 0.500" in figure.axes[0].get_title()
+    assert set(numbers["method"]) == {"delrec", "teacher"} and "DELRec, HR@1 0.500" in figure.get_suptitle()
+
+
+def test_a_curve_begins_at_the_frozen_model_and_keeps_other_settings_apart(tmp_path):
+    for k, budget, frozen, delrec in [(3, 60, 2, 1), (3, 90, 1, 1), (5, 60, 3, 2)]:
+        ranks = {"llm_distilled_prompt": [1, 1, frozen], "delrec": [1, delrec, delrec], "teacher": [1, 1, 2]}
+        made(tmp_path / f"{k}-{budget}", 0, ranks, f"distill.k={k}", f"finetune.examples={budget}")
+    curve = curve_table(finished_runs(tmp_path), "finetune.examples")
+    own = curve[curve["method"] == "delrec"].set_index(["settings", "at"])["value"]
+    assert own[("distill.k=3", 0)] == pytest.approx(2 / 3) and own[("distill.k=3", 90)] == 1
+    assert own[("distill.k=5", 0)] == pytest.approx(2 / 3) and own[("distill.k=5", 60)] == pytest.approx(1 / 3)
+    figure, _ = plot_curve(curve, "finetune.examples")
+    assert [axis.get_title("left") or axis.get_title() for axis in figure.axes] == ["distill.k=3", "distill.k=5"]
+
+
+def test_what_a_setting_does_is_paired_by_person(tmp_path):
+    for seed in (0, 1):
+        made(tmp_path / f"a{seed}", seed, {"delrec": [1, 2, 2], "teacher": [1, 1, 1]}, "distill.k=3")
+        made(tmp_path / f"b{seed}", seed, {"delrec": [1, 1, 2 - seed], "teacher": [1, 1, 1]}, "distill.k=5")
+    table = settings_differences(finished_runs(tmp_path)).set_index("method")
+    assert table.loc["delrec", ["settings", "against"]].tolist() == ["distill.k=5", "distill.k=3"]
+    assert table.loc["delrec", "value"] == pytest.approx(np.mean([0, 1, 0.5])) and table.loc["teacher", "value"] == 0
+    assert table.loc["delrec", "low"] <= 0.5 <= table.loc["delrec", "high"] and table.loc["delrec", "users"] == 3
+    assert settings_differences(finished_runs(tmp_path)[:1]).empty
+
+
+def test_a_comparison_of_other_settings_is_left_out(runs, capsys):
+    RunDirectory.create(runs[0], resolve("smoke", ["data.dataset=ml-100k", "distill.k=9"]))
+    assert finished_runs(runs[0].parent) == runs[1:]
+    assert f"other settings than they have now: {runs[0].name}" in capsys.readouterr().out
 
 
 def test_pictures_are_of_every_group(runs):
@@ -108,14 +140,14 @@ def budget(run):
 
 
 def test_what_runs_cost(runs):
-    assert costs_table(runs).empty and times_table(runs)["total"].tolist() == [0.0] * 4
+    assert costs_table(runs).empty and times_table(runs)["total"].tolist() == [2.0] * 4
     for seconds, run in enumerate(runs):
         row = {"method": ["delrec"], "trainable": [7], "seconds": [seconds], "peak_mib": [100 - seconds]}
         pd.DataFrame(row).to_csv(run / "evaluation" / "costs.csv", index=False)
         (run / "data").mkdir()
         (run / "data" / "done.json").write_text('{"seconds": 2.5}')
     assert costs_table(runs).iloc[0].tolist() == ["delrec", 7, 1.5, 100, 4]
-    assert times_table(runs).loc[runs[0].name, ["data", "total"]].tolist() == [2.5, 2.5]
+    assert times_table(runs).loc[runs[0].name, ["data", "total"]].tolist() == [2.5, 4.5]
 
 
 def test_no_finished_run_is_said(tmp_path):

@@ -11,7 +11,7 @@ from delrec_kit.runs import RunDirectory
 
 
 def made(folder, seed, delrec, teacher, *overrides, users=None):
-    run = RunDirectory.create(folder, resolve("smoke", list(overrides), seed=seed))
+    run = RunDirectory.create(folder, resolve("smoke", ["data.dataset=ml-100k", *overrides], seed=seed))
     ranks = {"delrec": np.array(delrec, dtype=float), "teacher": np.array(teacher, dtype=float)}
     users = users or [f"u{n}" for n in range(len(delrec))]
     write_comparison(
@@ -32,6 +32,15 @@ def test_a_user_counts_once_over_all_seeds(tmp_path):
     assert row["value"] == pytest.approx(each.mean()) and row["effect"] == pytest.approx(each.mean() / each.std(ddof=1))
     assert (row["win"], row["tie"], row["loss"]) == (2, 1, 2)
     assert row["low"] <= row["value"] <= row["high"]
+    # the runs' own means are 0 and 1/4
+    assert row["sd"] == pytest.approx(0.25 / 2**0.5) and row["agree"] == 1
+
+
+def test_seeds_of_the_made_world_are_other_people(tmp_path):
+    ranks = ([1, 1, 3], [2, 1, 1])
+    runs = [made(tmp_path / str(seed), seed, *ranks, "data.dataset=demo") for seed in (0, 1)]
+    row = merged_differences(runs, ["HR@1"]).iloc[0]
+    assert row["users"] == 6 and (row["win"], row["tie"], row["loss"]) == (2, 2, 2)
 
 
 def test_a_sure_gain_is_found_and_none_is_not(tmp_path):
