@@ -88,7 +88,7 @@ class LlmConfig(StageConfig):
     )
     length_normalised: bool = Field(False, description="score a title by its mean, not its summed, log-likelihood")
     prior: Literal["none", "popularity"] = Field(
-        "none",
+        "popularity",
         description="what is added to a title's score: nothing, or the log of its share of the training interactions, "
         "which no prompt tells",
     )
@@ -273,7 +273,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "minilm": {
         "data": {"dataset": "ml-100k"},
         "teacher": {"top": 100, "prefixes": 16},
-        "llm": {"name": "minilm", "among": "catalogue", "history": 5, "prior": "popularity"},
+        "llm": {"name": "minilm", "among": "catalogue", "history": 5},
         # without temporal analysis, which cost three times as long and made P worse there (docs/what_we_tried.md)
         "distill": {"examples": 3000, "epochs": 1, "batch": 32, "validations": 5, "valid_users": 943,
                     "learning_rate": 8e-2, "k": 4, "conditioned": 4, "weight_ta": 0.0},
@@ -288,7 +288,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "data": {"dataset": "ml-100k"},
         "teacher": {"width": 100, "dropout": 0.5, "batch": 128, "learning_rate": 1e-3, "epochs": 100, "patience": 15},
-        "llm": {"name": "google/flan-t5-xl", "gradient_checkpointing": True},
+        "llm": {"name": "google/flan-t5-xl", "gradient_checkpointing": True, "prior": "none"},
         "distill": {"k": 100, "h": 10, "a": 6, "rps": "hard", "show_rest": True, "batch": 20,
                     "optimizer": "paged_lion_8bit", "learning_rate": 5e-3, "examples": 20000},
         "finetune": {"batch": 20, "optimizer": "paged_lion_8bit", "learning_rate": 1e-4, "examples": 20000,
