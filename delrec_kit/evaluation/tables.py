@@ -13,6 +13,8 @@ from delrec_kit.evaluation.metrics import METRICS
 from delrec_kit.evaluation.statistics import holm
 from delrec_kit.runs import read_json
 
+LONGEST = 60  # letters of a setting's value in a label
+
 
 def comparison_table(comparison: Mapping[str, Any], *, numeric: bool = False) -> pd.DataFrame:
     """Methods by metrics.
@@ -137,7 +139,14 @@ def _labels(settings: Sequence[dict[str, str]]) -> list[str]:
         rest = [key for key in differing if key != "profile"]
         same = len({tuple(one.get(k) for k in rest) for one in settings})
         differing = rest if same == len({tuple(one.get(k) for k in differing) for one in settings}) else differing
-    return [", ".join(f"{key}={one.get(key)}" for key in differing) for one in settings]
+    whole = [", ".join(f"{key}={one.get(key)}" for key in differing) for one in settings]
+    short = [", ".join(f"{key}={_short(one.get(key) or 'None')}" for key in differing) for one in settings]
+    return short if len(set(short)) == len(set(whole)) else whole
+
+
+def _short(text: str) -> str:
+    """As much of a value as a label can hold."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _refuse_repeats(runs: Sequence[tuple[str, int, str]]) -> None:

@@ -37,6 +37,16 @@ def test_runs_with_other_settings_stand_apart_and_say_why(tmp_path):
     assert report_text(table)["HR@1"].tolist() == ["0.750 ± 0.354", "0.000"]
 
 
+def test_long_values_are_cut_in_labels_while_they_stay_apart(tmp_path):
+    sets = [[f"uniform-{m}" for m in range(2, 30)], [f"popularity-{m}" for m in range(2, 30)]]
+    runs = [made_run(tmp_path / str(n), [1, 1], 0, f"evaluation.sets={of}") for n, of in enumerate(sets)]
+    labels = report_table(runs)["settings"].unique()
+    assert len(labels) == 2 and max(map(len, labels)) < 90
+    alike = [[*sets[0], last] for last in ("uniform-40", "uniform-41")]
+    longer = [made_run(tmp_path / f"b{n}", [1, 1], 0, f"evaluation.sets={of}") for n, of in enumerate(alike)]
+    assert len(report_table(longer)["settings"].unique()) == 2
+
+
 def test_csv_and_markdown(tmp_path):
     table = report_table([made_run(tmp_path / "a", [1, 9], 0)])
     differences = pd.DataFrame({"a": ["delrec"], "b": ["teacher"], "value": [0.12345]})
