@@ -160,7 +160,10 @@ def explain_user(bench: Workbench, user: str, name: str) -> str:
             f"rank, {label(name)}": ranks["llm_rank"],
             f"chance, {label(name)}": ranks["chance"],
         }
-    ).sort_values(f"rank, {label(name)}")
+    )
+    if "prior" in ranks:
+        ranking["chance, popularity alone"] = ranks["prior"]
+    ranking = ranking.sort_values(f"rank, {label(name)}")
     told = {name: text for name, text in SAID.items() if name != ATTENTION}
     spans = asked.explained(history, candidates, list(told))
     facts = [

@@ -49,11 +49,11 @@ class ByHand:
 
     def ranking(self, history: Sequence[int], candidates: Sequence[int]) -> pd.DataFrame:
         """Who ranks what after ``history`` (items, oldest first): item, title, teacher_rank, llm_rank, chance (the
-        model's softmax over the candidates); in the order of ``candidates``. Raises KitError for an empty history or
-        fewer than two candidates."""
+        model's softmax over the candidates) and, where scores hold a prior, prior (the chance that it alone would
+        give); in the order of ``candidates``. Raises KitError for an empty history or fewer than two candidates."""
         case, items = self._case(history), self._items(candidates)
         ours = self._score([self.prompt(history, candidates)], items)[0]
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
                 "item": items[0],
                 "title": [self.titles[item] for item in items[0]],
@@ -62,6 +62,9 @@ class ByHand:
                 "chance": softmax(ours.astype(float)),
             }
         )
+        if self.llm.prior is None:
+            return table
+        return table.assign(prior=softmax(self.llm.prior[items[0]].cpu().numpy().astype(float)))
 
     def explained(
         self,

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from delrec_kit.errors import KitError
 from delrec_kit.interpret import ATTENTION, EFFECT, GRADIENTS, ROLLOUT, SAID, ByHand, plot_ranking
@@ -45,6 +46,17 @@ def test_the_ranking_is_that_of_the_models(asked):
     assert "Title 2" in text and shown is moved
     steps = (table["llm_rank"] - moved["llm_rank"]).to_numpy()
     assert ("▲" in text) == (steps > 0).any() and ("▼" in text) == (steps < 0).any()
+
+
+def test_what_popularity_alone_would_say_stands_beside(asked):
+    plain = asked.ranking(HISTORY, CANDIDATES)
+    assert "prior" not in plain
+    asked.llm.prior = torch.linspace(0, -3, N + 1)
+    told = asked.ranking(HISTORY, CANDIDATES)
+    odds = np.exp(-3 / N * np.array(CANDIDATES))
+    np.testing.assert_allclose(told["prior"], odds / odds.sum(), rtol=1e-5)
+    together = plain["chance"] * told["prior"]
+    np.testing.assert_allclose(told["chance"], together / together.sum(), rtol=1e-3)
 
 
 def test_every_explanation_speaks_of_every_piece(asked):
