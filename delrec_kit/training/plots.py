@@ -1,5 +1,7 @@
 """Learning curves of both stages; each function gives the figure and the plotted numbers."""
 
+from itertools import cycle
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,8 +12,9 @@ PANELS = {
     "train_loss": "training loss (nats)",
     "valid_loss": "validation loss (nats)",
     "valid_HR@1": "validation HR@1",
-    "valid_agreement": "same first choice as the teacher",
+    "valid_agreement": "agreement with teacher",
 }
+TOLD = 3  # methods that a title has room for
 
 
 def plot_curves(curves: pd.DataFrame, stage: str) -> tuple[Figure, pd.DataFrame]:
@@ -20,9 +23,11 @@ def plot_curves(curves: pd.DataFrame, stage: str) -> tuple[Figure, pd.DataFrame]
     The title names the validation HR@1 before training and at the best validation loss, which is what is kept.
     """
     curves = curves if "method" in curves else curves.assign(method=stage)
-    figure, axes = plt.subplots(2, 2, figsize=(8.0, 5.0), sharex=True)
+    legend = 0.25 * -(-curves["method"].nunique() // 3)
+    figure, axes = plt.subplots(2, 2, figsize=(8.0, 5.0 + legend), sharex=True)
     findings = []
-    for (method, rows), color, dash, marker in zip(curves.groupby("method", sort=False), PALETTE, DASHES, MARKERS):
+    looks = cycle(zip(PALETTE, DASHES, MARKERS, strict=True))
+    for (method, rows), (color, dash, marker) in zip(curves.groupby("method", sort=False), looks):
         rows = rows.reset_index(drop=True)
         best = rows.loc[rows["valid_loss"].idxmin()]
         for axis, column in zip(axes.flat, PANELS, strict=True):
@@ -30,12 +35,15 @@ def plot_curves(curves: pd.DataFrame, stage: str) -> tuple[Figure, pd.DataFrame]
             axis.plot(shown["step"], shown[column], color=color, linestyle=dash, marker=marker, label=label(method))
             if column != "train_loss":
                 axis.plot(best["step"], best[column], marker="*", markersize=13, color=color, linestyle="none")
-        findings.append(f"{label(method)}: HR@1 {rows['valid_HR@1'][0]:.2f} → {best['valid_HR@1']:.2f}")
+        said = f"{label(method)}: HR@1 {rows['valid_HR@1'][0]:.2f} → {best['valid_HR@1']:.2f}"
+        findings.append((best["valid_HR@1"], said))
     for axis, name in zip(axes.flat, PANELS.values(), strict=True):
         axis.set_ylabel(name)
     for axis in axes[1]:
         axis.set_xlabel("optimizer step")
-    if curves["method"].nunique() > 1:
-        axes[0, 0].legend()
-    headline(figure, f"{'; '.join(findings)} (validation; ★ is kept)")
+    if len(findings) > 1:
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=9)
+    few = len(findings) <= TOLD
+    said = "; ".join(text for _, text in findings) if few else f"Best of {len(findings)}, {max(findings)[1]}"
+    headline(figure, f"{said} (validation; ★ is kept)")
     return figure, curves
