@@ -62,8 +62,9 @@ def look_inside(
     prompts = prompts[:EXPLAINED]
     candidates = candidates[: len(prompts)]
 
+    normalised = bench.run.config.llm.length_normalised
+
     def score(asked: Sequence[Prompt], users: np.ndarray) -> np.ndarray:
-        normalised = bench.run.config.llm.length_normalised
         return score_candidates(
             llm, writer, asked, candidates[users], soft, settings.batch, normalised, what="taking prompts apart"
         )
@@ -71,7 +72,7 @@ def look_inside(
     pieces = leave_one_out(score, prompts)
     first = choices(score, prompts)[0]
     looked_at = attention_by_piece(llm, writer, prompts, candidates, soft, first)
-    shares, sums = integrated_gradients(llm, writer, prompts, candidates, soft)
+    shares, sums = integrated_gradients(llm, writer, prompts, candidates, soft, length_normalised=normalised)
     pieces = pieces.assign(
         attention=looked_at["attention"], rollout=looked_at["rollout"], gradients=shares["gradients"]
     )
@@ -87,7 +88,9 @@ def look_inside(
     for told, importance in list(explanations.items())[1:]:
         agreements[told] = rank_agreement(np.abs(importance), pieces["effect"], pieces["user"], **draws)
     few = prompts[:FEW]
-    zeros = integrated_gradients(llm, writer, few, candidates[:FEW], soft, baseline=ZEROS)[0]["gradients"]
+    zeros = integrated_gradients(
+        llm, writer, few, candidates[:FEW], soft, baseline=ZEROS, length_normalised=normalised
+    )[0]["gradients"]
     same = rank_agreement(shares["gradients"][: len(zeros)].abs(), zeros, pieces["user"][: len(zeros)], **draws)
     write_json(
         folder / "verdicts.json",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from delrec_kit.errors import KitError
+from delrec_kit.errors import KitError, nearest
 from delrec_kit.evaluation import load_comparison, plot_comparison, plot_differences
 from delrec_kit.explaining import by_hand, tested
 from delrec_kit.interpret import (
@@ -32,7 +32,7 @@ from delrec_kit.interpret import (
 )
 from delrec_kit.interpret import projection as projected
 from delrec_kit.interpret.widgets import OneUser
-from delrec_kit.methods import METHODS
+from delrec_kit.methods import FROZEN, METHODS
 from delrec_kit.pipeline import workbench
 from delrec_kit.runs import RunDirectory, read_json
 from delrec_kit.workbench import Workbench
@@ -135,15 +135,15 @@ def growth(run: Run) -> Picture:
 def one_user(run: Run, user: str | None = None, method: str | None = None) -> Picture:
     """How the teacher and ``method`` (DELRec) rank the candidates of one test user (the first)."""
     bench = workbench(_open(run))
-    asked = by_hand(bench, method or _best(bench))
-    history, candidates, target = tested(bench, user or _users(bench)[0])
+    asked = by_hand(bench, _known(bench, method))
+    history, candidates, target = tested(bench, _users(bench)[0] if user is None else str(user))
     return plot_ranking(asked.ranking(history, candidates), target)
 
 
 def widget(run: Run, method: str | None = None) -> OneUser:
     """One user by hand, for a notebook: choose a user, change the history, colour the prompt; show its ``box``."""
     bench = workbench(_open(run))
-    asked = by_hand(bench, method or _best(bench))
+    asked = by_hand(bench, _known(bench, method))
     seen = _table(run, "attention")
     seen = seen[seen["kind"] == ("cross" if "cross" in set(seen["kind"]) else "encoder")]
     users = {user: partial(tested, bench, user) for user in _users(bench)}
@@ -155,9 +155,15 @@ def _users(bench: Workbench) -> list[str]:
     return [bench.data.split.user_keys[u] for u in bench.data.split.test.user]
 
 
-def _best(bench: Workbench) -> str:
-    methods = bench.run.config.finetune.methods
-    return "delrec" if "delrec" in methods else methods[-1]
+def _known(bench: Workbench, method: str | None) -> str:
+    """A row with a language model that can be asked; None: DELRec, or the last that was fine-tuned. Raises KitError for
+    another name."""
+    adapted = bench.run.config.finetune.methods
+    if method is None:
+        return "delrec" if "delrec" in adapted else adapted[-1]
+    if method not in (*adapted, *FROZEN):
+        raise KitError(f"no method '{method}' of this run to ask{nearest(method, (*adapted, *FROZEN))}")
+    return method
 
 
 def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Picture:

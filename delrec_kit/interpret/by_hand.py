@@ -83,7 +83,7 @@ class ByHand:
         if EFFECT in how:
             columns[EFFECT] = leave_one_out(score, [prompt])
         if GRADIENTS in how:
-            columns[GRADIENTS] = integrated_gradients(*model)[0]
+            columns[GRADIENTS] = integrated_gradients(*model, length_normalised=self.length_normalised)[0]
         if {ATTENTION, ROLLOUT} & set(how):
             first = choices(score, [prompt])[0]
             seen = attention_by_piece(*model, first, layer=layer, head=head)

@@ -30,10 +30,11 @@ def integrated_gradients(
     soft: SoftPrompt | None,
     steps: int = STEPS,
     baseline: str = MEAN_WORD,
+    length_normalised: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Each piece's share of the log-probability of the first choice among candidates (U, m), in nats.
 
-    baseline: "mean word" or "zeros".
+    baseline: "mean word" or "zeros"; length_normalised: how titles are scored.
 
     Returns:
         user (row of ``prompts``), name, index, gradients; and user, total (prompt minus baseline) and delta (by how
@@ -49,10 +50,10 @@ def integrated_gradients(
             base = whole.clone()
             instead = llm.embeddings.weight.float().mean(0) if baseline == MEAN_WORD else 0.0
             base[:, np.concatenate([piece.places for piece in pieces])] = instead
-            first = int(_log_p(llm, writer, prompt, items, soft, whole)[0].argmax())
+            first = int(_log_p(llm, writer, prompt, items, soft, whole, length_normalised)[0].argmax())
 
         def choice(embedded: torch.Tensor, prompt=prompt, items=items, first=first) -> torch.Tensor:
-            return _log_p(llm, writer, prompt, items, soft, embedded)[:, first]
+            return _log_p(llm, writer, prompt, items, soft, embedded, length_normalised)[:, first]
 
         shares, delta = IntegratedGradients(choice).attribute(
             whole, base, n_steps=steps, internal_batch_size=AT_ONCE, return_convergence_delta=True
@@ -63,11 +64,13 @@ def integrated_gradients(
     return pd.DataFrame(rows, columns=[*COLUMNS, "gradients"]), pd.DataFrame(sums, columns=["user", "total", "delta"])
 
 
-def _log_p(llm, writer, prompt: Prompt, items: np.ndarray, soft, embedded: torch.Tensor) -> torch.Tensor:
+def _log_p(
+    llm, writer, prompt: Prompt, items: np.ndarray, soft, embedded: torch.Tensor, length_normalised: bool
+) -> torch.Tensor:
     """(n, m) log-probabilities of the candidates where the prompt is read as ``embedded`` (n, L, d)."""
     several = [prompt] * len(embedded)
     asked = writer.batch(several).to(llm.device)
     titles = writer.pack(several, np.tile(items, (len(several), 1))).to(llm.device)
     with llm.reading_instead(embedded):
-        scores = llm.score_titles(asked, titles, None if soft is None else soft(asked))
+        scores = llm.score_titles(asked, titles, None if soft is None else soft(asked), length_normalised)
     return scores.log_softmax(-1)

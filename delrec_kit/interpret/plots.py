@@ -15,10 +15,10 @@ from delrec_kit.style import DASHES, HATCHES, MARKERS, PALETTE, headline, label,
 
 KINDS = {"encoder": "encoder: the prompt reads itself", "cross": "decoder: titles read the prompt"}
 
-PIECES = {  # axis, hatch, in words
-    "soft": ("soft token", "//", "soft tokens"),
-    "history": ("title, steps back from the last", "", "titles of the history"),
-    "candidates": ("candidate, place in the list", "..", "listed candidates"),
+PIECES = {  # axis, hatch
+    "soft": ("soft token", "//"),
+    "history": ("title, steps back from the last", ""),
+    "candidates": ("candidate, place in the list", ".."),
 }
 TESTS = {  # panel title, axes
     "deletion": (
@@ -191,9 +191,10 @@ def plot_effects(effects: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         )
         axis.set(xlabel=PIECES[kind][0])
     axes[0][0].set_ylabel("mean size of the effect, nats")
-    mean = numbers.groupby("name")["mean"].mean()
-    most = mean.idxmax()
-    finding = f"The choice hangs most on {PIECES[most][2]}: {mean[most]:.2f} nats each when left out alone"
+    top = numbers.loc[numbers["mean"].idxmax()]
+    finding = (
+        f"The choice hangs most on {PIECES[top['name']][0].partition(',')[0]} {top['place']:g}: {top['mean']:.2f} nats"
+    )
     headline(figure, finding, "Mean size of the change in the choice's log-probability, 95 % normal intervals.")
     return figure, numbers
 

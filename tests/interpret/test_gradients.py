@@ -49,7 +49,7 @@ def test_the_piece_that_decides_gets_it_all(piece, plain_llm, writer, monkeypatc
     soft = SoftPrompt.untrained(plain_llm, K, seed=0).requires_grad_(False)
     which = iter(range(len(prompts)))
 
-    def score(asked, titles, P=None):
+    def score(asked, titles, P=None, length_normalised=False):
         told = plain_llm.embed(asked, P)[:, places[state["user"]]].sum(1) @ direction
         return torch.stack([told, torch.zeros_like(told), torch.zeros_like(told)], dim=1)
 
