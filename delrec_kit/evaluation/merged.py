@@ -14,6 +14,7 @@ from delrec_kit.evaluation.tables import group_labels
 
 SHOWN = ("HR@1", "NDCG@5")
 RESAMPLES = 2000
+LAST = 1e9  # the rank of an answer that was not ranked at all, so that two of them tie
 
 
 def merged_differences(
@@ -133,5 +134,5 @@ def _difference(table: pd.DataFrame, a: str, b: str, metric: str) -> pd.Series:
 
 def _ahead(table: pd.DataFrame, a: str, b: str) -> pd.Series:
     """By how many ranks a is ahead of b for each user, on average over the draws."""
-    one, other = (np.stack(table[method]).reshape(len(table), -1).mean(axis=1) for method in (a, b))
+    one, other = (np.minimum(np.stack(table[method]).reshape(len(table), -1), LAST).mean(axis=1) for method in (a, b))
     return pd.Series(other - one, index=table.index)

@@ -43,6 +43,11 @@ def test_seeds_of_the_made_world_are_other_people(tmp_path):
     assert row["users"] == 6 and (row["win"], row["tie"], row["loss"]) == (2, 2, 2)
 
 
+def test_two_who_both_miss_tie(tmp_path):
+    row = merged_differences([made(tmp_path / "a", 0, [np.inf, np.inf, 2], [np.inf, 3, 2])], ["HR@1"]).iloc[0]
+    assert (row["win"], row["tie"], row["loss"]) == (0, 2, 1)
+
+
 def test_a_sure_gain_is_found_and_none_is_not(tmp_path):
     rng = np.random.default_rng(0)
     base = rng.integers(1, 15, 300)
