@@ -91,8 +91,8 @@ def _price(folder: Path) -> tuple[float, float]:
 
 
 def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked]]) -> dict[str, Scores]:
-    """Scores by protocol, of the methods with an adapter also of the validation cases; the attention of the distilled
-    P, and what the order of the candidates changes, on the way."""
+    """Scores by protocol, of the distilled P and the methods with an adapter also of the validation cases; the
+    attention of the distilled P, and what the order of the candidates changes, on the way."""
     config, scores = bench.run.config, {protocol: {} for protocol in (*sets, "full")}
     orders, profiles, frozen = [], [recency(bench, "teacher", partial(scores_of, bench.teacher))], None
     for name in (*config.evaluation.methods, *config.finetune.methods):

@@ -24,6 +24,7 @@ from delrec_kit.interpret import (
     insertion_curves,
     integrated_gradients,
     leave_one_out,
+    leaves_some,
     rank_agreement,
     recency_table,
     user_page,
@@ -111,8 +112,10 @@ def recency(bench: Workbench, name: str, score: Score) -> pd.DataFrame:
     config, cases = bench.run.config, bench.data.split.test
     steps = min(config.llm.history, STEPS, int(np.median(cases.history.lengths)) - 1)
     long = np.flatnonzero(cases.history.lengths > steps)[: config.evaluation.attention_users]
-    cases, items = cases.take(long), bench.data.test_candidates[long]
-    stand_ins = draw_stand_ins(cases, items, bench.data.split.n_items, max(steps, 0), config.seed)
+    items, n_items = bench.data.test_candidates[long], bench.data.split.n_items
+    some = leaves_some(cases.take(long), items, n_items)  # in a small catalogue nothing may be left to stand in
+    cases, items = cases.take(long[some]), items[some]
+    stand_ins = draw_stand_ins(cases, items, n_items, max(steps, 0), config.seed)
     of = dict(zip(cases.user, items))
 
     def ask(some: Cases) -> np.ndarray:

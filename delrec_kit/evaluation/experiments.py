@@ -11,7 +11,7 @@ from delrec_kit.evaluation.comparison import OWN, load_comparison, protocol_fold
 from delrec_kit.evaluation.merged import merged_differences
 from delrec_kit.evaluation.metrics import per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals
-from delrec_kit.evaluation.tables import group_labels
+from delrec_kit.evaluation.tables import by_settings, group_labels
 from delrec_kit.runs import STAGES, RunDirectory, read_json
 from delrec_kit.style import side_by_side
 
@@ -60,11 +60,8 @@ def results_table(runs: Sequence[Path], protocol: str = OWN, metrics: Sequence[s
         settings, method, metric, value, low, high (95 % bootstrap interval over users), sd (over runs, empty for one),
         runs.
     """
-    groups: dict[str, list[Path]] = {}
-    for settings, run in zip(group_labels(runs), runs):
-        groups.setdefault(settings, []).append(run)
     rows = []
-    for settings, members in groups.items():
+    for settings, members in by_settings(runs).items():
         tables = [ranks_of(run, protocol) for run in members]
         seed = load_comparison(members[0] / "evaluation")["seed"]
         for method in [name for name in tables[0] if all(name in table for table in tables)]:

@@ -10,7 +10,7 @@ from delrec_kit.errors import KitError
 from delrec_kit.evaluation.comparison import OWN, load_comparison, protocol_folder, ranks_of
 from delrec_kit.evaluation.metrics import per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals, flips_for, holm, sign_flip_p
-from delrec_kit.evaluation.tables import group_labels
+from delrec_kit.evaluation.tables import by_settings
 
 SHOWN = ("HR@1", "NDCG@5")
 RESAMPLES = 2000
@@ -33,11 +33,8 @@ def merged_differences(
     The interval and p are of users, who are many; seeds are few, and what they do to a difference ``sd`` and ``agree``
     tell.
     """
-    folders = [Path(folder) for folder in folders]
-    groups: dict[str, list[Path]] = {}
-    for label, folder in zip(group_labels(folders), folders):
-        groups.setdefault(label, []).append(folder)
-    return pd.concat([_of_group(label, runs, metrics, protocol) for label, runs in groups.items()], ignore_index=True)
+    groups = by_settings(folders).items()
+    return pd.concat([_of_group(label, runs, metrics, protocol) for label, runs in groups], ignore_index=True)
 
 
 def _of_group(label: str, runs: Sequence[Path], metrics: Sequence[str], protocol: str) -> pd.DataFrame:
@@ -59,21 +56,13 @@ def _of_group(label: str, runs: Sequence[Path], metrics: Sequence[str], protocol
                 "sd": means.std(ddof=1) if len(means) > 1 else np.nan,
                 "agree": int((np.sign(means) == np.sign(difference.mean())).sum()),
             }
-            rows.append(
-                {"settings": label, "a": a, "b": b, "metric": metric, **counts, "users": len(difference), **seeds}
-            )
+            rows.append({"settings": label, "a": a, "b": b, "metric": metric, **counts, **seeds})
             values.append(difference)
     if not rows:
         raise KitError(f"the runs {', '.join(run.name for run in runs)} have no two methods in common to compare")
-    table = pd.DataFrame(rows)
-    seed = comparisons[0]["seed"]
-    for place, difference in enumerate(values):  # groups of users may differ in size, so one at a time
-        low, high = bootstrap_intervals(difference[None], seed=seed, resamples=RESAMPLES)
-        spread = difference.std(ddof=1)
-        table.loc[place, ["value", "low", "high", "effect"]] = (
-            difference.mean(), low[0], high[0], difference.mean() / spread if spread else 0.0,
-        )  # fmt: skip
-    table["p"] = holm(_p_values(values, seed))
+    table = _judged(rows, values, comparisons[0]["seed"])
+    spreads = [difference.std(ddof=1) for difference in values]
+    table["effect"] = [mean / spread if spread else 0.0 for mean, spread in zip(table["value"], spreads)]
     order = ["settings", "a", "b", "metric", "value", "low", "high", "p", "effect", "win", "tie", "loss", "users"]
     return table[[*order, "sd", "agree"]].assign(runs=len(runs))
 
@@ -86,10 +75,7 @@ def settings_differences(folders: Iterable[str | Path], metric: str = "HR@1") ->
         p (two-sided sign-flip test, corrected by Holm's method over all rows), users. Empty where there is one group,
         or no two rank the same people.
     """
-    groups: dict[str, list[pd.DataFrame]] = {}
-    folders = [Path(folder) for folder in folders]
-    for label, run in zip(group_labels(folders), folders):
-        groups.setdefault(label, []).append(ranks_of(run))
+    groups = {label: [ranks_of(run) for run in runs] for label, runs in by_settings(folders).items()}
     (first, base), *others = groups.items()
     rows, values = [], []
     for label, tables in others:
@@ -99,14 +85,18 @@ def settings_differences(folders: Iterable[str | Path], metric: str = "HR@1") ->
             if len(difference) > 1:
                 rows.append({"method": method, "settings": label, "against": first, "metric": metric})
                 values.append(difference)
-    if not rows:
-        return pd.DataFrame()
-    bounds = [bootstrap_intervals(difference[None], seed=0, resamples=RESAMPLES) for difference in values]
+    return _judged(rows, values, seed=0) if rows else pd.DataFrame()
+
+
+def _judged(rows: Sequence[dict], values: Sequence[np.ndarray], seed: int) -> pd.DataFrame:
+    """``rows`` with value, low, high, p and users, from each one's differences by person; groups of users may differ in
+    size, so one at a time."""
+    bounds = [bootstrap_intervals(difference[None], seed=seed, resamples=RESAMPLES) for difference in values]
     return pd.DataFrame(rows).assign(
         value=[difference.mean() for difference in values],
         low=[low[0] for low, _ in bounds],
         high=[high[0] for _, high in bounds],
-        p=holm(_p_values(values, 0)),
+        p=holm(_p_values(values, seed)),
         users=[len(difference) for difference in values],
     )
 

@@ -85,6 +85,14 @@ def group_labels(folders: Sequence[Path], besides: str = "") -> list[str]:
     return _labels([{key: value for key, value in one.items() if key != besides} for one in settings])
 
 
+def by_settings(folders: Iterable[str | Path]) -> dict[str, list[Path]]:
+    """The runs of each group, by its label."""
+    folders, groups = [Path(folder) for folder in folders], {}
+    for label, folder in zip(group_labels(folders), folders):
+        groups.setdefault(label, []).append(folder)
+    return groups
+
+
 def report_text(table: pd.DataFrame) -> pd.DataFrame:
     """``report_table`` to read: one row a method, cells such as ``0.512 ± 0.010`` (no ± for a single run)."""
     spread = table["sd"].map(lambda sd: "" if pd.isna(sd) else f" ± {sd:.3f}")

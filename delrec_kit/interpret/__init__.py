@@ -32,6 +32,7 @@ from delrec_kit.interpret.plots import (
 from delrec_kit.interpret.recency import (
     distances,
     draw_stand_ins,
+    leaves_some,
     recency_curves,
     recency_profile,
     recency_table,
@@ -66,6 +67,7 @@ __all__ = [
     "integrated_gradients",
     "leave_one_out",
     "leave_out",
+    "leaves_some",
     "nearest_words",
     "pieces_of",
     "plot_agreement",

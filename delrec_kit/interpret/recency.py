@@ -34,14 +34,26 @@ def replaced(cases: Cases, step: int, stand_ins: np.ndarray) -> Cases:
 
 def draw_stand_ins(cases: Cases, items: np.ndarray, n_items: int, steps: int, seed: int) -> np.ndarray:
     """(U, steps) random items of 1 … ``n_items``, none of the history or of the ranked ``items`` (U, m) of its user,
-    the same for every ranker. Raises ValueError where a user leaves none."""
-    taken = membership(cases.history, n_items + 1)
-    np.put_along_axis(taken, items, True, axis=1)
-    taken[:, 0] = True
+    the same for every ranker. Raises ValueError where a user leaves none; ``leaves_some`` tells whose."""
+    taken = _taken(cases, items, n_items)
     if taken.all(axis=1).any():
         raise ValueError("a user's history and candidates are the whole catalogue; no item can stand in")
     rng = np.random.default_rng(seed)
-    return np.stack([rng.choice(np.flatnonzero(~row), steps) for row in taken])
+    drawn = [rng.choice(np.flatnonzero(~row), steps) for row in taken]
+    return np.array(drawn, dtype=np.int64).reshape(len(cases), steps)
+
+
+def leaves_some(cases: Cases, items: np.ndarray, n_items: int) -> np.ndarray:
+    """(U,) whether an item is left that could stand in for one of the history."""
+    return ~_taken(cases, items, n_items).all(axis=1)
+
+
+def _taken(cases: Cases, items: np.ndarray, n_items: int) -> np.ndarray:
+    """(U, N+1) true on padding, the history and the ranked ``items`` (U, m)."""
+    taken = membership(cases.history, n_items + 1)
+    np.put_along_axis(taken, items, True, axis=1)
+    taken[:, 0] = True
+    return taken
 
 
 def recency_profile(score: Score, cases: Cases, stand_ins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

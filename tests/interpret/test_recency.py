@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 
 from delrec_kit.data import Cases, Ragged
-from delrec_kit.interpret import distances, draw_stand_ins, plot_recency, recency_profile, recency_table, replaced
+from delrec_kit.interpret import (
+    distances,
+    draw_stand_ins,
+    leaves_some,
+    plot_recency,
+    recency_profile,
+    recency_table,
+    replaced,
+)
 
 N, STEPS = 12, 4
 rng = np.random.default_rng(0)
@@ -36,6 +44,15 @@ def test_what_stands_in_is_new_to_the_user_and_no_candidate():
     assert np.array_equal(drawn, draw_stand_ins(cases, np.array(items), 8, 50, seed=0))
     with pytest.raises(ValueError, match="whole catalogue"):
         draw_stand_ins(cases, np.array([[4, 5], [1, 2]]), 5, 1, seed=0)
+
+
+def test_who_leaves_nothing_to_stand_in_is_told_apart():
+    """In a small catalogue the profile is of the others, and of nobody where nobody is left."""
+    cases, items = Cases(np.arange(2), Ragged.from_lists([[1, 2, 3], [4, 5]]), np.zeros(2, int)), np.array([[4, 5]] * 2)
+    some = leaves_some(cases, items, 5)
+    assert some.tolist() == [False, True]
+    assert set(draw_stand_ins(cases.take(np.flatnonzero(some)), items[some], 5, 30, seed=0)[0]) == {1, 2, 3}
+    assert draw_stand_ins(cases.take(np.arange(0)), items[:0], 5, 3, seed=0).shape == (0, 3)
 
 
 @pytest.mark.parametrize("step", [1, 2, 4])
