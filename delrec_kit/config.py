@@ -252,8 +252,7 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
         "finetune": {
             "examples": 240, "epochs": 1, "validations": 2, "valid_users": 64, "learning_rate": 2e-2,
             "methods": ("llm_finetuned", "llm_finetuned_teacher_items", "llm_finetuned_joint_prompt",
-                        "llm_distilled_weights", "llm_distilled_both", "delrec", "delrec_joint_prompt", "delrec_kept",
-                        "delrec_faded"),
+                        "llm_distilled_weights", "delrec", "delrec_kept"),
         },
         "evaluation": {
             "resamples": 200, "attention_users": 8, "rerank": 20, "full_users": 8, "fuse": "gate",

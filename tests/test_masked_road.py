@@ -12,13 +12,15 @@ from delrec_kit import pipeline
 from delrec_kit.explaining import explain_user
 from delrec_kit.llm import SoftPrompt
 from delrec_kit.methods import METHODS
+from delrec_kit.workbench import OWN_PROMPT
 
 spec = importlib.util.spec_from_file_location("families", Path(__file__).parent / "families.py")
 families = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(families)
 SETTINGS = [
     "llm.among=catalogue", "llm.history=4", "llm.prior=popularity", "distill.k=3", "distill.conditioned=2",
-    "data.world_users=60", "data.world_items=80", "finetune.methods=[delrec, delrec_kept, delrec_faded]",
+    "data.world_users=60", "data.world_items=80",
+    "finetune.methods=[delrec, delrec_kept, delrec_faded, delrec_joint_prompt, llm_distilled_both]",
     "finetune.examples=64", "distill.examples=48", "evaluation.sets=[popularity-5]", "evaluation.orders=1",
     "evaluation.draws=2", "evaluation.rerank=10",
     "evaluation.methods=[llm_zero_shot, llm_untrained_prompt, llm_distilled_prompt]",
@@ -59,6 +61,18 @@ def test_every_protocol_is_compared_over_its_draws(run):
     assert len(pd.read_csv(folder / "recency.csv")) and len(pd.read_csv(folder / "pieces.csv"))
     pieces = pd.read_csv(folder / "pieces.csv")
     assert set(pieces["name"]) == {"history", "soft"} and pieces["effect"].abs().max() > 0
+
+
+def test_a_p_that_learns_on_is_its_own_and_every_row_is_priced_once(run):
+    _, _, own = pipeline.workbench(run).open_method("delrec_joint_prompt")
+    assert (own.c, own.k) == (2, 3) and (run.folder("adapter") / "delrec_joint_prompt" / OWN_PROMPT).is_file()
+    costs = pd.read_csv(run.folder("evaluation") / "costs.csv").set_index("method")
+    assert costs.loc["delrec_joint_prompt", "trainable"] == costs.loc["delrec", "trainable"], "P is counted once"
+    taught = costs.loc["llm_distilled_prompt", "teacher_examples"]
+    assert taught > 48, "the warm start has read more than stage 1"
+    alike = costs.loc[["delrec", "delrec_kept", "delrec_faded", "llm_distilled_both"], "teacher_examples"]
+    assert (alike == taught).all(), "what both learn from is counted once"
+    assert costs.loc["llm_distilled_both", "true_labels"] == 0 and (costs["seconds"] >= 0).all()
 
 
 def test_the_prior_counts_training_interactions_alone(run):

@@ -48,7 +48,13 @@ def test_the_curve_runs_along_what_the_grid_varies(folder):
     runs = finished_runs(folder)
     assert varied_setting(runs) == "finetune.examples"
     curve = curve_table(runs, "finetune.examples")
-    assert sorted(set(curve["at"])) == [60, 120] and set(curve["runs"]) == {2}
+    assert sorted(set(curve["at"])) == [0, 60, 120] and set(curve["runs"]) == {2}
+    trained = curve[curve["at"] > 0]
+    assert sorted(set(trained["at"])) == [60, 120] and len(curve) == len(trained) + 2
+    frozen = {"delrec": "llm_distilled_prompt", "llm_finetuned": "llm_zero_shot"}
+    values = trained[trained["at"] == 60].set_index("method")["value"]
+    begins = curve[curve["at"] == 0].set_index("method")["value"]
+    assert begins.to_dict() == {method: values[begin] for method, begin in frozen.items()}
     assert {"delrec", "llm_finetuned", "teacher"} <= set(curve["method"])
     teacher = curve[curve["method"] == "teacher"]["value"]
     assert teacher.nunique() == 1, "the teacher knows nothing of the setting"
