@@ -21,7 +21,7 @@ from delrec_kit.evaluation import (
     slice_table,
     write_comparison,
 )
-from delrec_kit.explaining import look_inside, recency
+from delrec_kit.inside import look_inside, looked_into, recency
 from delrec_kit.interpret import agreement_table
 from delrec_kit.methods import FUSED, GATED, METHODS
 from delrec_kit.protocols import RERANK, Ranked, protocols, ranked, reordered
@@ -32,7 +32,7 @@ from delrec_kit.workbench import Workbench
 Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (D, U, m)
 ALONE = "teacher_gated"
 ENDINGS = {"weight": [(FUSED, False)], "gate": [(FUSED, False), (GATED, True)]}
-MEASURED = "llm_distilled_prompt"  # whose attention is kept
+MEASURED = "llm_distilled_prompt"  # the frozen row that is weighed with the teacher and reranks
 PROFILED = ("llm_zero_shot", "llm_untrained_prompt", MEASURED)  # whose recency is set beside the teacher's
 SPREAD = ("HR@1", "NDCG@5")
 START = "llm_untrained_prompt"  # from which the gap to the oracle is measured
@@ -91,8 +91,8 @@ def _price(folder: Path) -> tuple[float, float]:
 
 
 def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked]]) -> dict[str, Scores]:
-    """Scores by protocol, of the distilled P and the methods with an adapter also of the validation cases; the
-    attention of the distilled P, and what the order of the candidates changes, on the way."""
+    """Scores by protocol, of the distilled P and the methods with an adapter also of the validation cases; looks
+    inside, and what the order of the candidates changes, on the way."""
     config, scores = bench.run.config, {protocol: {} for protocol in (*sets, "full")}
     orders, profiles, frozen = [], [recency(bench, "teacher", partial(scores_of, bench.teacher))], None
     for name in (*config.evaluation.methods, *config.finetune.methods):
@@ -116,8 +116,8 @@ def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked
             scores["full"][name] = {"test": bench.score_catalogue(llm, writer, soft, name)}
         if name in PROFILED:
             profiles.append(recency(bench, name, partial(bench.score_cases, llm, writer, soft, name)))
-        if name == MEASURED:
-            look_inside(bench, llm, writer, soft, name, folder)
+        if name in looked_into(config):
+            look_inside(bench, llm, writer, soft, name, folder / "inside" / name)
     pd.concat(profiles).to_csv(folder / "recency.csv", index=False)
     if orders:
         pd.concat(orders).to_csv(folder / "orders.csv", index=False)
@@ -158,7 +158,8 @@ def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Sc
     if len(sets.items) > 1:
         draw_table(ranks).to_csv(folder / "draws.csv", index=False)
     if protocol == "candidates":
-        told = {name: scores[name][0] for name in ours}
+        told = {"popularity": np.log(np.maximum(scores["popularity"][0], 1e-6))}  # what the prior alone would say
+        told |= {name: scores[name][0] for name in ours}
         agreement_table(told, sets.teacher[0], config.distill.h, **settings).to_csv(
             folder / "agreement.csv", index=False
         )

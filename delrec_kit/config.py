@@ -197,6 +197,10 @@ class EvaluationConfig(StageConfig):
     batch: Count = 32
     resamples: Count = Field(2000, description="bootstrap and randomisation resamples")
     attention_users: Count = Field(64, description="test users for attention and recency profiles")
+    inside: Annotated[tuple[str, ...], AfterValidator(partial(_known_methods, known=(*FROZEN, *ADAPTED)))] = Field(
+        ("llm_distilled_prompt", "delrec"),
+        description="rows that notebook 05 looks inside, as far as the run has them; else its last row",
+    )
 
 
 class KitConfig(StageConfig):
@@ -264,6 +268,8 @@ PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "demo": {
         "teacher": {"epochs": 20, "dropout": 0.1, "learning_rate": 5e-3},
         "finetune": {"learning_rate": 2e-2},
+        "evaluation": {"methods": ("llm_zero_shot", "llm_untrained_prompt", "llm_distilled_prompt",
+                                   "llm_shuffled_prompt")},
     },
     "cpu": {
         "data": {"dataset": "ml-100k"},

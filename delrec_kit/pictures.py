@@ -1,17 +1,21 @@
 """The pictures of notebook 05, each from a run directory: the figure and the numbers that it shows.
 
-Use them in a notebook of your own: ``figure, table = pictures.recency("runs/demo")``.
+Use them in a notebook of your own: ``figure, table = pictures.recency("runs/demo")``. Those that look inside a method
+take its name, of ``evaluation.inside``; by default it is the frozen language model with the distilled P.
 """
 
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
 from delrec_kit.errors import KitError, nearest
-from delrec_kit.evaluation import load_comparison, plot_comparison, plot_differences
-from delrec_kit.explaining import by_hand, tested
+from delrec_kit.evaluation import METRICS, load_comparison, plot_comparison, plot_differences
+from delrec_kit.evaluation.comparison import ranks_of
+from delrec_kit.explaining import by_hand, judged, row_to_ask, tested
+from delrec_kit.inside import looked_into
 from delrec_kit.interpret import (
     nearest_words,
     plot_agreement,
@@ -32,14 +36,15 @@ from delrec_kit.interpret import (
 )
 from delrec_kit.interpret import projection as projected
 from delrec_kit.interpret.widgets import OneUser
-from delrec_kit.methods import FROZEN, METHODS
+from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt
+from delrec_kit.methods import METHODS
 from delrec_kit.pipeline import workbench
 from delrec_kit.runs import RunDirectory, read_json
+from delrec_kit.style import DISTILLED
 from delrec_kit.workbench import Workbench
 
 Picture = tuple[Figure, pd.DataFrame]
 Run = RunDirectory | str | Path
-DISTILLED = "llm_distilled_prompt"
 
 
 def comparison(run: Run) -> Picture:
@@ -48,7 +53,9 @@ def comparison(run: Run) -> Picture:
 
 
 def differences(run: Run, metric: str = "HR@1") -> Picture:
-    """Paired differences between methods."""
+    """Paired differences between methods. Raises KitError for an unknown metric."""
+    if metric not in METRICS:
+        raise KitError(f"no metric '{metric}'{nearest(metric, METRICS)}")
     return plot_differences(load_comparison(_open(run).require("evaluation")), metric)
 
 
@@ -66,62 +73,83 @@ def recency(run: Run) -> Picture:
     return plot_recency(table)
 
 
-def attention(run: Run) -> Picture:
-    """Attention by prompt segment and layer."""
-    return plot_attention(_table(run, "attention"))
+def attention(run: Run, method: str | None = None) -> Picture:
+    """Attention by prompt segment and layer, raw and rolled out."""
+    return plot_attention(_inside(run, method, "attention"), _looked(run, method))
 
 
-def places(run: Run) -> Picture:
-    """Attention by soft token, title of the history, candidate, and layer."""
-    return plot_places(_table(run, "attention_by_place"))
+def places(run: Run, method: str | None = None) -> Picture:
+    """Attention by soft token, title of the history, candidate, and layer, raw and rolled out."""
+    return plot_places(_inside(run, method, "attention_by_place"), _looked(run, method))
 
 
-def heads(run: Run, segment: str = "soft") -> Picture:
-    """Attention of each head on one segment, or on one place such as "title 1 back"."""
-    table = _table(run, "attention")
-    return plot_heads(table if segment in set(table["segment"]) else _table(run, "attention_by_place"), segment)
+def heads(run: Run, segment: str = "soft", method: str | None = None) -> Picture:
+    """Attention of each head on one segment, or on one place such as "title 1 back". Raises KitError for another."""
+    tables = [_inside(run, method, name) for name in ("attention", "attention_by_place")]
+    for table in tables:
+        if segment in set(table["segment"]):
+            return plot_heads(table, segment, _looked(run, method))
+    raise KitError(
+        f"no part '{segment}' of the prompt{nearest(segment, [s for t in tables for s in set(t['segment'])])}"
+    )
 
 
-def effects(run: Run) -> Picture:
+def parts(run: Run, method: str | None = None) -> list[str]:
+    """What ``heads`` can show: segments of the prompt, then its places."""
+    tables = [_inside(run, method, name) for name in ("attention", "attention_by_place")]
+    return list(dict.fromkeys(segment for table in tables for segment in table["segment"]))
+
+
+def effects(run: Run, method: str | None = None) -> Picture:
     """What leaving out single pieces of the prompt does."""
-    return plot_effects(_table(run, "pieces"))
+    return plot_effects(_inside(run, method, "pieces"), _looked(run, method))
 
 
-def faithfulness(run: Run) -> Picture:
-    """Deletion and insertion curves of every explanation beside a random order."""
-    tables = verdicts(run)["over_random"]
-    curves = {test: _table(run, test, "nats") for test in tables}
-    return plot_faithfulness(curves, {test: pd.DataFrame(rows) for test, rows in tables.items()})
+def faithfulness(run: Run, method: str | None = None) -> Picture:
+    """Deletion and insertion curves of every explanation beside random orders."""
+    tables = verdicts(run, method)["over_random"]
+    curves = {test: _inside(run, method, test) for test in tables}
+    return plot_faithfulness(curves, {t: pd.DataFrame(rows) for t, rows in tables.items()}, _looked(run, method))
 
 
-def verdicts(run: Run) -> dict:
+def verdicts(run: Run, method: str | None = None) -> dict:
     """Whether to believe attention and gradients: sentences, and the numbers behind them."""
-    path = _open(run).require("evaluation") / "verdicts.json"
+    path = _open(run).require("evaluation") / "inside" / _looked(run, method) / "verdicts.json"
     told = read_json(path) if path.is_file() else {}
-    if "spearman" not in told:
+    if "spearman_of_a_kind" not in told:
         raise _old(path)
     return told
 
 
 def words(run: Run) -> Picture:
     """The words of the vocabulary nearest to each soft token."""
-    llm, _, soft = workbench(_open(run)).open_method(DISTILLED)
-    return plot_words(nearest_words(llm, soft))
+    _, llm, _, soft, untrained = _vectors(run)
+    return plot_words(nearest_words(llm, soft, untrained))
 
 
 def cosines(run: Run) -> Picture:
     """The titles nearest to each soft token."""
-    bench = workbench(_open(run))
-    llm, writer, soft = bench.open_method(DISTILLED)
-    return plot_cosines(title_cosines(llm, writer, bench.data.split.titles, soft))
+    bench, llm, writer, soft, untrained = _vectors(run)
+    return plot_cosines(title_cosines(llm, writer, bench.data.split.titles, soft, untrained))
 
 
 def projection(run: Run) -> Picture:
     """P before and after training, among the titles."""
+    _, llm, writer, soft, untrained = _vectors(run)
+    return plot_projection(*projected(llm, writer, soft, untrained))
+
+
+def _vectors(run: Run) -> tuple[Workbench, LanguageModel, PromptWriter, SoftPrompt, SoftPrompt]:
+    """P as it was trained and before; where it depends on the user, as it is when the teacher expects what it expects
+    of the test users on average."""
     bench = workbench(_open(run))
     llm, writer, soft = bench.open_method(DISTILLED)
     untrained = bench.soft_prompt(METHODS["llm_untrained_prompt"], llm)
-    return plot_projection(*projected(llm, writer, soft, untrained))
+    expects = bench.expectations(writer)
+    if expects is not None:
+        mean = torch.from_numpy(expects.of_cases(bench.data.split.test).mean(0))
+        soft, untrained = soft.told(mean), untrained.told(mean)
+    return bench, llm, writer, soft, untrained
 
 
 def growth(run: Run) -> Picture:
@@ -135,19 +163,20 @@ def growth(run: Run) -> Picture:
 def one_user(run: Run, user: str | None = None, method: str | None = None) -> Picture:
     """How the teacher and ``method`` (DELRec) rank the candidates of one test user (the first)."""
     bench = workbench(_open(run))
-    asked = by_hand(bench, _known(bench, method))
+    name = row_to_ask(bench.run.config, method)
     history, candidates, target = tested(bench, _users(bench)[0] if user is None else str(user))
-    return plot_ranking(asked.ranking(history, candidates), target)
+    return plot_ranking(by_hand(bench, name).ranking(history, candidates), target, method=name)
 
 
 def widget(run: Run, method: str | None = None) -> OneUser:
     """One user by hand, for a notebook: choose a user, change the history, colour the prompt; show its ``box``."""
     bench = workbench(_open(run))
-    asked = by_hand(bench, _known(bench, method))
-    seen = _table(run, "attention")
+    name = row_to_ask(bench.run.config, method)
+    seen = _inside(run, None, "attention")  # how many layers and heads there are is the same for all
     seen = seen[seen["kind"] == ("cross" if "cross" in set(seen["kind"]) else "encoder")]
     users = {user: partial(tested, bench, user) for user in _users(bench)}
-    return OneUser(asked, users, int(seen["layer"].max()) + 1, int(seen["head"].max()) + 1)
+    size = int(seen["layer"].max()) + 1, int(seen["head"].max()) + 1
+    return OneUser(by_hand(bench, name), users, *size, name, judged(bench, name))
 
 
 def _users(bench: Workbench) -> list[str]:
@@ -155,33 +184,42 @@ def _users(bench: Workbench) -> list[str]:
     return [bench.data.split.user_keys[u] for u in bench.data.split.test.user]
 
 
-def _known(bench: Workbench, method: str | None) -> str:
-    """A row with a language model that can be asked; None: DELRec, or the last that was fine-tuned. Raises KitError for
-    another name."""
-    adapted = bench.run.config.finetune.methods
-    if method is None:
-        return "delrec" if "delrec" in adapted else adapted[-1]
-    if method not in (*adapted, *FROZEN):
-        raise KitError(f"no method '{method}' of this run to ask{nearest(method, (*adapted, *FROZEN))}")
-    return method
-
-
 def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Picture:
     """Two runs side by side, such as two teachers, or with and without temporal analysis: methods (paired by user where
-    both ranked the same users), recency profiles, attention."""
+    both ranked the same people), recency profiles, and the attention of what both look inside first. Raises KitError
+    for runs of other data or of another number of candidates, whose metrics mean other things."""
     opened = [_open(run) for run in (one, other)]
-    called = names or tuple(run.path.name for run in opened)
+    called = tuple(str(name) for name in names or (run.path.name for run in opened))
+    if len(called) != 2:
+        raise KitError(f"names has {len(called)} of the 2 names of the runs")
     if called[0] == called[1]:
         called = tuple(str(run.path) for run in opened)
+    data = [run.config.data for run in opened]
+    for field in ("dataset", "candidates", "distractors"):
+        values = [getattr(settings, field) for settings in data]
+        if values[0] != values[1]:
+            raise KitError(f"the runs differ in data.{field}, {values[0]} and {values[1]}: their metrics are no like")
     parts = [
         {
-            "ranks": pd.read_parquet(run.require("evaluation") / "per_user.parquet"),
+            "ranks": ranks_of(run.path),
             "recency": _table(run, "recency", "user"),
-            "attention": _table(run, "attention"),
+            "attention": _inside(run, None, "attention_by_user"),
         }
         for run in opened
     ]
     return plot_two_runs(two_runs(*parts), called)
+
+
+def _looked(run: Run, method: str | None) -> str:
+    """A row that the run looked inside; None: the first of them."""
+    known = looked_into(_open(run).config)
+    if method is not None and method not in known:
+        raise KitError(f"this run did not look inside '{method}'{nearest(method, known)}; evaluation.inside names rows")
+    return known[0] if method is None else method
+
+
+def _inside(run: Run, method: str | None, name: str) -> pd.DataFrame:
+    return _table(run, f"inside/{_looked(run, method)}/{name}")
 
 
 def _open(run: Run) -> RunDirectory:
@@ -190,8 +228,9 @@ def _open(run: Run) -> RunDirectory:
 
 def _table(run: Run, name: str, *columns: str) -> pd.DataFrame:
     """A table of a run's evaluation; raises KitError where it lacks ``columns``."""
-    path = _open(run).require("evaluation") / f"{name}.csv"
-    if not path.is_file():
+    folder = _open(run).require("evaluation")
+    path = folder / f"{name}.csv"
+    if not path.is_file() or not (folder / "inside").is_dir():  # before, a recency profile took titles out
         raise _old(path)
     table = pd.read_csv(path)
     if set(columns) - set(table):
@@ -200,5 +239,5 @@ def _table(run: Run, name: str, *columns: str) -> pd.DataFrame:
 
 
 def _old(path: Path) -> KitError:
-    stage = path.parent
+    stage = next(folder for folder in path.parents if folder.name in ("prompt", "evaluation"))
     return KitError(f"{path} is missing or of an older version of the kit; delete {stage} and run its notebook again")

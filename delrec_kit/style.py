@@ -1,9 +1,11 @@
 """One look for every figure: colours that colour-blind readers can tell apart, and a marker or hatch beside each."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -26,6 +28,25 @@ PALETTE = [
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*", "<"]
 DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (2, 4))]
 HATCHES = ["", "//", "..", "xx", "\\\\", "oo", "++", "--", "||"]
+STYLE = {
+    "figure.figsize": (7.0, 4.0),
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 150,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "image.cmap": "cividis",
+    "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=DASHES) + cycler(marker=MARKERS),
+}
+DISTILLED = "llm_distilled_prompt"
 METHOD_LABELS = {
     "popularity": "popularity",
     "markov": "Markov",
@@ -41,27 +62,19 @@ MORE_LABELS = {"teacher_gated": "teacher, gated"}  # without a colour of their o
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults for the kit's figures; call once, before plotting."""
-    mpl.rcParams.update(
-        {
-            "figure.figsize": (7.0, 4.0),
-            "figure.dpi": 100,
-            "figure.constrained_layout.use": True,
-            "savefig.dpi": 150,
-            "font.size": 10,
-            "axes.titlesize": 11,
-            "axes.titlelocation": "left",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": "#dddddd",
-            "grid.linewidth": 0.6,
-            "legend.frameon": False,
-            "image.cmap": "cividis",
-            "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=DASHES) + cycler(marker=MARKERS),
-        }
-    )
+    """Set matplotlib's defaults to the kit's look, for pictures of your own."""
+    mpl.rcParams.update(STYLE)
+
+
+def styled(draw: Callable) -> Callable:
+    """``draw`` in the kit's look, whatever matplotlib's defaults are."""
+
+    @wraps(draw)
+    def drawn(*args: Any, **kwargs: Any) -> Any:
+        with mpl.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
 
 
 def label(method: str) -> str:
@@ -85,8 +98,11 @@ def side_by_side(columns: Mapping[str, pd.Series]) -> pd.DataFrame:
 
 
 def headline(figure: Figure, finding: str, caption: str = "") -> None:
-    """The finding, over all panels of a figure; what the picture shows goes beside it when it is saved."""
-    figure.suptitle("\n".join(wrap(finding, max(60, int(figure.get_figwidth() * 13)))), x=0.01, ha="left", fontsize=11)
+    """The finding, over all panels of a figure, and below them in small what the picture shows."""
+    wide = max(60, int(figure.get_figwidth() * 13))
+    figure.suptitle("\n".join(wrap(finding, wide)), x=0.01, ha="left", fontsize=11).set_parse_math(False)
+    small = "\n".join(wrap(caption, int(wide * 1.3)))
+    figure.supxlabel(small, x=0.01, ha="left", fontsize=8, color="#444444").set_parse_math(False)
     figure.set_label(caption)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit import pipeline
+from delrec_kit import pictures, pipeline
 from delrec_kit.explaining import explain_user
 from delrec_kit.llm import SoftPrompt
 from delrec_kit.methods import METHODS
@@ -58,9 +58,10 @@ def test_every_protocol_is_compared_over_its_draws(run):
         ranks = pd.read_parquet(folder / name / "per_user.parquet")
         assert comparison["m"] == m and {"delrec", "delrec_kept", "teacher"} <= set(comparison["methods"])
         assert np.stack(ranks["delrec"]).reshape(len(ranks), -1).shape[1] == draws
-    assert len(pd.read_csv(folder / "recency.csv")) and len(pd.read_csv(folder / "pieces.csv"))
-    pieces = pd.read_csv(folder / "pieces.csv")
-    assert set(pieces["name"]) == {"history", "soft"} and pieces["effect"].abs().max() > 0
+    assert len(pd.read_csv(folder / "recency.csv"))
+    for name in ("llm_distilled_prompt", "delrec"):
+        pieces = pd.read_csv(folder / "inside" / name / "pieces.csv")
+        assert set(pieces["name"]) == {"history", "soft"} and pieces["effect"].abs().max() > 0
 
 
 def test_a_p_that_learns_on_is_its_own_and_every_row_is_priced_once(run):
@@ -89,4 +90,7 @@ def test_people_are_served_and_told_why(run):
     table = pipeline.recommend(run, [split.titles[i] for i in split.train[0][:3]], top=3)
     assert table["score"].is_monotonic_decreasing and len(table) == 3
     page = explain_user(pipeline.workbench(run), split.user_keys[0], "delrec_kept")
-    assert "Integrated gradients" in page and page.count("<sup>") > 3
+    assert "Integrated gradients" in page and page.count("<sup>") > 3 and "were not tested in this run" in page
+    assert "attention rollout is" in explain_user(pipeline.workbench(run), split.user_keys[0])
+    for draw in (pictures.words, pictures.cosines, pictures.projection):  # P depends on the user: that of a mean one
+        assert len(draw(run)[1])

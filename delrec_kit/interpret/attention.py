@@ -2,7 +2,8 @@
 
 Raw weights say what one layer takes from the states below it, which are mixtures themselves. Attention rollout (Abnar
 and Zuidema, arXiv 2005.00928) follows the mixtures down to the tokens: half of each layer's state is taken to come
-through the residual path, the rest by the mean over its heads.
+through the residual path, the rest by the mean over its heads. What the tokens of a title look at in their own title is
+left out of both.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from delrec_kit.interpret.pieces import pieces_of
 from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt
 from delrec_kit.progress import progress
 
+ROLLOUT = "rollout"  # a kind beside "encoder" and "cross", of no layer and no head
 ANSWERED_BY = "SEQ_2_SEQ_LM"  # a decoder that reads the encoder's last layer; others read layer by layer
 
 
@@ -38,6 +40,11 @@ class Attended:
     def mass(self, kind: str) -> torch.Tensor:
         """(layers, B, heads, L) what reaches each token of the prompt."""
         return torch.einsum("nbhqk,bq->nbhk", self.weights[kind], self.looks[kind])
+
+    def even(self, kind: str) -> torch.Tensor:
+        """(B, L) what would reach each token if all that look looked alike at all they can see."""
+        seen = (self.weights[kind] > 0).any(2).any(0).float()
+        return torch.einsum("bqk,bq->bk", seen / seen.sum(-1, keepdim=True).clamp(min=1), self.looks[kind])
 
     def rollout(self) -> torch.Tensor:
         """(B, L) the share of the answer that comes from each token of the prompt; sums to 1."""
@@ -62,30 +69,52 @@ def attention_mass(
     soft: SoftPrompt | None,
     batch: int = 16,
     by_place: bool = False,
-) -> pd.DataFrame:
-    """Mean attention that reaches each segment of the prompt, for each kind, layer and head.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Mean attention that reaches each segment of the prompt, for each kind, layer and head; and each user's.
 
-    "cross" is looked at from the title tokens that are being scored, "encoder" from all prompt tokens. ``by_place``
-    tells soft tokens, titles of the history (by steps back from the last) and candidates apart. Columns: kind, layer,
-    head, segment, mass (sums to 1 over segments), tokens (mean length of the segment), lift: mass per token over the
-    mean mass per token of the prompt, so that 1 is what even attention would give.
+    "cross" is looked at from the title tokens that are being scored, "encoder" from all prompt tokens; "rollout" is
+    what the answer comes from, through all layers (layer and head 0). ``by_place`` tells soft tokens, titles of the
+    history (by steps back from the last) and candidates apart.
+
+    Returns:
+        kind, layer, head, segment, mass (sums to 1 over segments), tokens (mean length of the segment), lift: mass over
+        what would reach the segment if all tokens that look looked alike at all they can see, so that 1 is even
+        attention, also where tokens see only those before them. And user (row of ``prompts``), kind, segment, mass,
+        lift: means over layers and heads.
     """
     named = [_named(prompt, by_place) for prompt in prompts]
     names = list(dict.fromkeys(name for parts in named for name, _ in parts))
-    sums: dict[str, torch.Tensor] = {}
-    tokens = np.zeros(len(names))
+    sums: dict[str, list[torch.Tensor]] = {}
+    tokens, users = np.zeros(len(names)), []
     for seen in attended(llm, writer, prompts, candidates, soft, batch):
         length = next(iter(seen.weights.values())).shape[-1]
         parts = named[seen.start : seen.start + len(seen.prompts)]
         member = torch.from_numpy(_membership(parts, names, length)).to(llm.device)
         tokens += member.sum(dim=(0, 1)).cpu().numpy()
-        for kind in seen.weights:
-            mass = torch.einsum("nbhk,bks->nbhs", seen.mass(kind), member)
-            mass = (mass / mass.sum(-1, keepdim=True)).sum(1)
-            sums[kind] = sums.get(kind, 0) + mass.cpu()
+        each = {kind: (seen.mass(kind), seen.even(kind)) for kind in seen.weights}
+        each[ROLLOUT] = (seen.rollout()[None, :, None], seen.even(seen.answering))
+        for kind, pair in each.items():
+            mass, even = (_shares(tensor, member) for tensor in (pair[0], pair[1][None, :, None]))
+            sums.setdefault(kind, []).append(torch.stack([mass.sum(1), even.expand_as(mass).sum(1)]).cpu())
+            users += _by_user(kind, seen.start, mass.mean((0, 2)).cpu().numpy(), even[0, :, 0].cpu().numpy(), names)
     tokens /= len(prompts)
-    tables = [_table(kind, total / len(prompts), names, tokens) for kind, total in sums.items()]
-    return pd.concat(tables, ignore_index=True)
+    tables = [_table(kind, sum(parts) / len(prompts), names, tokens) for kind, parts in sums.items()]
+    columns = ["user", "kind", "segment", "mass", "lift"]
+    return pd.concat(tables, ignore_index=True), pd.DataFrame(users, columns=columns)
+
+
+def _shares(reached: torch.Tensor, member: torch.Tensor) -> torch.Tensor:
+    """(layers, B, heads, segments) of what reaches each token (layers, B, heads, L); sums to 1."""
+    mass = torch.einsum("nbhk,bks->nbhs", reached, member)
+    return mass / mass.sum(-1, keepdim=True)
+
+
+def _by_user(kind: str, start: int, mass: np.ndarray, even: np.ndarray, names: list[str]) -> list[tuple]:
+    """A row for each user and each segment that it can see; mass and even (B, segments)."""
+    return [
+        (start + user, kind, names[at], float(mass[user, at]), float(mass[user, at] / even[user, at]))
+        for user, at in zip(*np.nonzero(even > 0), strict=True)
+    ]
 
 
 def attention_by_piece(
@@ -168,9 +197,12 @@ def _membership(parts: Sequence[list[tuple[str, np.ndarray]]], names: list[str],
     return member
 
 
-def _table(kind: str, mass: torch.Tensor, names: list[str], tokens: np.ndarray) -> pd.DataFrame:
+def _table(kind: str, sums: torch.Tensor, names: list[str], tokens: np.ndarray) -> pd.DataFrame:
+    """sums: (2, layers, heads, segments) mass, and what even attention would give."""
+    mass, even = sums.numpy()
     layers, heads, _ = mass.shape
     index = pd.MultiIndex.from_product([range(layers), range(heads), names], names=["layer", "head", "segment"])
-    table = pd.DataFrame({"mass": mass.numpy().ravel()}, index=index).reset_index()
-    length = table["segment"].map(dict(zip(names, tokens, strict=True)))
-    return table.assign(kind=kind, tokens=length, lift=table["mass"] / length * tokens.sum())
+    table = pd.DataFrame({"mass": mass.ravel(), "even": even.ravel()}, index=index).reset_index()
+    table = table[table["even"] > 0].assign(kind=kind)  # the rest cannot be looked at
+    table["tokens"] = table["segment"].map(dict(zip(names, tokens, strict=True)))
+    return table.assign(lift=table["mass"] / table["even"]).drop(columns="even")

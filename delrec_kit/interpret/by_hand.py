@@ -13,6 +13,7 @@ from delrec_kit.errors import KitError
 from delrec_kit.interpret.attention import attention_by_piece
 from delrec_kit.interpret.attribution import choices, leave_one_out
 from delrec_kit.interpret.gradients import integrated_gradients
+from delrec_kit.interpret.pieces import retold
 from delrec_kit.interpret.spans import Span, spans_of
 from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt, score_candidates
 from delrec_kit.teachers import Scorer, scores_of, top_items
@@ -73,17 +74,24 @@ class ByHand:
         how: Sequence[str] = tuple(SAID),
         layer: int | None = None,
         head: int | None = None,
-    ) -> list[Span]:
+    ) -> tuple[list[Span], float | None]:
         """The prompt in spans, each with what every explanation of ``how`` says of it; attention of one layer or head,
-        or their mean."""
+        or their mean. And by how many nats integrated gradients miss what they should add up to, where they were asked
+        for. Leaving a title out, a conditioned P is told anew; gradients and attention take P as it is."""
         prompt, items = self.prompt(history, candidates), self._items(candidates)
         model = (self.llm, self.writer, [prompt], items, self.soft)
-        score = lambda asked, users: self._score(asked, np.repeat(items, len(asked), axis=0))  # noqa: E731
-        columns = {}
+
+        def score(asked: Sequence[Prompt], users: np.ndarray) -> np.ndarray:
+            if self.expectations is not None:
+                asked = retold(asked, [history] * len(asked), self.ask.shown, self.expectations)
+            return self._score(asked, np.repeat(items, len(asked), axis=0))
+
+        columns, missed = {}, None
         if EFFECT in how:
             columns[EFFECT] = leave_one_out(score, [prompt])
         if GRADIENTS in how:
-            columns[GRADIENTS] = integrated_gradients(*model, length_normalised=self.length_normalised)[0]
+            columns[GRADIENTS], sums = integrated_gradients(*model, length_normalised=self.length_normalised)
+            missed = float(sums["delta"].iloc[0])
         if {ATTENTION, ROLLOUT} & set(how):
             first = choices(score, [prompt])[0]
             seen = attention_by_piece(*model, first, layer=layer, head=head)
@@ -92,7 +100,7 @@ class ByHand:
         for name, table in columns.items():
             for piece, index, value in zip(table["name"], table["index"], table.iloc[:, -1], strict=True):
                 values.setdefault((piece, index), {})[name] = float(value)
-        return spans_of(self.writer, prompt, values)
+        return spans_of(self.writer, prompt, values), missed
 
     def prompt(self, history: Sequence[int], candidates: Sequence[int]) -> Prompt:
         """What the model is asked."""

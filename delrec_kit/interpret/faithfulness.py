@@ -1,7 +1,8 @@
 """Whether to believe an explanation: take out first what it calls important, and see what that costs the choice.
 
 The deletion and insertion tests (Samek et al., arXiv 1509.06321; DeYoung et al., arXiv 1911.03429): an explanation that
-is no better than a random order explains nothing.
+is no better than a random order explains nothing. One that is no better than knowing the kind of a piece, soft token,
+title or candidate, says nothing of single pieces: hence ``by_kind`` beside, and rank correlations within the kinds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +17,10 @@ from delrec_kit.interpret.pieces import Piece, leave_out, pieces_of
 from delrec_kit.llm import Prompt
 
 SHARES = (0.1, 0.2, 0.3, 0.5, 0.7)
-RANDOM = "random"
+RANDOM, ORDERS = "random", 5  # orders a user, averaged
+KIND = "kind of piece"
 POOR, GOOD = 0.3, 0.6  # Spearman correlation with leave-one-out
+Interval = tuple[float, float, float]  # value, low, high
 
 
 def deletion_curves(
@@ -26,14 +29,14 @@ def deletion_curves(
     """The fall of the log-probability of each prompt's first choice as ever more of its pieces are taken out.
 
     explanations: name -> importance of every piece, in the order of ``leave_one_out``'s rows; the most important go
-    first. A random order is added.
+    first. Random orders are added, the mean of several a user.
 
     Returns:
         explanation, user, share (of the pieces taken out), nats (how far the choice fell from the whole prompt's).
     """
     first, whole = choices(score, prompts)
     table, cut = _in_order(prompts, explanations, seed, shares, lambda own, count: own[:count])
-    return table.assign(nats=fall(score, first, whole, cut, table["user"].to_numpy()))
+    return _orders_in_one(table.assign(nats=fall(score, first, whole, cut, table["user"].to_numpy())))
 
 
 def insertion_curves(
@@ -48,7 +51,11 @@ def insertion_curves(
     bare = fall(score, first, whole, [leave_out(p, pieces_of(p)) for p in prompts], np.arange(len(prompts)))
     table, cut = _in_order(prompts, explanations, seed, shares, lambda own, count: own[count:])
     users = table["user"].to_numpy()
-    return table.assign(nats=bare[users] - fall(score, first, whole, cut, users))
+    return _orders_in_one(table.assign(nats=bare[users] - fall(score, first, whole, cut, users)))
+
+
+def _orders_in_one(table: pd.DataFrame) -> pd.DataFrame:
+    return table.groupby(["explanation", "user", "share"], sort=False, as_index=False)["nats"].mean()
 
 
 def _in_order(
@@ -62,9 +69,9 @@ def _in_order(
     pieces = [pieces_of(prompt) for prompt in prompts]
     sizes = np.array([len(own) for own in pieces])
     ends = sizes.cumsum()
-    drawn = np.random.default_rng(seed).random(ends[-1])
+    drawn = np.random.default_rng(seed).random((ORDERS, ends[-1]))
     rows, cut = [], []
-    for name, importance in {**explanations, RANDOM: pd.Series(drawn)}.items():
+    for name, importance in [*explanations.items(), *((RANDOM, order) for order in drawn)]:
         values = np.asarray(importance, dtype=float)
         for user, own in enumerate(pieces):
             order = np.argsort(-values[ends[user] - sizes[user] : ends[user]], kind="stable")
@@ -91,28 +98,59 @@ def faithfulness_table(curves: pd.DataFrame, resamples: int, seed: int) -> pd.Da
     return pd.DataFrame(rows, columns=["explanation", "value", "low", "high", "faithful"])
 
 
+def by_kind(effects: pd.DataFrame, seed: int) -> pd.Series:
+    """An explanation that knows of each piece only its kind: the mean effect of that kind over the other users, and
+    chance among pieces of a kind; for rows of ``leave_one_out``."""
+    sums = effects.pivot_table(index="user", columns="name", values="effect", aggfunc=["sum", "size"])
+    others = {part: sums[part].sum() - sums[part] for part in ("sum", "size")}
+    means = (others["sum"] / others["size"].clip(lower=1)).stack()
+    known = means.loc[pd.MultiIndex.from_frame(effects[["user", "name"]])].to_numpy()
+    return pd.Series(known + 1e-9 * np.random.default_rng(seed).random(len(known)), index=effects.index)
+
+
 def rank_agreement(
-    importance: pd.Series, effect: pd.Series, user: pd.Series, resamples: int, seed: int
-) -> tuple[float, float, float]:
+    importance: pd.Series, effect: pd.Series, groups: pd.DataFrame, resamples: int, seed: int
+) -> Interval:
     """Spearman's correlation of an explanation with the size of the leave-one-out effects, mean over users, and its
-    95 % bootstrap interval over users; a constant explanation agrees with nothing (0)."""
-    table = pd.DataFrame({"user": user, "a": np.asarray(importance), "b": np.abs(np.asarray(effect))})
-    each = np.array(
-        [
-            spearmanr(own["a"], own["b"]).statistic if own["a"].nunique() > 1 and own["b"].nunique() > 1 else 0.0
-            for _, own in table.groupby("user")
-        ]
-    )
+    95 % bootstrap interval over users; a constant explanation agrees with nothing (0).
+
+    groups: "user" of each row, and "name" where only pieces of one kind are compared with each other; a user's value is
+    then the mean over the kinds of which there are at least three pieces.
+    """
+    table = groups.assign(a=np.asarray(importance), b=np.abs(np.asarray(effect)))
+    rows = [
+        (key[0], spearmanr(own["a"], own["b"]).statistic if min(own["a"].nunique(), own["b"].nunique()) > 1 else 0.0)
+        for key, own in table.groupby(list(groups))
+        if len(own) > 2
+    ]
+    each = pd.DataFrame(rows, columns=["user", "rho"]).groupby("user")["rho"].mean().to_numpy()
+    if not len(each):
+        return 0.0, 0.0, 0.0
     low, high = bootstrap_intervals(each[None], seed=seed, resamples=resamples)
     return float(each.mean()), float(low[0]), float(high[0])
 
 
-def verdict(name: str, agreement: tuple[float, float, float], row: pd.Series) -> str:
-    """One plain sentence on an explanation, from its ``rank_agreement`` and its row of ``faithfulness_table``."""
-    rho, low, high = agreement
-    guide = "good" if rho >= GOOD and row["faithful"] else "poor" if rho < POOR or not row["faithful"] else "fair"
+def verdict(name: str, within: Interval, over_all: Interval, kind: float, tests: Mapping[str, pd.Series]) -> str:
+    """Two plain sentences on an explanation.
+
+    Args:
+        within, over_all: its ``rank_agreement`` among pieces of a kind, and among all.
+        kind: the correlation over all pieces of ``by_kind``.
+        tests: its rows of ``faithfulness_table``, by "deletion" and "insertion".
+    """
+    rows = list(tests.values())
+    if any(row["high"] < 0 for row in rows):
+        guide = "is misleading here, worse than chance"
+    elif not all(row["low"] > 0 for row in rows):
+        guide = "is not surely better than chance here"
+    elif within[0] < POOR:
+        coarse = over_all[0] >= POOR
+        guide = "is a coarse guide here, that tells kinds of pieces apart" if coarse else "is a poor guide here"
+    else:
+        guide = f"is a {'good' if within[0] >= GOOD else 'fair'} guide here"
+    out, back = (f"{row['value']:.2f} nats [{row['low']:.2f}, {row['high']:.2f}]" for row in rows)
     return (
-        f"{name} is a {guide} guide here: Spearman {rho:.2f} [{low:.2f}, {high:.2f}] with leaving out one by one; "
-        f"taking out what it names first costs the choice {row['value']:.2f} nats "
-        f"[{row['low']:.2f}, {row['high']:.2f}] more than a random order"
+        f"{name} {guide}: Spearman {within[0]:.2f} [{within[1]:.2f}, {within[2]:.2f}] with leaving out one by one, "
+        f"among pieces of a kind ({over_all[0]:.2f} among all, where the kind alone has {kind:.2f}). Taking out first "
+        f"what it names costs the choice {out} more than a random order, putting it back first wins {back} more"
     )

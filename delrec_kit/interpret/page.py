@@ -22,10 +22,16 @@ MARKED = 0.05  # of the largest value: what is smaller bears no number
 
 
 def user_page(
-    title: str, facts: Sequence[tuple[str, str]], ranking: pd.DataFrame, spans: Sequence[Span], told: dict[str, str]
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    ranking: pd.DataFrame,
+    spans: Sequence[Span],
+    told: dict[str, str],
+    verdicts: Sequence[str] = (),
 ) -> str:
     """The page. facts: label and text; ranking: candidate, answer (bool) and one column of ranks or chances a ranker;
-    told: explanation -> what its numbers are. Values are marked by an underline and a number beside the colour."""
+    told: explanation -> what its numbers are; verdicts: whether to believe them. Values are marked by an underline and
+    a number beside the colour."""
     about = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts)
     parts = [
         f"<h2>{escape(name)}</h2>{prompt_html(spans, name)}<p class='caption'>{escape(text)}</p>"
@@ -34,8 +40,13 @@ def user_page(
     head = f"<meta charset='utf-8'><title>{escape(title)}</title><style>{STYLE}</style>"
     return (
         f"<!doctype html><html lang='en'><head>{head}</head><body><h1>{escape(title)}</h1><table>{about}</table>"
-        f"<h2>Who ranks what</h2>{_ranking(ranking)}{''.join(parts)}</body></html>\n"
+        f"<h2>Who ranks what</h2>{_ranking(ranking)}{''.join(parts)}{_verdicts(verdicts)}</body></html>\n"
     )
+
+
+def _verdicts(verdicts: Sequence[str]) -> str:
+    each = "".join(f"<li>{escape(text)}</li>" for text in verdicts)
+    return f"<h2>Whether to believe it</h2><ul class='caption'>{each}</ul>" if each else ""
 
 
 def _ranking(table: pd.DataFrame) -> str:

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from delrec_kit.llm import Prompt, Segment
+from delrec_kit.training import Expectations
 
 SPOKEN_OF = ("soft", "history", "candidates")
 
@@ -42,6 +43,26 @@ def leave_out(prompt: Prompt, pieces: Sequence[Piece]) -> Prompt:
     moved = np.concatenate([[0], keep.cumsum()])
     segments = [Segment(s.name, s.index, int(moved[s.start]), int(moved[s.stop])) for s in prompt.segments]
     return replace(prompt, ids=prompt.ids[keep], segments=tuple(s for s in segments if s.stop > s.start))
+
+
+def retold(
+    prompts: Sequence[Prompt], histories: Sequence[Sequence[int]], listed: int, expects: Expectations
+) -> list[Prompt]:
+    """The prompts, each with what the teacher expects after the titles of the history that it still has.
+
+    A title that is left out would speak on through a conditioned soft prompt, for which the teacher has read it.
+    histories: of those who are asked, whole, oldest first; listed: how many of their last titles a prompt lists.
+    """
+    return [_retold(prompt, history, listed, expects) for prompt, history in zip(prompts, histories, strict=True)]
+
+
+def _retold(prompt: Prompt, history: Sequence[int], listed: int, expects: Expectations) -> Prompt:
+    shown = min(listed, len(history))
+    gone = set(range(shown)) - {s.index for s in prompt.segments if s.name == "history"}
+    if prompt.state is None or not gone:
+        return prompt
+    kept = np.delete(np.asarray(history), [len(history) - shown + index for index in gone])
+    return replace(prompt, state=expects.of_history(kept))
 
 
 def _loose_separators(prompt: Prompt, keep: np.ndarray) -> Iterator[slice]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from scipy.special import softmax
 
 from delrec_kit.data import Cases, Ragged
@@ -19,6 +18,7 @@ from delrec_kit.evaluation.statistics import bootstrap_intervals
 Score = Callable[[Cases], np.ndarray]  # cases -> (U, m) scores of each case's candidates
 TEACHER = "teacher"
 COLUMNS = ["variant", "user", "step", "changed", "moved"]
+DISTANCE = ["distance", "low", "high", "chance", "fall", "fall_low", "fall_high"]
 
 
 def replaced(cases: Cases, step: int, stand_ins: np.ndarray) -> Cases:
@@ -106,20 +106,20 @@ def distances(table: pd.DataFrame, resamples: int, seed: int, measure: str = "ch
     units of ``measure``, with its 95 % bootstrap interval over users.
 
     Returns:
-        variant, distance, low, high.
+        variant, distance, low, high, chance (what a ranker with the teacher's own profile would show, as so few users
+        cannot bring it to 0); fall, fall_low, fall_high: by how much it is nearer than the first variant, with the
+        interval over the same users.
     """
     wide = table.pivot(index=["variant", "step"], columns="user", values=measure).astype(float)
-    rows = []
-    for variant in [v for v in dict.fromkeys(table["variant"]) if v != TEACHER]:
-        apart = (wide.loc[variant] - wide.loc[TEACHER]).to_numpy()
-        drawn = stats.bootstrap(
-            tuple(apart),
-            lambda *steps, axis: np.mean([np.abs(step.mean(axis=axis)) for step in steps], axis=0),
-            paired=True,
-            vectorized=True,
-            n_resamples=resamples,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-        rows.append((variant, np.abs(apart.mean(1)).mean(), drawn.low, drawn.high))
-    return pd.DataFrame(rows, columns=["variant", "distance", "low", "high"])
+    variants = [v for v in dict.fromkeys(table["variant"]) if v != TEACHER]
+    if not variants:
+        return pd.DataFrame(columns=["variant", *DISTANCE])
+    apart = np.stack([(wide.loc[variant] - wide.loc[TEACHER]).to_numpy() for variant in variants])
+    users = apart.shape[2]
+    weights = np.random.default_rng(seed).multinomial(users, np.full(users, 1 / users), resamples) / users
+    drawn = np.abs(apart @ weights.T).mean(1)  # (variants, resamples)
+    value = np.abs(apart.mean(2)).mean(1)
+    chance = np.sqrt(2 / np.pi) * apart.std(2, ddof=1).mean(1) / np.sqrt(users)
+    interval = lambda of: np.quantile(of, [0.025, 0.975], axis=1)  # noqa: E731
+    columns = [value, *interval(drawn), chance, value[0] - value, *interval(drawn[0] - drawn)]
+    return pd.DataFrame(dict(zip(DISTANCE, columns, strict=True))).assign(variant=variants)[["variant", *DISTANCE]]

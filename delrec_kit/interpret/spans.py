@@ -26,5 +26,7 @@ def spans_of(writer: PromptWriter, prompt: Prompt, values: Mapping[tuple[str, in
             spans += [Span(f"P{n + 1}", "soft", n, values.get(("soft", n), {})) for n in range(len(ids))]
         else:
             text = writer.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            if not text and segment.index >= 0:  # a title in words that the tokenizer does not know
+                text = writer.tokenizer.decode(ids).strip()
             spans.append(Span(text, segment.name, segment.index, values.get((segment.name, segment.index), {})))
     return [span for span in spans if span.text]

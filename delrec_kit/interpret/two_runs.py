@@ -6,55 +6,67 @@ import numpy as np
 import pandas as pd
 
 from delrec_kit.evaluation.metrics import per_user
-from delrec_kit.evaluation.statistics import bootstrap_intervals
-from delrec_kit.interpret.recency import TEACHER, recency_curves
+from delrec_kit.evaluation.statistics import bootstrap_intervals, holm, sign_flip_p
+from delrec_kit.interpret.recency import TEACHER
 
 COMPARED = (TEACHER, "llm_distilled_prompt")  # whose recency profiles are drawn
 RESAMPLES = 1000
-EMPTY = (np.nan, np.nan)
+HITS = "HR@1"
+Values = dict[tuple[str, str, int], pd.Series]  # what, name and step (0: none) -> a value a user
 
 
 def two_runs(one: Mapping[str, pd.DataFrame], other: Mapping[str, pd.DataFrame], seed: int = 0) -> pd.DataFrame:
     """What the runs have in common.
 
     Args:
-        one, other: "ranks" (user and a column a method: a rank, or one a draw), "recency" (a ``recency_table``),
-            "attention" (``attention_mass``).
+        one, other: "ranks" (a row a person by name, a column a method: a rank, or one a draw), "recency" (a
+            ``recency_table``), "attention" (each user's ``attention_mass``).
 
     Returns:
-        what ("HR@1", "recency" or "attention"), name (method, variant or segment), step (of recency), one, other,
-        difference (other minus one), low, high (95 % bootstrap interval; paired where the runs ranked the same users,
-        empty for attention).
+        what ("HR@1", "recency", or "attention" and its kind), name (method, variant or segment), step (of recency,
+        else 0), one, other, difference (other minus one), low, high (95 % bootstrap interval over users), paired
+        (whether the runs asked the same people) and, of HR@1 in the same people, p (sign-flip test, corrected by Holm's
+        method).
     """
-    rows = [*_hits(one["ranks"], other["ranks"], seed), *_recency(one["recency"], other["recency"], seed)]
-    lift = [of["attention"].groupby("segment", sort=False)["lift"].mean() for of in (one, other)]
-    rows += [
-        ("attention", name, np.nan, lift[0][name], lift[1][name], *EMPTY) for name in lift[0].index if name in lift[1]
-    ]
-    table = pd.DataFrame(rows, columns=["what", "name", "step", "one", "other", "low", "high"])
-    table.insert(5, "difference", table["other"] - table["one"])
+    same = one["ranks"].index.equals(other["ranks"].index)
+    found = [{**_hits(of["ranks"]), **_profile(of["recency"]), **_lift(of["attention"])} for of in (one, other)]
+    rows, apart = [], {}
+    for at in [at for at in found[0] if at in found[1]]:
+        pair = [of[at] for of in found]
+        before, after = (values.to_numpy(dtype=float) for values in pair)
+        paired = same and pair[0].index.equals(pair[1].index)
+        low, high = _interval(before, after, paired, seed)
+        rows.append((*at, before.mean(), after.mean(), after.mean() - before.mean(), low, high, paired))
+        if paired and at[0] == HITS:
+            apart[len(rows) - 1] = after - before
+    columns = ["what", "name", "step", "one", "other", "difference", "low", "high", "paired"]
+    table = pd.DataFrame(rows, columns=columns).assign(p=np.nan)
+    if apart:
+        p = sign_flip_p(np.stack(list(apart.values())), seed=seed, resamples=RESAMPLES)
+        table.loc[list(apart), "p"] = holm(p)
     return table
 
 
-def _hits(one: pd.DataFrame, other: pd.DataFrame, seed: int) -> list[tuple]:
-    same = one["user"].astype(str).tolist() == other["user"].astype(str).tolist()
-    rows = []
-    for name in [column for column in one if column != "user" and column in other]:
-        hits = [per_user(np.stack(of[name]))["HR@1"] for of in (one, other)]
-        rows.append(("HR@1", name, np.nan, hits[0].mean(), hits[1].mean(), *_interval(*hits, same, seed)))
-    return rows
+def _hits(ranks: pd.DataFrame) -> Values:
+    return {(HITS, name, 0): pd.Series(per_user(np.stack(ranks[name]))["HR@1"], ranks.index) for name in ranks}
 
 
-def _recency(one: pd.DataFrame, other: pd.DataFrame, seed: int) -> list[tuple]:
-    if one.empty or other.empty:
-        return []
-    curves = [recency_curves(of, RESAMPLES, seed).set_index(["variant", "step"])["changed"] for of in (one, other)]
-    common = [at for at in curves[0].index if at in curves[1].index and at[0] in COMPARED]
-    return [("recency", *at, curves[0][at], curves[1][at], *EMPTY) for at in common]
+def _profile(recency: pd.DataFrame) -> Values:
+    known = recency[recency["variant"].isin(COMPARED)]
+    return {
+        ("recency", *at): of.set_index("user")["changed"] for at, of in known.groupby(["variant", "step"], sort=False)
+    }
 
 
-def _interval(one: np.ndarray, other: np.ndarray, same: bool, seed: int) -> tuple[float, float]:
-    if same:
+def _lift(attention: pd.DataFrame) -> Values:
+    return {
+        (f"attention, {kind}", segment, 0): of.set_index("user")["lift"]
+        for (kind, segment), of in attention.groupby(["kind", "segment"], sort=False)
+    }
+
+
+def _interval(one: np.ndarray, other: np.ndarray, paired: bool, seed: int) -> tuple[float, float]:
+    if paired:
         low, high = bootstrap_intervals((other - one)[None], seed=seed, resamples=RESAMPLES)
         return float(low[0]), float(high[0])
     rng = np.random.default_rng(seed)

@@ -1,6 +1,6 @@
 """One user by hand, with the mouse: a thin shell over ``ByHand`` and the pictures that it draws."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from io import BytesIO
 
@@ -11,7 +11,7 @@ from delrec_kit.data import item_of
 from delrec_kit.errors import KitError
 from delrec_kit.interpret.by_hand import ATTENTION, SAID, ByHand
 from delrec_kit.interpret.page import STYLE, prompt_html
-from delrec_kit.interpret.plots import plot_ranking
+from delrec_kit.interpret.user_plots import plot_ranking
 
 MEAN = "mean"
 User = tuple[list[int], list[int], int]  # history, candidates, target
@@ -19,12 +19,20 @@ User = tuple[list[int], list[int], int]  # history, candidates, target
 
 class OneUser:
     """``box`` is the widget. asked: the model and its teacher; users: by name, looked up when chosen; layers and heads:
-    of the attention that makes the answer.
+    of the attention that makes the answer; method: whose answers they are; verdicts: whether to believe explanations.
 
     Every change asks again and redraws; ``history`` is what is asked about now, ``ranking`` the answer."""
 
-    def __init__(self, asked: ByHand, users: Mapping[str, Callable[[], User]], layers: int, heads: int):
-        self.asked, self.users = asked, users
+    def __init__(
+        self,
+        asked: ByHand,
+        users: Mapping[str, Callable[[], User]],
+        layers: int,
+        heads: int,
+        method: str = "",
+        verdicts: Sequence[str] = (),
+    ):
+        self.asked, self.users, self.method = asked, users, method
         self.user = ipywidgets.Dropdown(options=list(users), description="user")
         self.titles = ipywidgets.Select(rows=10, description="history", layout={"width": "23.5rem"})
         buttons = {"remove": self._remove, "earlier": self._earlier, "later": self._later, "as it was": self._reset}
@@ -43,10 +51,13 @@ class OneUser:
         self.new.observe(lambda change: change["new"] and self._change(self._add), "value")
         for control in (self.how, self.layer, self.head):
             control.observe(lambda _: self._colour(), "value")
-        rows = [self.user, self.titles, ipywidgets.HBox(list(self.buttons.values())), self.new]
+        note = ipywidgets.HTML("<small>titles after a · are read by the teacher alone</small>")
+        rows = [self.user, self.titles, note, ipywidgets.HBox(list(self.buttons.values())), self.new]
         edit = ipywidgets.VBox(rows, layout={"flex": "0 0 24rem", "overflow": "hidden"})
         looks = ipywidgets.HBox([self.how, self.layer, self.head])
-        self.box = ipywidgets.VBox([ipywidgets.HBox([edit, self.picture]), self.message, looks, self.prompt])
+        told = "".join(f"<p class='caption'>{escape(verdict)}</p>" for verdict in verdicts)
+        parts = [ipywidgets.HBox([edit, self.picture]), self.message, looks, self.prompt, ipywidgets.HTML(told)]
+        self.box = ipywidgets.VBox(parts)
         self._reset()
         self._ask()
 
@@ -82,8 +93,8 @@ class OneUser:
         self._next = there
 
     def _add(self) -> None:
-        self.history.append(item_of(self.asked.titles, self.new.value))
-        self.new.value = ""
+        title, self.new.value = self.new.value, ""  # also where it is refused: the same title can be tried again
+        self.history.append(item_of(self.asked.titles, title))
         self._next = len(self.history) - 1
 
     def _chosen(self) -> int:
@@ -95,9 +106,12 @@ class OneUser:
         """Rank and draw again."""
         self.ranking = self.asked.ranking(self.history, self.candidates)
         place, self._next = (place if self._next is None else self._next), None
-        self.titles.options = [(self.asked.titles[item], n) for n, item in enumerate(self.history)]
+        unread = len(self.history) - self.asked.ask.shown  # only the teacher reads what stands before the last ones
+        self.titles.options = [
+            (f"{'· ' if n < unread else ''}{self.asked.titles[item]}", n) for n, item in enumerate(self.history)
+        ]
         self.titles.index = None if place is None else min(place, len(self.history) - 1)
-        figure, _ = plot_ranking(self.ranking, self.target, self.before)
+        figure, _ = plot_ranking(self.ranking, self.target, self.before, self.method)
         drawn = BytesIO()
         figure.savefig(drawn, format="png", dpi=80)
         plt.close(figure)
@@ -110,5 +124,5 @@ class OneUser:
         layer, head = (None if control.value == MEAN else control.value for control in (self.layer, self.head))
         how = self.how.value
         self.layer.disabled = self.head.disabled = how != ATTENTION
-        spans = self.asked.explained(self.history, self.candidates, [how], layer, head)
+        spans, _ = self.asked.explained(self.history, self.candidates, [how], layer, head)
         self.prompt.value = f"<style>{STYLE}</style>{prompt_html(spans, how)}<p class='caption'>{SAID[how]}</p>"

@@ -177,11 +177,11 @@ class PromptWriter:
         for index, item in enumerate(items):
             if index:
                 parts.append(("instruction", -1, self._separator))
-            if slot == "candidates" and self.labels is not None:
-                parts.append(
-                    ("instruction", -1, self._encode(self.format.gap + self.labels.of(len(items))[index] + ":"))
-                )
-            parts.append((slot, index, self.table[int(item)]))
+            title = self.table[int(item)]
+            if slot == "candidates" and self.labels is not None:  # the label goes wherever its title goes
+                told = self._encode(self.format.gap + self.labels.of(len(items))[index] + ":")
+                title = np.concatenate([told, title])
+            parts.append((slot, index, title))
         return parts
 
     def _framed(self, parts: list[tuple[str, int, np.ndarray]]) -> list[tuple[str, int, np.ndarray]]:

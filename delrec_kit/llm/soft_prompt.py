@@ -35,10 +35,18 @@ class SoftPrompt(nn.Module):
             return self.vectors
         if prompts.state is None:
             raise ValueError("a conditioned soft prompt needs prompts that say what the teacher expects")
-        state = prompts.state.to(self.vectors)
+        return self._told(prompts.state.to(self.vectors))
+
+    def _told(self, state: torch.Tensor) -> torch.Tensor:
+        """(B, k, d) for what the teacher expects, (B, d)."""
         said = torch.einsum("bd,cde->bce", state, self.maps) / state.shape[1] ** 0.5
         constant = self.vectors.expand(len(said), *self.vectors.shape)
         return torch.cat([constant[:, : -self.c], constant[:, -self.c :] + said], dim=1)
+
+    @torch.no_grad()
+    def told(self, state: torch.Tensor) -> "SoftPrompt":
+        """P as prompts that say ``state`` (d,) have it, constant."""
+        return SoftPrompt(self._told(state[None].to(self.vectors))[0]).requires_grad_(False) if self.c else self
 
     @classmethod
     def untrained(cls, llm: LanguageModel, k: int, seed: int, conditioned: int = 0) -> "SoftPrompt":

@@ -24,6 +24,14 @@ class Expectations:
         """(U, d)"""
         return expected_vectors(self.teacher, cases.history, cases.user, self.vectors)
 
+    def of_history(self, history: np.ndarray) -> np.ndarray:
+        """(d,) after these items; of nobody, who has none, every title is expected alike."""
+        if not len(history):
+            return self.vectors[1:].mean(0)
+        return expected_vectors(self.teacher, Ragged.from_lists([list(history)]), np.zeros(1, np.int64), self.vectors)[
+            0
+        ]
+
     def of_prefixes(self, users: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """(n, d) after the first ``lengths`` (n,) items of the training sequences of ``users`` (n,)."""
         histories = Ragged.slices(self.train.values, self.train.offsets[users], lengths)

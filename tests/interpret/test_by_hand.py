@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -48,6 +49,25 @@ def test_the_ranking_is_that_of_the_models(asked):
     assert ("▲" in text) == (steps > 0).any() and ("▼" in text) == (steps < 0).any()
 
 
+def test_ties_share_a_rank_and_dollars_stay_dollars():
+    table = pd.DataFrame(
+        {
+            "item": [1, 2, 3],
+            "title": ["$9.99", "Money $$ Money", "C"],
+            "teacher_rank": [1.5, 1.5, 3.0],
+            "llm_rank": [2.0, 1.0, 3.0],
+            "chance": [0.3, 0.6, 0.1],
+        }
+    )
+    figure, _ = plot_ranking(table, method="delrec")
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert "$9.99  1=" in said and "Money $$ Money  1=" in said and "C  3" in said and "DELRec" in said
+    assert "2 candidates alike" in figure.get_suptitle() and not any(
+        t.get_parse_math() for t in figure.axes[0].texts[:6]
+    )
+    figure.canvas.draw()
+
+
 def test_what_popularity_alone_would_say_stands_beside(asked):
     plain = asked.ranking(HISTORY, CANDIDATES)
     assert "prior" not in plain
@@ -60,11 +80,13 @@ def test_what_popularity_alone_would_say_stands_beside(asked):
 
 
 def test_every_explanation_speaks_of_every_piece(asked):
-    spans = asked.explained(HISTORY, CANDIDATES)
+    spans, missed = asked.explained(HISTORY, CANDIDATES)
+    assert abs(missed) < 0.1
     spoken = [span for span in spans if span.values]
     assert len(spoken) == len(HISTORY) + K + len(CANDIDATES)
     assert all(set(span.values) == {EFFECT, GRADIENTS, ATTENTION, ROLLOUT} == set(SAID) for span in spoken)
-    only = asked.explained(HISTORY, CANDIDATES, [EFFECT])
+    only, nothing = asked.explained(HISTORY, CANDIDATES, [EFFECT])
+    assert nothing is None
     same = [span.values[EFFECT] for span in spoken]
     np.testing.assert_allclose([s.values[EFFECT] for s in only if s.values], same, atol=1e-5)
     assert np.std(same) > 1e-4
@@ -73,7 +95,7 @@ def test_every_explanation_speaks_of_every_piece(asked):
 def test_a_layer_and_a_head_can_be_chosen(asked):
     def seen(**where):
         return np.array(
-            [s.values[ATTENTION] for s in asked.explained(HISTORY, CANDIDATES, [ATTENTION], **where) if s.values]
+            [s.values[ATTENTION] for s in asked.explained(HISTORY, CANDIDATES, [ATTENTION], **where)[0] if s.values]
         )
 
     each = np.array([[seen(layer=layer, head=head) for head in range(4)] for layer in range(2)])
@@ -127,6 +149,7 @@ def test_the_history_is_changed_with_the_mouse(panel):
 def test_what_cannot_be_done_is_said_and_loses_nothing(panel):
     panel.new.value = "Titel 5 <b>"
     assert "no title" in panel.message.value and "<b>" not in panel.message.value and panel.history == HISTORY
+    assert panel.new.value == "", "the same can be tried again"
     panel.titles.index = None
     panel.buttons["remove"].click()
     assert "choose a title" in panel.message.value and panel.history == HISTORY

@@ -1,10 +1,13 @@
 """Explanations of a constructed ranker whose answer hangs on one piece: they must find it, and a wrong one fail."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from delrec_kit.interpret import (
+    by_kind,
     deletion_curves,
     faithfulness_table,
     insertion_curves,
@@ -13,6 +16,7 @@ from delrec_kit.interpret import (
     pieces_of,
     plot_faithfulness,
     rank_agreement,
+    retold,
     verdict,
 )
 from delrec_kit.interpret.pieces import Piece
@@ -87,18 +91,64 @@ def test_what_decides_is_found_and_a_wrong_explanation_rejected(piece, prompts):
         table = table.set_index("explanation")
         assert table.loc["right", "faithful"] and not table.loc["wrong", "faithful"]
         assert table.loc["right", "value"] > 0.2 > 0 > table.loc["wrong", "value"]
-    table = tables["deletion"].set_index("explanation")
-    same = rank_agreement(effects["effect"], effects["effect"], effects["user"], 50, 0)
-    assert same == pytest.approx((1, 1, 1)) and "right is a good guide here: Spearman 1.00" in verdict(
-        "right", same, table.loc["right"]
-    )
+    row = lambda name: {test: table.set_index("explanation").loc[name] for test, table in tables.items()}  # noqa: E731
+    same = rank_agreement(effects["effect"], effects["effect"], effects[["user"]], 50, 0)
+    assert same == pytest.approx((1, 1, 1))
+    assert "right is a good guide here: Spearman 1.00" in verdict("right", same, same, 0.5, row("right"))
     noise = pd.Series(np.random.default_rng(1).random(len(effects)))
-    rho, low, high = loose = rank_agreement(noise, effects["effect"], effects["user"], 200, 0)
-    assert -0.3 < low < rho < high < 0.3 and "a poor guide" in verdict("wrong", loose, table.loc["wrong"])
-    assert rank_agreement(noise * 0, effects["effect"], effects["user"], 50, 0) == (0, 0, 0)
+    rho, low, high = loose = rank_agreement(noise, effects["effect"], effects[["user"]], 200, 0)
+    assert -0.3 < low < rho < high < 0.3 and "misleading" in verdict("wrong", loose, loose, 0.5, row("wrong"))
+    assert rank_agreement(noise * 0, effects["effect"], effects[["user"]], 50, 0) == (0, 0, 0)
     figure, numbers = plot_faithfulness(curves, tables)
     assert {"right", "wrong", "random"} == set(numbers["explanation"]) and len(figure.axes) == 2
-    assert figure.get_suptitle().startswith("Right finds")
+    assert "distilled P: right finds" in figure.get_suptitle()
+
+
+def test_knowing_the_kind_of_a_piece_is_told_from_knowing_the_piece():
+    """Soft tokens matter most, then titles; which of a kind is chance for one explanation, and known to the other."""
+    rng, rows = np.random.default_rng(0), []
+    for user in range(40):
+        rows += [
+            (user, name, n, base + rng.random()) for name, base in (("soft", 10), ("history", 5)) for n in range(5)
+        ]
+    effects = pd.DataFrame(rows, columns=["user", "name", "index", "effect"])
+    kind = by_kind(effects, seed=1)
+    own = effects.groupby(["user", "name"])["effect"].mean().xs("soft", level="name")
+    told = kind[effects["name"] == "soft"].groupby(effects["user"]).mean()
+    np.testing.assert_allclose(told, (own.sum() - own) / (len(own) - 1), atol=1e-6, err_msg="of the other users")
+    among = {"all": ["user"], "a kind": ["user", "name"]}
+    rho = {what: rank_agreement(kind, effects["effect"], effects[of], 200, 0) for what, of in among.items()}
+    assert rho["all"][0] > 0.7 and rho["a kind"][1] < 0 < rho["a kind"][2]
+    sure = {test: pd.Series({"value": 1.0, "low": 0.5, "high": 1.5}) for test in ("deletion", "insertion")}
+    assert "a coarse guide here" in verdict("x", rho["a kind"], rho["all"], rho["all"][0], sure)
+    assert "a poor guide here: Spearman 0.12" in verdict("x", (0.12, 0.1, 0.2), (0.2, 0.1, 0.3), 0.8, sure)
+    assert "a fair guide" in verdict("x", (0.4, 0.3, 0.5), (0.4, 0.3, 0.5), 0.8, sure)
+    unsure = sure | {"insertion": pd.Series({"value": 0.1, "low": -0.5, "high": 0.7})}
+    assert "not surely better than chance" in verdict("x", (0.9, 0.8, 1.0), (0.9, 0.8, 1.0), 0.8, unsure)
+
+
+def test_a_conditioned_p_is_told_anew_without_the_title(prompts, writer):
+    """Else the teacher, who has read the title, would speak of it on."""
+    asked = []
+
+    class Expects:
+        def of_history(self, history):
+            asked.append(list(history))
+            return np.full(2, float(len(history)))
+
+    history = list(range(7, 17))  # of which the prompt lists the last six
+    prompt = replace(writer.write("final", {"history": history[-6:], "candidates": CANDIDATES[0]}, K), state=np.ones(2))
+    found = {(p.name, p.index): p for p in pieces_of(prompt)}
+    gone = [
+        leave_out(prompt, [found["history", 0], found["history", 5]]),
+        leave_out(prompt, [found["soft", 1]]),
+        prompt,
+    ]
+    told = retold(gone, [history] * 3, 6, Expects())
+    assert asked == [[7, 8, 9, 10, 12, 13, 14, 15]]
+    assert told[0].state.tolist() == [8, 8] and (told[1].state == 1).all() and (told[2].state == 1).all()
+    constant = prompts[0]
+    assert retold([constant], [history], 6, Expects())[0] is constant
 
 
 def test_insertion_ends_where_deletion_begins(prompts):

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.interpret import Span, pieces_of, spans_of, user_page
+from delrec_kit.data import Domain
+from delrec_kit.interpret import Span, leave_out, pieces_of, spans_of, user_page
+from delrec_kit.llm import PromptWriter
 
 SPANS = [
     Span("This person watched", "instruction", -1, {}),
@@ -38,7 +40,8 @@ class Reader(HTMLParser):
 
 
 def page():
-    return user_page("User <7>", [("first choice", "Alien <1979>")], RANKING, SPANS, {"effect": "in nats"})
+    facts, verdicts = [("first choice", "Alien <1979>")], ["attention is a <poor> guide"]
+    return user_page("User <7>", facts, RANKING, SPANS, {"effect": "in nats"}, verdicts)
 
 
 def test_the_page_is_whole_and_titles_are_no_markup():
@@ -46,7 +49,15 @@ def test_the_page_is_whole_and_titles_are_no_markup():
     reader.feed(page())
     assert reader.open == [] and reader.links == [], "every tag is closed, and nothing is fetched"
     text = " ".join(reader.text)
-    for wanted in ("User <7>", "Alien <1979> & 'co'", "Red Moon ← what came next", "+0.5", "-1", "in nats"):
+    for wanted in (
+        "User <7>",
+        "Alien <1979> & 'co'",
+        "Red Moon ← what came next",
+        "+0.5",
+        "-1",
+        "in nats",
+        "a <poor> guide",
+    ):
         assert wanted in text, wanted
     assert reader.kinds.count("piece for") == 1 and reader.kinds.count("piece against") == 1
     assert reader.kinds.count("piece") == 1, "what hardly matters bears no mark"
@@ -61,6 +72,22 @@ def test_spans_are_the_prompt_in_its_order(writer):
     told = [(s.name, s.index, s.text) for s in spans if s.values]
     assert told[0] == ("history", 0, "Silent Harbour") and ("soft", 2, "P3") in told
     assert ("candidates", 1, "The Last Harbour Song") in told
+
+
+def test_a_title_of_unknown_words_is_shown_as_unknown(plain_llm):
+    writer = PromptWriter(plain_llm.tokenizer, Domain(), ["", "Red Moon", "日本"])
+    spans = spans_of(
+        writer, writer.write("final", {"history": [1], "candidates": [2, 1]}), {("candidates", 0): {"e": 1.0}}
+    )
+    assert [span.text for span in spans if span.values] == ["<unk>"]
+
+
+def test_a_candidates_letter_goes_with_it(plain_llm):
+    writer = PromptWriter(plain_llm.tokenizer, Domain(), ["", "Red Moon", "Rising"], verbalizer="index")
+    prompt = writer.write("final", {"history": [1], "candidates": [2, 1]})
+    pieces = [piece for piece in pieces_of(prompt) if piece.name == "candidates"]
+    text = writer.text(leave_out(prompt, pieces[:1]))
+    assert "B ##: Red Moon" in text and "Rising" not in text and "A ##:" not in text
 
 
 @pytest.mark.skipif(

@@ -78,6 +78,7 @@ def test_the_distance_says_who_is_nearer_to_the_teacher():
     apart = distances(table, 200, 0).set_index("variant")
     assert apart["distance"].to_dict() == {"near": 0.0, "far": 0.5, "deaf": 0.25}
     assert (apart["low"] <= apart["distance"]).all() and (apart["distance"] <= apart["high"]).all()
+    assert (apart["fall"] == [0.0, -0.5, -0.25]).all(), "against the first"
     figure, curves = plot_recency(table, 50)
     assert len(curves) == 4 * STEPS and (curves["users"] == 40).all()
     assert curves.set_index(["variant", "step"])["changed"][("far", 3)] == 1
@@ -92,6 +93,18 @@ def test_the_distance_has_an_interval_that_chance_explains():
     table = pd.DataFrame({"changed": draws.ravel().astype(int), "moved": 0.0}, index=index).reset_index()
     row = distances(table, 500, 0).iloc[0]
     assert row["low"] < 0.3 < row["high"] and 0.03 < row["high"] - row["low"] < 0.1
+
+
+def test_what_few_users_show_by_chance_is_told():
+    """Two rankers with the same profile are not at distance 0, but at the one that is said, by chance alone."""
+    draws = np.random.default_rng(3).random((101, STEPS, 60)) < 0.4
+    at = [["teacher", *map(str, range(100))], range(1, STEPS + 1), range(60)]
+    index = pd.MultiIndex.from_product(at, names=["variant", "step", "user"])
+    table = pd.DataFrame({"changed": draws.ravel().astype(int), "moved": 0.0}, index=index).reset_index()
+    apart = distances(table, 50, 0)
+    assert apart["distance"].mean() == pytest.approx(apart["chance"].mean(), rel=0.15) and apart["distance"].min() > 0
+    falls = distances(table, 400, 0)
+    assert ((falls["fall_low"] <= 0) & (falls["fall_high"] >= 0)).mean() > 0.9, "none is surely nearer than the first"
 
 
 def test_short_histories_give_no_profile_rather_than_a_wrong_one():

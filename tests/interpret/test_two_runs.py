@@ -12,14 +12,20 @@ USERS, STEPS = 60, 3
 def made(better, step, lift, users=range(USERS)):
     """A run whose distilled P hits for the first ``better`` users, and changes its mind at ``step``."""
     users = list(users)
-    ranks = pd.DataFrame(
-        {"user": users, "teacher": 1.0, "llm_distilled_prompt": np.where(np.arange(len(users)) < better, 1, 2)}
-    )
+    hits = np.where(np.arange(len(users)) < better, 1, 2)
+    ranks = pd.DataFrame({"teacher": 1.0, "llm_distilled_prompt": hits}, index=[f"u{user}" for user in users])
     at = pd.MultiIndex.from_product([["teacher", "llm_distilled_prompt"], range(1, STEPS + 1), users])
     recency = at.to_frame(index=False, name=["variant", "step", "user"])
     recency["changed"] = (recency["step"] == np.where(recency["variant"] == "teacher", 1, step)).astype(int)
     recency["moved"] = 0.0
-    attention = pd.DataFrame({"segment": ["soft", "history"], "lift": [lift, 1.0]})
+    attention = pd.DataFrame(
+        [
+            (u, "cross", name, 0.5, value + 0.1 * (u % 3))
+            for u in range(8)
+            for name, value in (("soft", lift), ("history", 1.0))
+        ],
+        columns=["user", "kind", "segment", "mass", "lift"],
+    )
     return {"ranks": ranks, "recency": recency, "attention": attention}
 
 
@@ -28,11 +34,14 @@ def test_what_differs_is_told_with_its_interval():
     table = found[found["what"] != "recency"].set_index(["what", "name"])
     hits = table.loc[("HR@1", "llm_distilled_prompt")]
     assert hits["difference"] == pytest.approx(0.5) and 0.3 < hits["low"] < 0.5 < hits["high"] < 0.7
+    assert hits["p"] < 0.01 and table.loc[("HR@1", "teacher"), "p"] == 1 and found["paired"].all()
     same = table.loc[("HR@1", "teacher")]
     assert same["difference"] == same["low"] == same["high"] == 0
     profile = found[(found["what"] == "recency") & (found["name"] == "llm_distilled_prompt")]
     assert profile["one"].tolist() == [1, 0, 0] and profile["other"].tolist() == [0, 0, 1]
-    assert table.loc[("attention", "soft"), "difference"] == 3
+    assert (profile["low"] <= profile["difference"]).all() and (profile["difference"] <= profile["high"]).all()
+    soft = table.loc[("attention, cross", "soft")]
+    assert soft["difference"] == pytest.approx(3) == soft["low"]
     figure, _ = plot_two_runs(found, ("a", "b"))
     assert "1 of 2 methods surely differ" in figure.get_suptitle() and "+0.500" in figure.get_suptitle()
 
@@ -51,12 +60,12 @@ def test_other_users_are_not_paired():
     paired = two_runs(made(20, 1, 1.0), made(21, 1, 1.0))
     apart = two_runs(made(20, 1, 1.0), made(21, 1, 1.0, range(100, 100 + USERS)))
     wide = [t.loc[t["name"] == "llm_distilled_prompt", "high"].iloc[0] for t in (paired, apart)]
-    assert wide[1] > 3 * wide[0]
+    assert wide[1] > 3 * wide[0] and apart["p"].isna().all() and not apart["paired"].any()
 
 
 def test_a_run_without_a_profile_is_compared_in_the_rest():
     bare = made(20, 1, 1.0)
     bare["recency"] = bare["recency"].iloc[:0]
     table = two_runs(bare, made(21, 1, 1.0))
-    assert set(table["what"]) == {"HR@1", "attention"}
+    assert set(table["what"]) == {"HR@1", "attention, cross"}
     plot_two_runs(table, ("a", "b"))

@@ -15,15 +15,19 @@ from delrec_kit.llm import SoftPrompt
 def test_a_prompt_made_of_words_lies_at_these_words(plain_llm):
     ids = [plain_llm.tokenizer.convert_tokens_to_ids(word) for word in ("Moon", "Harbour")]
     soft = SoftPrompt(3.0 * plain_llm.embeddings.weight[ids].detach())
-    table = nearest_words(plain_llm, soft, top=2)
+    untrained = SoftPrompt.untrained(plain_llm, 2, seed=0)
+    table = nearest_words(plain_llm, soft, untrained, top=2)
     first = table[table["rank"] == 0]
     assert first["word"].tolist() == ["Moon", "Harbour"]
     np.testing.assert_allclose(first["cosine"], 1, atol=1e-5)
-    assert (table["chance"] > 0.2).all() and (table["chance"] < 0.8).all()
-    random = nearest_words(
-        plain_llm, SoftPrompt(torch.randn(40, 64, generator=torch.Generator().manual_seed(5))), top=1
-    )
-    assert (random["cosine"] > random["chance"]).mean() < 0.2, "random directions are near nothing"
+    assert (table["chance"] > 0.2).all() and (table["chance"] < 0.8).all() and not first["began"].any()
+    start = SoftPrompt.untrained(plain_llm, 40, seed=1)
+    steps = torch.randn(40, 64, generator=torch.Generator().manual_seed(5))
+    for length in (0.5, 3.0):  # near the word that each began as, and far from it
+        size = length * start.vectors.norm(dim=1, keepdim=True) / 8
+        random = nearest_words(plain_llm, SoftPrompt(start.vectors.detach() + size * steps), start, top=1)
+        assert (random["cosine"] > random["chance"]).mean() < 0.2, "random steps find nothing"
+        assert random["began"].all() == (length < 1)
     figure, numbers = plot_words(table)
     assert "2 of 2" in figure._suptitle.get_text() and len(numbers) == len(table)
 
@@ -45,7 +49,8 @@ def test_the_nearest_title_is_found_and_chance_is_told(plain_llm, writer):
     titles = [f"title {item}" for item in range(len(writer.table.lengths))]
     words = plain_llm.embeddings.weight.detach()
     at = torch.stack([words[torch.from_numpy(writer.table[item])].mean(0) for item in (6, 9)])
-    table = title_cosines(plain_llm, writer, titles, SoftPrompt(at), top=2)
+    untrained = SoftPrompt.untrained(plain_llm, 2, seed=0)
+    table = title_cosines(plain_llm, writer, titles, SoftPrompt(at), untrained, top=2)
     best = table.loc[table.groupby("token")["cosine"].idxmax()]
     assert best["title"].tolist() == ["title 6", "title 9"]
     np.testing.assert_allclose(best["cosine"], 1, atol=1e-5)

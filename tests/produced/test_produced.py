@@ -52,13 +52,20 @@ FILES = {
         "per_user.parquet",
         "scores.parquet",
         "agreement.csv",
-        "attention.csv",
-        "attention_by_place.csv",
         "recency.csv",
-        "pieces.csv",
-        "deletion.csv",
-        "insertion.csv",
-        "verdicts.json",
+        *(
+            f"inside/{method}/{file}"
+            for method in ("llm_distilled_prompt", "delrec")
+            for file in (
+                "attention.csv",
+                "attention_by_user.csv",
+                "attention_by_place.csv",
+                "pieces.csv",
+                "deletion.csv",
+                "insertion.csv",
+                "verdicts.json",
+            )
+        ),
     ],
 }
 
@@ -329,7 +336,27 @@ def test_every_picture_is_drawn_from_the_run_directory_alone(produced, name):
 
 def test_a_run_compared_with_itself_differs_in_nothing(produced):
     _, table = pictures.compare(produced.path, produced, names=("one", "same"))
-    assert (table["difference"].abs() < 1e-12).all() and set(table["what"]) == {"HR@1", "recency", "attention"}
+    assert (table["difference"].abs() < 1e-12).all() and {"HR@1", "recency", "attention, cross"} < set(table["what"])
+    assert (table.loc[table["what"] == "HR@1", "p"] == 1).all()
+    with pytest.raises(KitError, match="1 of the 2 names"):
+        pictures.compare(produced, produced, names=("one",))
+
+
+def test_what_is_not_there_to_draw_is_said(produced):
+    for draw, said in (
+        (lambda: pictures.heads(produced, "nosuch"), "no part 'nosuch'"),
+        (lambda: pictures.differences(produced, "HR@7"), "no metric 'HR@7'"),
+        (lambda: pictures.attention(produced, "llm_finetuned"), "did not look inside 'llm_finetuned'"),
+        (lambda: pictures.one_user(produced, method="delrecc"), "no method 'delrecc'"),
+    ):
+        with pytest.raises(KitError, match=said):
+            draw()
+
+
+def test_pictures_have_their_look_without_a_word_about_style(produced):
+    with plt.rc_context({"figure.constrained_layout.use": False, "axes.spines.top": True}):
+        figure, _ = pictures.recency(produced)
+        assert figure.get_constrained_layout() and not figure.axes[0].spines["top"].get_visible()
 
 
 def test_one_user_by_hand_agrees_with_the_evaluation(produced):
@@ -343,10 +370,8 @@ def test_one_user_by_hand_agrees_with_the_evaluation(produced):
 
 
 def test_a_run_of_an_older_kit_is_told_apart(produced, tmp_path):
-    shutil.copytree(produced.path, tmp_path / "old", ignore=shutil.ignore_patterns("adapter", "notebooks"))
-    recency = tmp_path / "old/evaluation/recency.csv"
-    pd.read_csv(recency).drop(columns="user").to_csv(recency, index=False)
+    shutil.copytree(produced.path, tmp_path / "old", ignore=shutil.ignore_patterns("adapter", "notebooks", "inside"))
     (tmp_path / "old/prompt/growth.csv").unlink()
-    for name in ("recency", "growth"):
+    for name in ("recency", "growth", "attention", "verdicts"):
         with pytest.raises(KitError, match="older version"):
             getattr(pictures, name)(tmp_path / "old")
