@@ -40,8 +40,8 @@ def plot_words(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     axis.set(xlabel="cosine with the nearest word; P begins as words, at 1", xlim=(0, 1.02))
     axis.invert_yaxis()
     caption = (
-        "Orange stroke: 95 % of random steps as long as the token's own end below. A near word is no translation: prompts "
-        "that work alike can lie near different words (Khashabi et al. 2022)."
+        "Orange stroke: 95 % of random steps as long as the token's own end below. A near word is no translation: "
+        "prompts that work alike can lie near different words (Khashabi et al. 2022)."
     )
     if len(first) < table["token"].nunique():
         caption += f" Shown are the {MOST} nearest to a word."
