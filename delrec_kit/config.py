@@ -250,17 +250,17 @@ class KitConfig(StageConfig):
 
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "smoke": {
-        "data": {"world_users": 120},
+        "data": {"world_users": 100},
         "teacher": {"width": 16, "layers": 1, "epochs": 4, "prefixes": 1},
         "distill": {"examples": 40, "epochs": 1, "k": 4, "validations": 2, "valid_users": 16},
         "finetune": {
             "examples": 240, "epochs": 1, "validations": 2, "valid_users": 64, "learning_rate": 2e-2,
             "methods": ("llm_finetuned", "llm_finetuned_teacher_items", "llm_finetuned_joint_prompt",
-                        "llm_distilled_weights", "delrec", "delrec_kept"),
+                        "llm_distilled_weights", "delrec"),
         },
         "evaluation": {
             "resamples": 200, "attention_users": 8, "rerank": 20, "full_users": 8, "fuse": "gate",
-            "draws": 2, "sets": ("popularity-10",), "orders": 3,
+            "draws": 2, "sets": ("popularity-10",), "orders": 2,
             "methods": ("llm_zero_shot", "llm_described", "llm_teacher_items", "llm_untrained_prompt",
                         "llm_distilled_prompt", "llm_shuffled_prompt"),
         },

@@ -15,6 +15,7 @@ from delrec_kit.runs import RunDirectory, read_json
 
 SMALL = ["data.world_users=60", "distill.examples=20", "distill.batch=4", "finetune.batch=4", "finetune.examples=16"]
 SMALL += ["finetune.dropout=0", "llm.quantization=fp32", "distill.validations=3"]
+SMALL += ["finetune.methods=[llm_finetuned, llm_finetuned_joint_prompt, delrec]"]
 LAUNCH = ["--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
 
 
