@@ -5,6 +5,7 @@ The file is YAML, such as::
     profile: minilm
     set: {data.dataset: ml-100k, data.data_dir: path/to/ml-100k}    # of every run
     grid: {seed: [0, 1, 2], distill.k: [5, 10]}                     # every combination
+    one_of: [{}, {distill.weight_ta: 0}, {teacher.name: caser}]      # each with every combination: one change a time
 
 A run whose stages are done is skipped, one that was killed resumes, and one that fails does not stop the others. What
 is the same in two runs, such as data and teacher where only ``distill.k`` differs, is made once and copied.
@@ -32,7 +33,7 @@ from delrec_kit.errors import KitError, nearest
 from delrec_kit.inputs import check_folders
 from delrec_kit.runs import RunDirectory
 
-PARTS = ("profile", "set", "grid")
+PARTS = ("profile", "set", "grid", "one_of")
 LONGEST = 100  # letters of a folder's name that come from the settings
 
 
@@ -69,9 +70,12 @@ def read_grid(path: Path, settings: Sequence[str] = ()) -> list[Cell]:
     for key, values in grid.items():
         if not isinstance(values, list) or not values:
             raise KitError(f"{path}: grid.{key} must list the values to try, such as [1, 2]")
+    variants = content.get("one_of") or [{}]
+    if not isinstance(variants, list) or not all(isinstance(variant, Mapping) for variant in variants):
+        raise KitError(f"{path}: one_of must list tables of settings, such as [{{}}, {{distill.k: 5}}]")
     cells = []
-    for values in itertools.product(*grid.values()):
-        chosen = dict(zip(grid, values, strict=True))
+    for variant, *values in itertools.product(variants, *grid.values()):
+        chosen = {**dict(zip(grid, values, strict=True)), **variant}
         overrides = tuple(f"{key}={json.dumps(value)}" for key, value in {**common, **chosen}.items())
         cells.append(Cell(_name(chosen) or "run", content.get("profile", "demo"), (*overrides, *settings)))
     for cell in cells:

@@ -32,6 +32,9 @@ def test_every_combination_is_a_run_of_its_own(grid):
     methods = read_grid(grid("grid: {finetune.methods: [[delrec], [llm_finetuned, delrec]]}"))
     assert [cell.config.finetune.methods for cell in methods] == [("delrec",), ("llm_finetuned", "delrec")]
     assert len(read_grid(grid("profile: smoke"))) == 1
+    ablation = read_grid(grid("grid: {seed: [0, 1]}\none_of: [{}, {distill.k: 7, distill.h: 3}]"))
+    assert [(c.config.seed, c.config.distill.k) for c in ablation] == [(0, 10), (1, 10), (0, 7), (1, 7)]
+    assert ablation[-1].name == "seed=1_k=7_h=3"
     assert [c.config.data.candidates for c in read_grid(grid(), ["data.candidates=8"])] == [8] * 4
 
 
@@ -39,11 +42,12 @@ def test_every_combination_is_a_run_of_its_own(grid):
     ("text", "says"),
     [
         ("grid: [", "is not YAML"),
-        ("- 1", "it needs the parts profile, set, grid"),
+        ("- 1", "it needs the parts profile, set, grid, one_of"),
         ("gird: {seed: [1]}", "unknown part 'gird'; did you mean 'grid'?"),
         ("grid: {seed: 1}", "grid.seed must list the values"),
         ("grid: {seed: []}", "grid.seed must list the values"),
         ("grid: [seed]", "grid must be a table"),
+        ("one_of: {distill.k: 5}", "one_of must list tables"),
         ("grid: {distil.k: [1]}", "did you mean 'distill.k'?"),
         ("grid: {distill.k: [0]}", "greater than or equal to 1"),
         ("grid: {seed: [1, 1]}", "the same"),
