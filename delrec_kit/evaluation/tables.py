@@ -1,6 +1,7 @@
 """Comparisons as tables: of one run, and of many runs over seeds."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from delrec_kit.evaluation.metrics import METRICS
 from delrec_kit.evaluation.statistics import holm
 from delrec_kit.runs import read_json
 
+USUAL, ABSENT = "nothing changed", object()
 LONGEST = 60  # letters of a setting's value in a label
 
 
@@ -147,9 +149,20 @@ def _labels(settings: Sequence[dict[str, str]]) -> list[str]:
         rest = [key for key in differing if key != "profile"]
         same = len({tuple(one.get(k) for k in rest) for one in settings})
         differing = rest if same == len({tuple(one.get(k) for k in differing) for one in settings}) else differing
-    whole = [", ".join(f"{key}={one.get(key)}" for key in differing) for one in settings]
-    short = [", ".join(f"{key}={_short(one.get(key) or 'None')}" for key in differing) for one in settings]
-    return short if len(set(short)) == len(set(whole)) else whole
+    usual = _usual(settings, differing)
+    told = [[key for key in differing if one.get(key) != usual.get(key, ABSENT)] for one in settings]
+    whole = [", ".join(f"{key}={one.get(key)}" for key in keys) for keys, one in zip(told, settings)]
+    short = [", ".join(f"{key}={_short(one.get(key) or 'None')}" for key in keys) for keys, one in zip(told, settings)]
+    labels = short if len(set(short)) == len(set(whole)) else whole
+    return [label or USUAL for label in labels] if usual else labels
+
+
+def _usual(settings: Sequence[dict[str, str]], keys: Sequence[str]) -> dict[str, str | None]:
+    """The value that most of the variants have, of each setting, where one thing is changed at a time; else none."""
+    variants = [dict(zip(keys, values)) for values in {tuple(one.get(key) for key in keys) for one in settings}]
+    most = {key: Counter(one[key] for one in variants).most_common(1)[0][0] for key in keys}
+    changes = [sum(one[key] != most[key] for key in keys) for one in variants]
+    return most if len(keys) > 2 and max(changes) == 1 and 0 in changes else {}
 
 
 def _short(text: str) -> str:

@@ -37,6 +37,13 @@ def test_runs_with_other_settings_stand_apart_and_say_why(tmp_path):
     assert report_text(table)["HR@1"].tolist() == ["0.750 ± 0.354", "0.000"]
 
 
+def test_one_change_at_a_time_is_named_by_the_change(tmp_path):
+    changes = [[], ["distill.k=3"], ["distill.k=7"], ["teacher.name=caser"], ["distill.weight_ta=0"]]
+    runs = [made_run(tmp_path / f"{n}{seed}", [1, 1], seed, *c) for n, c in enumerate(changes) for seed in (0, 1)]
+    labels = report_table(runs)["settings"].unique().tolist()
+    assert labels == ["nothing changed", "distill.k=3", "distill.k=7", "teacher.name=caser", "distill.weight_ta=0.0"]
+
+
 def test_long_values_are_cut_in_labels_while_they_stay_apart(tmp_path):
     sets = [[f"uniform-{m}" for m in range(2, 30)], [f"popularity-{m}" for m in range(2, 30)]]
     runs = [made_run(tmp_path / str(n), [1, 1], 0, f"evaluation.sets={of}") for n, of in enumerate(sets)]
