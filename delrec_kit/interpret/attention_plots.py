@@ -16,7 +16,7 @@ from delrec_kit.style import DISTILLED, headline, label, styled
 KINDS = {"encoder": "the prompt reads itself", "cross": "titles read the prompt"}
 ROLLED = {ROLLOUT: "rolled out through the layers"}
 READING = {"encoder": "where the prompt reads itself", "cross": "where titles read it"}
-ANNOTATED = 12  # rows or columns of a heat-map whose cells still bear their numbers
+ANNOTATED = 8  # rows or columns of a heat-map whose cells still bear their numbers
 
 
 @styled

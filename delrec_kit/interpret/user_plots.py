@@ -4,12 +4,15 @@ Each function gives the figure and the plotted numbers.
 """
 
 from collections.abc import Mapping
+from textwrap import shorten
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
 from delrec_kit.style import PALETTE, headline, label, styled
+
+LONGEST = 40  # letters of a title
 
 
 @styled
@@ -32,8 +35,9 @@ def plot_ranking(
         step = was.get(row.item, row.llm_rank) - row.llm_rank
         moved = f"  {'▲' if step > 0 else '▼'}{abs(step):g}" if step else ""
         ranks = [_rank(rank, of) for rank, of in zip((row.teacher_rank, row.llm_rank), tied, strict=True)]
-        texts.append(axis.text(-0.03, start, f"{row.title}  {ranks[0]}", ha="right", **looks))
-        texts.append(axis.text(1.03, stop, f"{ranks[1]}  {row.title}  {row.chance:.0%}{moved}", ha="left", **looks))
+        title = shorten(row.title, LONGEST, placeholder="…")
+        texts.append(axis.text(-0.03, start, f"{title}  {ranks[0]}", ha="right", **looks))
+        texts.append(axis.text(1.03, stop, f"{ranks[1]}  {title}  {row.chance:.0%}{moved}", ha="left", **looks))
     for text in texts:
         text.set_parse_math(False)
     axis.set(xlim=(-1.6, 2.8), ylim=(len(table) + 0.6, -0.2))
