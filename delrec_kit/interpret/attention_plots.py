@@ -16,7 +16,7 @@ from delrec_kit.style import DISTILLED, headline, label, styled
 KINDS = {"encoder": "the prompt reads itself", "cross": "titles read the prompt"}
 ROLLED = {ROLLOUT: "rolled out through the layers"}
 READING = {"encoder": "where the prompt reads itself", "cross": "where titles read it"}
-ANNOTATED = 8  # rows or columns of a heat-map whose cells still bear their numbers
+ANNOTATED = 12  # rows or columns of a heat-map whose cells still bear their numbers
 
 
 @styled
@@ -65,8 +65,8 @@ def plot_heads(table: pd.DataFrame, segment: str = "soft", method: str = DISTILL
     figure, axes = plt.subplots(1, len(kinds), figsize=(4.4 * len(kinds), 3.4), squeeze=False)
     for axis, kind in zip(axes[0], kinds, strict=True):
         grid = chosen[chosen["kind"] == kind].pivot(index="layer", columns="head", values="mass")
-        told = max(grid.shape) <= ANNOTATED
-        sns.heatmap(grid, annot=told, fmt=".2f", cmap="cividis", vmin=0, ax=axis, cbar_kws={"label": "share"})
+        looks = {"annot": max(grid.shape) <= ANNOTATED, "annot_kws": {"fontsize": 9 if grid.shape[1] <= 8 else 6}}
+        sns.heatmap(grid, fmt=".2f", cmap="cividis", vmin=0, ax=axis, cbar_kws={"label": "share"}, **looks)
         axis.set(title=KINDS[kind], xlabel="head", ylabel="layer")
     strongest = chosen.loc[chosen["mass"].idxmax()]
     headline(
