@@ -1,6 +1,6 @@
 """One user of a run: asked by hand, and explained as a page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
 import pandas as pd
@@ -8,6 +8,7 @@ import pandas as pd
 from delrec_kit.config import KitConfig
 from delrec_kit.errors import KitError, nearest
 from delrec_kit.interpret import ATTENTION, EFFECT, GRADIENTS, SAID, ByHand, user_page
+from delrec_kit.interpret.by_hand import THROUGH_P
 from delrec_kit.interpret.spans import Span
 from delrec_kit.methods import FROZEN, METHODS
 from delrec_kit.runs import read_json
@@ -67,11 +68,11 @@ def explain_user(bench: Workbench, user: str, method: str | None = None) -> str:
             "answer": ranks["item"] == target,
             "rank, teacher": ranks["teacher_rank"],
             f"rank, {label(name)}": ranks["llm_rank"],
-            f"chance, {label(name)}": ranks["chance"],
+            f"chance, {label(name)}": ranks["chance"].map("{:.1%}".format),
         }
     )
     if "prior" in ranks:
-        ranking["chance, popularity alone"] = ranks["prior"]
+        ranking["chance, popularity alone"] = ranks["prior"].map("{:.1%}".format)
     ranking = ranking.sort_values(f"rank, {label(name)}")
     told = {name: text for name, text in SAID.items() if name != ATTENTION}
     spans, missed = asked.explained(history, candidates, list(told))
@@ -80,10 +81,14 @@ def explain_user(bench: Workbench, user: str, method: str | None = None) -> str:
         ("method", label(name)),
         ("first choice", ranking["candidate"].iloc[0]),
         ("what came next", bench.data.split.titles[target]),
-        ("what it hangs on most", _strongest(spans)),
+        ("what speaks for it most", _strongest(spans, max)),
+        ("what speaks against it most", _strongest(spans, min)),
     ]
     if missed is not None:
-        told[GRADIENTS] += f" All shares together miss what they should add up to by {abs(missed):.3f} nats."
+        total = sum(span.values[GRADIENTS] for span in spans if span.values)
+        told[GRADIENTS] += f" The shares add up to {total:.2f} nats and miss what they should by {abs(missed):.2f}."
+    if asked.expectations is not None and asked.ask.method.soft:
+        told[GRADIENTS] += f" {THROUGH_P}."
     return user_page(f"What {label(name)} chose for user {user}", facts, ranking, spans, told, judged(bench, name))
 
 
@@ -91,10 +96,12 @@ def judged(bench: Workbench, name: str) -> list[str]:
     """The verdicts of notebook 05 on explanations of the method ``name``, or that there are none."""
     path = bench.run.folder("evaluation") / "inside" / name / "verdicts.json"
     if path.is_file():
-        return read_json(path)["verdicts"]
+        told = read_json(path)
+        return [*(f"{text} ({told['users']} users)" for text in told["verdicts"]), *told["notes"]]
     return [f"Explanations of {label(name)} were not tested in this run: evaluation.inside names the rows that are."]
 
 
-def _strongest(spans: Sequence[Span]) -> str:
-    most = max((span for span in spans if span.values), key=lambda span: abs(span.values[EFFECT]))
-    return f"{most.text} ({most.name}, {most.values[EFFECT]:+.2f} nats)"
+def _strongest(spans: Sequence[Span], which: Callable) -> str:
+    most = which((span for span in spans if span.values), key=lambda span: span.values[EFFECT])
+    effect = most.values[EFFECT]
+    return f"{most.text} ({most.name}, {effect:+.2f} nats)" if (effect > 0) == (which is max) else "nothing"

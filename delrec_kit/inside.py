@@ -24,10 +24,12 @@ from delrec_kit.interpret import (
     leave_one_out,
     leaves_some,
     rank_agreement,
+    readouts,
     recency_table,
     retold,
     verdict,
 )
+from delrec_kit.interpret.by_hand import THROUGH_P
 from delrec_kit.interpret.recency import Score
 from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt, score_candidates
 from delrec_kit.methods import METHODS
@@ -88,11 +90,11 @@ def look_inside(
         kind=by_kind(pieces, config.seed),
     )
     pieces.to_csv(folder / "pieces.csv", index=False)
-    told = {name: pieces[column] for name, column in EXPLANATIONS.items()}
+    told, kept = {name: pieces[column] for name, column in EXPLANATIONS.items()}, readouts(llm, writer, prompts)
     draws = {"resamples": config.evaluation.resamples, "seed": config.seed}
     tests = {}
     for test_name, of in {"deletion": deletion_curves, "insertion": insertion_curves}.items():
-        curves = of(score, prompts, told, config.seed)
+        curves = of(score, prompts, told, config.seed, kept=kept)
         curves.to_csv(folder / f"{test_name}.csv", index=False)
         tests[test_name] = faithfulness_table(curves, **draws)
     zeros = gradients(prompts[:FEW], items[:FEW], baseline=ZEROS)[0]["gradients"]
@@ -103,6 +105,8 @@ def look_inside(
         {
             "method": name,
             **_judged(pieces, told, tests, draws),
+            "users": len(prompts),
+            "notes": _notes(pieces, sums, conditioned=expects is not None),
             "convergence_delta": float(sums["delta"].abs().mean()),
             "gradients_total": float(sums["total"].abs().mean()),
             "baselines_agree": same,
@@ -128,6 +132,20 @@ def _judged(
         if name != KIND
     ]
     return {"verdicts": verdicts, "over_random": {t: table.to_dict("records") for t, table in tests.items()}, **rho}
+
+
+def _notes(pieces: pd.DataFrame, sums: pd.DataFrame, conditioned: bool) -> list[str]:
+    """What else to know before believing."""
+    signs = (np.sign(pieces["gradients"]) == np.sign(pieces["effect"])).groupby(pieces["name"]).mean()
+    told = ", ".join(f"{share:.0%} of {kind}" for kind, share in signs.items())
+    missed = sums["delta"].abs().mean() / sums["total"].abs().mean()
+    notes = [
+        f"the shares of integrated gradients miss what they should add up to by {missed:.0%}; by sign they agree with "
+        f"leaving out for {told} (by chance 50%)"
+    ]
+    if conditioned:
+        notes.append(THROUGH_P)
+    return notes
 
 
 def recency(bench: Workbench, name: str, score: Score) -> pd.DataFrame:

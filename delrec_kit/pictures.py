@@ -187,18 +187,18 @@ def _users(bench: Workbench) -> list[str]:
 def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Picture:
     """Two runs side by side, such as two teachers, or with and without temporal analysis: methods (paired by user where
     both ranked the same people), recency profiles, and the attention of what both look inside first. Raises KitError
-    for runs of other data or of another number of candidates, whose metrics mean other things."""
+    for runs of other data or other candidates, whose metrics mean other things."""
     opened = [_open(run) for run in (one, other)]
-    called = tuple(str(name) for name in names or (run.path.name for run in opened))
-    if len(called) != 2:
-        raise KitError(f"names has {len(called)} of the 2 names of the runs")
-    if called[0] == called[1]:
-        called = tuple(str(run.path) for run in opened)
-    data = [run.config.data for run in opened]
-    for field in ("dataset", "candidates", "distractors"):
-        values = [getattr(settings, field) for settings in data]
-        if values[0] != values[1]:
-            raise KitError(f"the runs differ in data.{field}, {values[0]} and {values[1]}: their metrics are no like")
+    paths = [run.path for run in opened]
+    called = names or tuple(str(path) if paths[0].name == paths[1].name else path.name for path in paths)
+    if isinstance(called, str) or len(called) != 2 or (names and called[0] == called[1]):
+        raise KitError(f"names must be two different names, one for each run, not {names!r}")
+    data = [run.config.data.model_dump(exclude={"data_dir"}) for run in opened]
+    for field, value in data[0].items():
+        if value != data[1][field]:
+            raise KitError(
+                f"the runs differ in data.{field}, {value} and {data[1][field]}: their metrics are not alike"
+            )
     parts = [
         {
             "ranks": ranks_of(run.path),

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 
 from delrec_kit.evaluation.metrics import METRICS
 from delrec_kit.methods import FUSED
-from delrec_kit.style import DASHES, headline, label, look
+from delrec_kit.style import DASHES, headline, label, look, styled
 
 TEACHER = "teacher"
 
 
+@styled
 def plot_comparison(comparison: Mapping[str, Any], metrics: Sequence[str] = METRICS) -> tuple[Figure, pd.DataFrame]:
     """A dot with its 95 % interval for each method, one panel a metric; the title names the best method at HR@1.
 
@@ -44,6 +45,7 @@ def plot_comparison(comparison: Mapping[str, Any], metrics: Sequence[str] = METR
     return figure, table
 
 
+@styled
 def plot_differences(comparison: Mapping[str, Any], metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
     """Each paired difference a − b in ``metric`` with its 95 % interval; filled where the interval excludes zero.
 
@@ -60,7 +62,7 @@ def plot_differences(comparison: Mapping[str, Any], metric: str = "HR@1") -> tup
     axis.set_ylim(max(len(table), 1) - 0.5, -0.5)
     axis.set_xlabel(f"difference in {metric}, paired by user (95 % interval)")
     sure = int(((table["low"] > 0) | (table["high"] < 0)).sum())
-    axis.set_title(f"{sure} of {len(table)} differences in {metric} exclude zero (filled)")
+    headline(figure, f"{sure} of {len(table)} differences in {metric} exclude zero (filled)")
     return figure, table
 
 
@@ -85,6 +87,7 @@ def _finding(comparison: Mapping[str, Any], table: pd.DataFrame, metric: str) ->
     return f"Best {metric}: {label(best['method'])}, {best['value']:.3f} among {among} ({users})"
 
 
+@styled
 def plot_results(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
     """A dot with its 95 % interval for each method of ``results_table``, one panel a group of settings."""
     rows = table[table["metric"] == metric].reset_index(drop=True)
@@ -104,6 +107,7 @@ def plot_results(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.
     return figure, rows
 
 
+@styled
 def plot_curve(table: pd.DataFrame, setting: str, methods: Sequence[str] | None = None) -> tuple[Figure, pd.DataFrame]:
     """Each method's line over the values of a setting, from ``curve_table``; a panel for each of the other settings.
 
@@ -142,6 +146,7 @@ def plot_curve(table: pd.DataFrame, setting: str, methods: Sequence[str] | None 
     return figure, rows.reset_index(drop=True)
 
 
+@styled
 def plot_merged_differences(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
     """Each paired difference of ``merged_differences`` with its 95 % interval, one panel a group of settings; filled
     where p, corrected, is below .05 and every run has the same sign."""

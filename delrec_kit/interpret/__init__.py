@@ -12,6 +12,7 @@ from delrec_kit.interpret.faithfulness import (
     faithfulness_table,
     insertion_curves,
     rank_agreement,
+    readouts,
     verdict,
 )
 from delrec_kit.interpret.gradients import MEAN_WORD, ZEROS, integrated_gradients
@@ -80,6 +81,7 @@ __all__ = [
     "projection",
     "prompt_html",
     "rank_agreement",
+    "readouts",
     "recency_curves",
     "recency_profile",
     "recency_table",

@@ -24,13 +24,15 @@ ANSWERED_BY = "SEQ_2_SEQ_LM"  # a decoder that reads the encoder's last layer; o
 @dataclass(frozen=True)
 class Attended:
     """One batch. start: row of its first prompt; weights: by kind (layers, B, heads, Q, L); looks: by kind (B, Q), the
-    share of each token that looks; reads_last: whether all layers of "cross" read the last layer of "encoder"."""
+    share of each token that looks; reads_last: whether all layers of "cross" read the last layer of "encoder"; answer:
+    (B, Q) the share of each token that makes the answer, among those that look with ``answering``."""
 
     start: int
     prompts: Sequence[Prompt]
     weights: dict[str, torch.Tensor]
     looks: dict[str, torch.Tensor]
     reads_last: bool
+    answer: torch.Tensor
 
     @property
     def answering(self) -> str:
@@ -54,7 +56,7 @@ class Attended:
         for layer in prompt:
             flows.append((layer + still) / 2 @ flows[-1])
         if self.answering == "encoder":
-            return torch.einsum("bq,bqk->bk", self.looks["encoder"], flows[-1])
+            return torch.einsum("bq,bqk->bk", self.answer, flows[-1])
         below = [flows[-1]] * len(flows) if self.reads_last else flows
         cross = self.mass("cross").mean(2)
         cross = cross / cross.sum(-1, keepdim=True)  # what titles look at in themselves does not count
@@ -172,7 +174,9 @@ def attended(
             looks = {"encoder": llm.compared(asked), "cross": titles.block == column[:, None]}
         weights = llm.attentions(asked, titles, None if soft is None else soft(asked))
         shares = {kind: looks[kind].float() / looks[kind].sum(1, keepdim=True) for kind in weights}
-        yield Attended(start, chosen, weights, shares, llm.task_type == ANSWERED_BY)
+        answers = looks["cross"] if "cross" in weights else llm.compared(asked)
+        answer = answers.float() / answers.sum(1, keepdim=True)
+        yield Attended(start, chosen, weights, shares, llm.task_type == ANSWERED_BY, answer)
 
 
 def _named(prompt: Prompt, by_place: bool) -> list[tuple[str, np.ndarray]]:
@@ -184,7 +188,7 @@ def _named(prompt: Prompt, by_place: bool) -> list[tuple[str, np.ndarray]]:
     taken = {piece.name for piece in pieces}
     last = max((piece.index for piece in pieces if piece.name == "history"), default=0)
     names = {"soft": lambda i: f"P{i + 1}", "history": lambda i: f"title {last - i + 1} back"}
-    names["candidates"] = lambda i: f"candidate {i + 1}"
+    names |= {"candidates": lambda i: f"candidate {i + 1}", "teacher": lambda i: f"suggestion {i + 1}"}
     return [part for part in whole if part[0] not in taken] + [(names[p.name](p.index), p.places) for p in pieces]
 
 

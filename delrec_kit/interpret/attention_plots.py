@@ -59,21 +59,22 @@ def plot_attention(table: pd.DataFrame, method: str = DISTILLED) -> tuple[Figure
 
 @styled
 def plot_heads(table: pd.DataFrame, segment: str = "soft", method: str = DISTILLED) -> tuple[Figure, pd.DataFrame]:
-    """Share of attention that each head gives to one segment, layer by head; method: whose."""
+    """Attention lift of one segment, layer by head; method: whose."""
     chosen = table[(table["segment"] == segment) & table["kind"].isin(list(KINDS))]
     kinds = [kind for kind in KINDS if kind in set(chosen["kind"])]
     figure, axes = plt.subplots(1, len(kinds), figsize=(4.4 * len(kinds), 3.4), squeeze=False)
     for axis, kind in zip(axes[0], kinds, strict=True):
-        grid = chosen[chosen["kind"] == kind].pivot(index="layer", columns="head", values="mass")
+        grid = chosen[chosen["kind"] == kind].pivot(index="layer", columns="head", values="lift")
         looks = {"annot": max(grid.shape) <= ANNOTATED, "annot_kws": {"fontsize": 9 if grid.shape[1] <= 8 else 6}}
-        sns.heatmap(grid, fmt=".2f", cmap="cividis", vmin=0, ax=axis, cbar_kws={"label": "share"}, **looks)
+        sns.heatmap(grid, fmt=".1f", cmap="cividis", vmin=0, ax=axis, cbar_kws={"label": "lift"}, **looks)
         axis.set(title=KINDS[kind], xlabel="head", ylabel="layer")
-    strongest = chosen.loc[chosen["mass"].idxmax()]
+    strongest = chosen[chosen["kind"] == kinds[-1]].nlargest(1, "lift").iloc[0]
     headline(
         figure,
         f"{label(method)}, attention on {segment}: most in layer {strongest['layer']}, head {strongest['head']}, "
-        f"{READING[strongest['kind']]} ({strongest['mass']:.0%})",
-        f"Share of each head's attention that falls on {segment}, mean over users.",
+        f"{READING[kinds[-1]]}, {strongest['lift']:.1f} times even attention",
+        f"Lift: each head's attention on {segment}, over what it would be if all tokens looked alike at all they can "
+        "see; mean over users.",
     )
     return figure, chosen
 

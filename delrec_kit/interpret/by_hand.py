@@ -21,6 +21,10 @@ from delrec_kit.training import Ask, Expectations
 
 EFFECT, GRADIENTS = "Effect of leaving it out", "Integrated gradients"
 ATTENTION, ROLLOUT = "Attention", "Attention rollout"
+THROUGH_P = (
+    "P depends on the user here: left out, a title is taken from the teacher too, which speaks through P, while "
+    "gradients and attention take P as it is and do not count that path"
+)
 SAID = {
     EFFECT: "By how many nats the log-probability of the first choice falls when the piece is left out alone: blue and "
     "solid speaks for the choice, orange and dashed against it.",

@@ -54,7 +54,8 @@ def _ranking(table: pd.DataFrame) -> str:
     head = "".join(f"<th class='number'>{escape(name)}</th>" for name in columns)
     rows = []
     for row in table.to_dict("records"):
-        cells = "".join(f"<td class='number'>{row[name]:.4g}</td>" for name in columns)
+        told = (row[name] if isinstance(row[name], str) else f"{row[name]:.4g}" for name in columns)
+        cells = "".join(f"<td class='number'>{escape(text)}</td>" for text in told)
         mark = " ← what came next" if row["answer"] else ""
         kind = " class='answer'" if row["answer"] else ""
         rows.append(f"<tr{kind}><td>{escape(row['candidate'])}{mark}</td>{cells}</tr>")

@@ -1,4 +1,5 @@
-"""The pieces of a prompt that an explanation speaks of: each soft token, each title of the history, each candidate."""
+"""The pieces of a prompt that an explanation speaks of: each soft token, and each title of the history, of the
+teacher's suggestions and of the candidates."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ import numpy as np
 from delrec_kit.llm import Prompt, Segment
 from delrec_kit.training import Expectations
 
-SPOKEN_OF = ("soft", "history", "candidates")
+SPOKEN_OF = ("soft", "history", "teacher", "candidates")
 
 
 @dataclass(frozen=True)

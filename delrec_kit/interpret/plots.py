@@ -3,6 +3,8 @@
 Each function gives the figure and the plotted numbers.
 """
 
+from itertools import cycle
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -24,7 +26,7 @@ def plot_agreement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         rows = table[table["measure"] == measure].set_index("variant").loc[variants]
         reach = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
         axis.barh(range(len(rows)), rows["value"], xerr=reach, capsize=3, color="white", edgecolor="black")
-        for bar, variant, hatch in zip(axis.patches, variants, HATCHES, strict=False):
+        for bar, variant, hatch in zip(axis.patches, variants, cycle(HATCHES)):
             bar.set(facecolor=look(variant)["color"], hatch=hatch, alpha=0.75)
         axis.set(xlabel=name)
         axis.set_yticks(range(len(rows)), [label(v) for v in variants])
@@ -50,10 +52,7 @@ def plot_recency(table: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> t
         aside = rows["step"] + 0.08 * (place - (len(variants) - 1) / 2)  # so that no interval hides another
         axis.errorbar(aside, rows["changed"], yerr=reach, capsize=2, label=label(variant), **look(variant))
     apart = distances(table, resamples, seed)
-    said = [
-        f"{x.distance:.2f} [{x.low:.2f}, {x.high:.2f}] {label(x.variant).removeprefix('LLM, ')}"
-        for x in apart.itertuples()
-    ]
+    said = [f"{x.distance:.2f} {label(x.variant).removeprefix('LLM, ')}" for x in apart.itertuples()]
     axis.set(
         xlabel="item masked (a random one in its place), steps back from the end of the history",
         ylabel="users whose first choice changes",
@@ -63,23 +62,22 @@ def plot_recency(table: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> t
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=4, fontsize=9)
     headline(
         figure,
-        f"Distance from the teacher's profile: {', '.join(said)}",
-        "Users whose first choice changes when a random title stands in place of the one that many steps back. "
-        f"Distance: mean over steps, with 95 % bootstrap intervals. {_nearer(apart)}",
+        f"Distance from the teacher's profile: {', '.join(said)}{_nearer(apart)}",
+        "Users whose first choice changes when a random title stands in place of the one that many steps back, with "
+        f"95 % intervals. Distance: mean over steps; {apart['chance'].mean():.2f} would be chance in so few users.",
     )
     return figure, curves
 
 
 def _nearer(apart: pd.DataFrame) -> str:
-    """Of ``distances``: how much nearer the last variant is than the first, and what so few users show by chance."""
+    """Of ``distances``: whether the last variant is nearer than the first, in the same users."""
     if len(apart) < 2:
         return ""
-    first, last = apart.iloc[0], apart.iloc[-1]
-    return (
-        f"{label(last['variant'])} is nearer than {label(first['variant'])} by {last['fall']:.2f} "
-        f"[{last['fall_low']:.2f}, {last['fall_high']:.2f}], in the same users; a ranker with the teacher's own "
-        f"profile would show about {last['chance']:.2f} in so few."
-    )
+    last = apart.iloc[-1]
+    how = "nearer by" if last["low"] > 0 else "farther by" if last["high"] < 0 else "not surely nearer, by"
+    size = -1 if last["high"] < 0 else 1
+    low, high = sorted([size * last["low"], size * last["high"]])
+    return f"; {label(last['variant']).removeprefix('LLM, ')} {how} {size * last['fall']:.2f} [{low:.2f}, {high:.2f}]"
 
 
 @styled
@@ -89,7 +87,8 @@ def plot_two_runs(table: pd.DataFrame, names: tuple[str, str]) -> tuple[Figure, 
     hits, profile = (table[table["what"] == what] for what in ("HR@1", "recency"))
     kind = "cross" if "attention, cross" in set(table["what"]) else "encoder"
     lift = table[table["what"] == f"attention, {kind}"]
-    figure, axes = plt.subplots(1, 3, figsize=(11.0, 2.6 + 0.26 * max(len(hits), 8)))
+    size = (11.0, 3.2 + 0.26 * max(len(hits), 8))
+    figure, axes = plt.subplots(1, 3, figsize=size)
     reach = np.abs(hits[["low", "high"]].to_numpy().T - hits["difference"].to_numpy())
     sure = hits["p"] < 0.05 if hits["p"].notna().all() else (hits["low"] > 0) | (hits["high"] < 0)
     for place, (row, certain) in enumerate(zip(hits.itertuples(), sure, strict=True)):
@@ -110,10 +109,12 @@ def plot_two_runs(table: pd.DataFrame, names: tuple[str, str]) -> tuple[Figure, 
     for name, rows in profile.groupby("name", sort=False):
         for run, dash in zip(("one", "other"), ("-", "--"), strict=True):
             said = f"{label(name)}, {names[run == 'other']}"
-            axes[1].plot(rows["step"], rows[run], linestyle=dash, label=said, **look(name))
+            face = {} if run == "one" else {"markerfacecolor": "white"}
+            axes[1].plot(rows["step"], rows[run], linestyle=dash, label=said, **look(name), **face)
     axes[1].set(title="recency profile", xlabel="steps back", ylabel="users whose choice changes", ylim=(0, None))
+    below = {"loc": "upper left", "bbox_to_anchor": (-0.1, -0.75 / (size[1] - 1.6)), "fontsize": 8}
     if len(profile):
-        axes[1].legend(fontsize=8)
+        axes[1].legend(**below)
     place = np.arange(len(lift))
     for run, shift, hatch in (("one", -0.2, ""), ("other", 0.2, "//")):
         axes[2].barh(
@@ -126,7 +127,7 @@ def plot_two_runs(table: pd.DataFrame, names: tuple[str, str]) -> tuple[Figure, 
     axes[2].set_yticks(place, far)
     axes[2].invert_yaxis()
     axes[2].set(title="attention lift", xlabel="times even attention")
-    axes[2].legend(fontsize=8)
+    axes[2].legend(**below)
     ours = hits[hits["name"] == COMPARED[1]]
     of_p = f"; distilled P {ours['difference'].iloc[0]:+.3f}" if len(ours) else ""
     headline(

@@ -18,7 +18,7 @@ from delrec_kit.evaluation.statistics import bootstrap_intervals
 Score = Callable[[Cases], np.ndarray]  # cases -> (U, m) scores of each case's candidates
 TEACHER = "teacher"
 COLUMNS = ["variant", "user", "step", "changed", "moved"]
-DISTANCE = ["distance", "low", "high", "chance", "fall", "fall_low", "fall_high"]
+DISTANCE = ["distance", "chance", "fall", "low", "high"]
 
 
 def replaced(cases: Cases, step: int, stand_ins: np.ndarray) -> Cases:
@@ -103,12 +103,12 @@ def recency_curves(table: pd.DataFrame, resamples: int, seed: int) -> pd.DataFra
 
 def distances(table: pd.DataFrame, resamples: int, seed: int, measure: str = "changed") -> pd.DataFrame:
     """How far each variant's profile lies from the teacher's: the mean over steps of the absolute difference, in the
-    units of ``measure``, with its 95 % bootstrap interval over users.
+    units of ``measure``.
 
     Returns:
-        variant, distance, low, high, chance (what a ranker with the teacher's own profile would show, as so few users
-        cannot bring it to 0); fall, fall_low, fall_high: by how much it is nearer than the first variant, with the
-        interval over the same users.
+        variant, distance, chance (what a ranker with the teacher's own profile would show, as so few users cannot bring
+        it to 0); fall, low, high: by how much it is nearer than the first variant, with the 95 % bootstrap interval
+        over the same users. A distance has no interval of its own: resampling adds noise, which only lengthens it.
     """
     wide = table.pivot(index=["variant", "step"], columns="user", values=measure).astype(float)
     variants = [v for v in dict.fromkeys(table["variant"]) if v != TEACHER]
@@ -121,5 +121,5 @@ def distances(table: pd.DataFrame, resamples: int, seed: int, measure: str = "ch
     value = np.abs(apart.mean(2)).mean(1)
     chance = np.sqrt(2 / np.pi) * apart.std(2, ddof=1).mean(1) / np.sqrt(users)
     interval = lambda of: np.quantile(of, [0.025, 0.975], axis=1)  # noqa: E731
-    columns = [value, *interval(drawn), chance, value[0] - value, *interval(drawn[0] - drawn)]
+    columns = [value, chance, value[0] - value, *interval(drawn[0] - drawn)]
     return pd.DataFrame(dict(zip(DISTANCE, columns, strict=True))).assign(variant=variants)[["variant", *DISTANCE]]

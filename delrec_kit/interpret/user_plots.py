@@ -36,8 +36,8 @@ def plot_ranking(
         moved = f"  {'▲' if step > 0 else '▼'}{abs(step):g}" if step else ""
         ranks = [_rank(rank, of) for rank, of in zip((row.teacher_rank, row.llm_rank), tied, strict=True)]
         title = shorten(row.title, LONGEST, placeholder="…")
-        texts.append(axis.text(-0.03, start, f"{title}  {ranks[0]}", ha="right", **looks))
-        texts.append(axis.text(1.03, stop, f"{ranks[1]}  {title}  {row.chance:.0%}{moved}", ha="left", **looks))
+        texts.append(axis.text(-0.06, start, f"{title}  {ranks[0]}", ha="right", **looks))
+        texts.append(axis.text(1.06, stop, f"{ranks[1]}  {title}  {row.chance:.0%}{moved}", ha="left", **looks))
     for text in texts:
         text.set_parse_math(False)
     axis.set(xlim=(-1.6, 2.8), ylim=(len(table) + 0.6, -0.2))

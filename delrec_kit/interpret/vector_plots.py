@@ -117,6 +117,6 @@ def plot_projection(table: pd.DataFrame, share: float) -> tuple[Figure, pd.DataF
         ylabel="second direction",
     )
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3)
-    finding = f"Training moved a soft token by {far / wide:.1f} times the titles' spread"
+    finding = f"In this plane, training moved a soft token by {far / wide:.1f} times the titles' spread"
     headline(figure, finding, "The two directions in which titles' mean word vectors differ most.")
     return figure, table

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -74,7 +75,8 @@ def test_where_tokens_see_only_those_before_them_even_attention_still_has_lift_1
     L = 6
     even = np.tril(np.ones((L, L))) / np.arange(1, L + 1)[:, None]
     weights = torch.tensor(even[None, None, None], dtype=torch.float32)
-    seen = Attended(0, [None], {"encoder": weights}, {"encoder": torch.full((1, L), 1 / L)}, False)
+    all_look = torch.full((1, L), 1 / L)
+    seen = Attended(0, [None], {"encoder": weights}, {"encoder": all_look}, False, all_look)
     np.testing.assert_allclose(seen.mass("encoder")[0, 0, 0], seen.even("encoder")[0], atol=1e-6)
     assert seen.even("encoder")[0, 0] > 3 * seen.even("encoder")[0, -1]
 
@@ -85,7 +87,7 @@ def attended(encoder, cross=None, reads_last=True):
     looks = {"encoder": torch.eye(weights["encoder"].shape[-1])[:1], "cross": torch.ones(1, 1)}
     if cross is not None:
         weights["cross"] = torch.tensor(cross, dtype=torch.float32)[:, None]
-    return Attended(0, [None], weights, looks, reads_last)
+    return Attended(0, [None], weights, looks, reads_last, looks["encoder"] if cross is None else looks["cross"])
 
 
 SWAP, STILL = [[[0.0, 1.0], [1.0, 0.0]]], [[[1.0, 0.0], [0.0, 1.0]]]  # one head: each looks at the other, or at itself
@@ -99,6 +101,8 @@ def test_rollout_by_hand():
     np.testing.assert_allclose(attended([STILL, STILL]).rollout(), [[1.0, 0.0]])
     np.testing.assert_allclose(attended([CHAIN, CHAIN]).rollout(), [[0.25, 0.5, 0.25]])
     np.testing.assert_allclose(attended([SWAP], [FIRST]).rollout(), [[0.5, 0.5]], err_msg="reads the last layer")
+    compares = replace(attended([STILL]), answer=torch.tensor([[0.0, 1.0]]))
+    np.testing.assert_allclose(compares.rollout(), [[0.0, 1.0]], err_msg="from the tokens that make the answer alone")
     seen = attended([SWAP, SWAP], [FIRST, FIRST], reads_last=False).rollout()
     np.testing.assert_allclose(seen, [[0.75, 0.25]], err_msg="its first layer reads words, its second their mixture")
 

@@ -101,7 +101,7 @@ def test_what_decides_is_found_and_a_wrong_explanation_rejected(piece, prompts):
     assert rank_agreement(noise * 0, effects["effect"], effects[["user"]], 50, 0) == (0, 0, 0)
     figure, numbers = plot_faithfulness(curves, tables)
     assert {"right", "wrong", "random"} == set(numbers["explanation"]) and len(figure.axes) == 2
-    assert "distilled P: right finds" in figure.get_suptitle()
+    assert "distilled P: right surely beats random orders in both tests" in figure.get_suptitle()
 
 
 def test_knowing_the_kind_of_a_piece_is_told_from_knowing_the_piece():
@@ -149,6 +149,21 @@ def test_a_conditioned_p_is_told_anew_without_the_title(prompts, writer):
     assert told[0].state.tolist() == [8, 8] and (told[1].state == 1).all() and (told[2].state == 1).all()
     constant = prompts[0]
     assert retold([constant], [history], 6, Expects())[0] is constant
+
+
+def test_a_piece_that_is_kept_is_never_taken_out(prompts):
+    """Where the answer is read from pieces alone, one of them stays, or the model would say nothing."""
+    kept = [Piece("soft", K - 1, pieces_of(prompt)[6 + K - 1].places) for prompt in prompts]
+    asked = []
+
+    def score(some, rows):
+        asked.extend(some[USERS:])  # after the whole prompts
+        return hangs_on("history", 0, prompts)(some, rows)
+
+    told = {"x": leave_one_out(hangs_on("history", 0, prompts), prompts)["effect"]}
+    for of in (deletion_curves, insertion_curves):
+        of(score, prompts, told, 0, shares=(1.0,), kept=kept)
+    assert all(-K in prompt.ids for prompt in asked) and any(-1 not in prompt.ids for prompt in asked)
 
 
 def test_insertion_ends_where_deletion_begins(prompts):

@@ -77,22 +77,23 @@ def test_the_distance_says_who_is_nearer_to_the_teacher():
     assert len(table) == 4 * STEPS * 40 and set(table["changed"]) == {0, 1}
     apart = distances(table, 200, 0).set_index("variant")
     assert apart["distance"].to_dict() == {"near": 0.0, "far": 0.5, "deaf": 0.25}
-    assert (apart["low"] <= apart["distance"]).all() and (apart["distance"] <= apart["high"]).all()
+    assert (apart["low"] <= apart["fall"]).all() and (apart["fall"] <= apart["high"]).all()
     assert (apart["fall"] == [0.0, -0.5, -0.25]).all(), "against the first"
     figure, curves = plot_recency(table, 50)
     assert len(curves) == 4 * STEPS and (curves["users"] == 40).all()
     assert curves.set_index(["variant", "step"])["changed"][("far", 3)] == 1
-    assert "0.50" in figure.get_suptitle()
+    said = figure.get_suptitle().replace("\n", " ")
+    assert "0.00 near" in said and "0.50 far" in said and "deaf farther by 0.25" in said
 
 
-def test_the_distance_has_an_interval_that_chance_explains():
-    """Two rankers that change for a random half and fifth of the users lie .3 apart, within the interval."""
-    draws = np.random.default_rng(3).random((2, STEPS, 400)) < np.array([0.5, 0.2])[:, None, None]
-    at = [["teacher", "x"], range(1, STEPS + 1), range(400)]
+def test_the_fall_has_an_interval_that_chance_explains():
+    """Rankers that change for a random half, fifth and half of the users: the third is nearer than the second by .3."""
+    draws = np.random.default_rng(3).random((3, STEPS, 400)) < np.array([0.5, 0.2, 0.5])[:, None, None]
+    at = [["teacher", "x", "y"], range(1, STEPS + 1), range(400)]
     index = pd.MultiIndex.from_product(at, names=["variant", "step", "user"])
     table = pd.DataFrame({"changed": draws.ravel().astype(int), "moved": 0.0}, index=index).reset_index()
-    row = distances(table, 500, 0).iloc[0]
-    assert row["low"] < 0.3 < row["high"] and 0.03 < row["high"] - row["low"] < 0.1
+    row = distances(table, 500, 0).iloc[1]
+    assert 0.15 < row["low"] < 0.3 - row["chance"] < row["high"] < 0.35 and 0.01 < row["chance"] < 0.05
 
 
 def test_what_few_users_show_by_chance_is_told():
@@ -104,7 +105,7 @@ def test_what_few_users_show_by_chance_is_told():
     apart = distances(table, 50, 0)
     assert apart["distance"].mean() == pytest.approx(apart["chance"].mean(), rel=0.15) and apart["distance"].min() > 0
     falls = distances(table, 400, 0)
-    assert ((falls["fall_low"] <= 0) & (falls["fall_high"] >= 0)).mean() > 0.9, "none is surely nearer than the first"
+    assert ((falls["low"] <= 0) & (falls["high"] >= 0)).mean() > 0.9, "none is surely nearer than the first"
 
 
 def test_short_histories_give_no_profile_rather_than_a_wrong_one():

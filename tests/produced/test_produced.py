@@ -338,8 +338,9 @@ def test_a_run_compared_with_itself_differs_in_nothing(produced):
     _, table = pictures.compare(produced.path, produced, names=("one", "same"))
     assert (table["difference"].abs() < 1e-12).all() and {"HR@1", "recency", "attention, cross"} < set(table["what"])
     assert (table.loc[table["what"] == "HR@1", "p"] == 1).all()
-    with pytest.raises(KitError, match="1 of the 2 names"):
-        pictures.compare(produced, produced, names=("one",))
+    for names in (("one",), ("one", "one"), "ab"):
+        with pytest.raises(KitError, match="two different names"):
+            pictures.compare(produced, produced, names=names)
 
 
 def test_what_is_not_there_to_draw_is_said(produced):
