@@ -67,12 +67,19 @@ def use_style() -> None:
 
 
 def styled(draw: Callable) -> Callable:
-    """``draw`` in the kit's look, whatever matplotlib's defaults are."""
+    """``draw`` in the kit's look, whatever matplotlib's defaults are.
+
+    Only what the look sets is set back: the first figure of a notebook starts its backend, which must stay on.
+    """
 
     @wraps(draw)
     def drawn(*args: Any, **kwargs: Any) -> Any:
-        with mpl.rc_context(STYLE):
+        before = {name: mpl.rcParams[name] for name in STYLE}
+        use_style()
+        try:
             return draw(*args, **kwargs)
+        finally:
+            mpl.rcParams.update(before)
 
     return drawn
 

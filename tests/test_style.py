@@ -8,7 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.pylabtools import select_figure_formats
 from PIL import Image
 
-from delrec_kit.style import headline, save_figure
+from delrec_kit.style import headline, save_figure, styled
 
 
 def draw(finding="Up <and> away", caption="A line."):
@@ -32,6 +32,18 @@ def test_the_same_numbers_give_the_same_picture(tmp_path):
     for folder in ("one", "two"):
         save_figure(draw(), pd.DataFrame(), tmp_path / folder, "line")
     assert (tmp_path / "one/line.svg").read_bytes() == (tmp_path / "two/line.svg").read_bytes()
+
+
+def test_the_look_is_set_back_and_nothing_else():
+    """What the backend switches on when the first figure is drawn stays on."""
+
+    @styled
+    def first():
+        plt.rcParams["interactive"] = True
+        return plt.rcParams["axes.spines.top"]
+
+    with plt.rc_context({"interactive": False, "axes.spines.top": True}):
+        assert first() is False and plt.rcParams["axes.spines.top"] and plt.rcParams["interactive"]
 
 
 def test_a_long_finding_is_broken_at_the_figures_width():
