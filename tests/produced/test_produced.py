@@ -211,7 +211,8 @@ def test_each_notebook_was_executed_whole_and_its_source_kept_clean(produced, nu
     outputs = [out for cell in code for out in cell["outputs"]]
     assert not [out for out in outputs if out["output_type"] == "error"]
     shown = [out for out in outputs if "image/png" in out.get("data", {})]
-    assert shown, "no picture is shown"
+    drawn = list(produced.figures.glob(f"{number}_*.png"))
+    assert len(shown) == len(drawn) > 0, "what is saved is shown too"
     assert all(out["metadata"]["image/png"]["alt"] for out in shown), "a picture without alternative text"
     text = "".join("".join(out.get("text", [])) for out in outputs if out["output_type"] == "stream")
     assert "Warning" not in text, text
