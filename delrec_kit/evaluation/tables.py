@@ -126,7 +126,8 @@ def write_report(
 
 def to_markdown(table: pd.DataFrame) -> str:
     """A Markdown table of the columns (not of the index)."""
-    rows = [list(map(str, table.columns)), ["---"] * table.shape[1], *table.astype(str).values.tolist()]
+    cells = table.astype(object).map(lambda value: "" if value is None or value != value else str(value))
+    rows = [list(map(str, table.columns)), ["---"] * table.shape[1], *cells.values.tolist()]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
 
@@ -162,7 +163,8 @@ def _usual(settings: Sequence[dict[str, str]], keys: Sequence[str]) -> dict[str,
     variants = [dict(zip(keys, values)) for values in {tuple(one.get(key) for key in keys) for one in settings}]
     most = {key: Counter(one[key] for one in variants).most_common(1)[0][0] for key in keys}
     changes = [sum(one[key] != most[key] for key in keys) for one in variants]
-    return most if len(keys) > 2 and max(changes) == 1 and 0 in changes else {}
+    # one change may bring another with it, such as a teacher its number of layers
+    return most if len(keys) > 2 and max(changes) <= 2 and 0 in changes and changes.count(1) > changes.count(2) else {}
 
 
 def _short(text: str) -> str:

@@ -63,6 +63,10 @@ def test_csv_and_markdown(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "r.csv", keep_default_na=False)[["mean"]], table[["mean"]])
     lines = (tmp_path / "r.md").read_text().splitlines()
     assert lines[0].startswith("| method | runs | HR@1 |") and "| teacher | 1 | 0.500 |" in lines[2]
+    assert to_markdown(pd.DataFrame({"a": [np.nan, 1.5], "b": ["x", None]})).splitlines()[2:] == [
+        "|  | x |",
+        "| 1.5 |  |",
+    ]
     assert to_markdown(pd.DataFrame({"a|b": [1]})) == "| a\\|b |\n| --- |\n| 1 |\n"
 
 
