@@ -21,9 +21,9 @@ from delrec_kit.evaluation import (
     slice_table,
     write_comparison,
 )
-from delrec_kit.inside import look_inside, looked_into, recency
+from delrec_kit.inside import folder_inside, look_inside, looked_into, recency
 from delrec_kit.interpret import agreement_table
-from delrec_kit.methods import FUSED, GATED, METHODS
+from delrec_kit.methods import DISTILLED, FUSED, GATED, METHODS
 from delrec_kit.protocols import RERANK, Ranked, protocols, ranked, reordered
 from delrec_kit.runs import RunDirectory, read_json, write_json
 from delrec_kit.teachers import Markov, Popularity, scores_of
@@ -32,8 +32,7 @@ from delrec_kit.workbench import Workbench
 Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (D, U, m)
 ALONE = "teacher_gated"
 ENDINGS = {"weight": [(FUSED, False)], "gate": [(FUSED, False), (GATED, True)]}
-MEASURED = "llm_distilled_prompt"  # the frozen row that is weighed with the teacher and reranks
-PROFILED = ("llm_zero_shot", "llm_untrained_prompt", MEASURED)  # whose recency is set beside the teacher's
+PROFILED = ("llm_zero_shot", "llm_untrained_prompt", DISTILLED)  # whose recency is set beside the teacher's
 SPREAD = ("HR@1", "NDCG@5")
 START = "llm_untrained_prompt"  # from which the gap to the oracle is measured
 BASELINES = {"popularity": Popularity, "markov": Markov}
@@ -103,7 +102,7 @@ def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked
         else:  # the same frozen model, with another P
             soft = bench.soft_prompt(METHODS[name], llm)
         ask = partial(bench.score, llm, writer, soft, name)
-        ours = adapted or name == MEASURED  # weighed with the teacher, and left to rerank what it proposes
+        ours = adapted or name == DISTILLED  # weighed with the teacher, and left to rerank what it proposes
         wanted = {protocol: of for protocol, of in sets.items() if ours or protocol != RERANK}
         for part in ("valid", "test") if ours and config.evaluation.fuse != "none" else ("test",):
             for protocol, table in ask(part, {name: of[part].items for name, of in wanted.items()}).items():
@@ -117,7 +116,7 @@ def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked
         if name in PROFILED:
             profiles.append(recency(bench, name, partial(bench.score_cases, llm, writer, soft, name)))
         if name in looked_into(config):
-            look_inside(bench, llm, writer, soft, name, folder / "inside" / name)
+            look_inside(bench, llm, writer, soft, name, folder_inside(folder, name))
     pd.concat(profiles).to_csv(folder / "recency.csv", index=False)
     if orders:
         pd.concat(orders).to_csv(folder / "orders.csv", index=False)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from delrec_kit.config import KitConfig
 from delrec_kit.errors import KitError, nearest
+from delrec_kit.inside import folder_inside
 from delrec_kit.interpret import ATTENTION, EFFECT, GRADIENTS, SAID, ByHand, user_page
 from delrec_kit.interpret.by_hand import THROUGH_P
 from delrec_kit.interpret.spans import Span
@@ -94,7 +95,7 @@ def explain_user(bench: Workbench, user: str, method: str | None = None) -> str:
 
 def judged(bench: Workbench, name: str) -> list[str]:
     """The verdicts of notebook 05 on explanations of the method ``name``, or that there are none."""
-    path = bench.run.folder("evaluation") / "inside" / name / "verdicts.json"
+    path = folder_inside(bench.run.folder("evaluation"), name) / "verdicts.json"
     if path.is_file():
         told = read_json(path)
         return [*(f"{text} ({told['users']} users)" for text in told["verdicts"]), *told["notes"]]

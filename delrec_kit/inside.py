@@ -11,6 +11,7 @@ from delrec_kit.config import KitConfig
 from delrec_kit.data import Cases
 from delrec_kit.interpret import (
     KIND,
+    YARDSTICK,
     ZEROS,
     attention_by_piece,
     attention_mass,
@@ -40,7 +41,7 @@ STEPS = 10  # back in a recency profile, at most
 EXPLAINED = 24  # users whose prompts are taken apart piece by piece
 FEW = 8  # of whom integrated gradients are taken against a second baseline
 EXPLANATIONS = {  # in figures -> column of pieces.csv
-    "leave-one-out": "effect",
+    YARDSTICK: "effect",
     "integrated gradients": "gradients",
     "attention": "attention",
     "attention rollout": "rollout",
@@ -52,6 +53,11 @@ def looked_into(config: KitConfig) -> list[str]:
     """The rows that a run looks inside: those of ``evaluation.inside`` that it has, or else its last."""
     rows = [*config.evaluation.methods, *config.finetune.methods]
     return [name for name in config.evaluation.inside if name in rows] or rows[-1:]
+
+
+def folder_inside(evaluation: Path, name: str | None = None) -> Path:
+    """Where a run keeps what it saw inside the method ``name``, or inside all of them."""
+    return evaluation / "inside" / (name or "")
 
 
 def look_inside(
@@ -118,7 +124,7 @@ def _judged(
     pieces: pd.DataFrame, told: dict[str, pd.Series], tests: dict[str, pd.DataFrame], draws: dict[str, int]
 ) -> dict:
     """The verdicts on all explanations but leaving out itself, and the numbers behind them."""
-    asked = [name for name in told if name != "leave-one-out"]
+    asked = [name for name in told if name != YARDSTICK]
     among = {"spearman": ["user"], "spearman_of_a_kind": ["user", "name"]}
     rho = {
         what: {name: rank_agreement(told[name].abs(), pieces["effect"], pieces[groups], **draws) for name in asked}

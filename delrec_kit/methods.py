@@ -47,6 +47,7 @@ METHODS = {
     "delrec_kept": Method("DELRec, teacher kept", "distilled", BOTH),
     "delrec_faded": Method("DELRec, teacher faded", "distilled", BOTH, fades=True),
 }
+DISTILLED = "llm_distilled_prompt"  # what stage 1 made, in the frozen language model
 ADAPTED = tuple(name for name, method in METHODS.items() if method.lessons)
 FROZEN = tuple(name for name, method in METHODS.items() if not method.lessons)
 FUSED = "+teacher"  # after a method's name: its scores and the teacher's, weighed on validation cases

@@ -15,7 +15,7 @@ from delrec_kit.errors import KitError, nearest
 from delrec_kit.evaluation import METRICS, load_comparison, plot_comparison, plot_differences
 from delrec_kit.evaluation.comparison import ranks_of
 from delrec_kit.explaining import by_hand, judged, row_to_ask, tested
-from delrec_kit.inside import looked_into
+from delrec_kit.inside import folder_inside, looked_into
 from delrec_kit.interpret import (
     nearest_words,
     plot_agreement,
@@ -35,12 +35,12 @@ from delrec_kit.interpret import (
     two_runs,
 )
 from delrec_kit.interpret import projection as projected
+from delrec_kit.interpret.attention import answering
 from delrec_kit.interpret.widgets import OneUser
 from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt
-from delrec_kit.methods import METHODS
+from delrec_kit.methods import DISTILLED, METHODS
 from delrec_kit.pipeline import workbench
 from delrec_kit.runs import RunDirectory, read_json
-from delrec_kit.style import DISTILLED
 from delrec_kit.workbench import Workbench
 
 Picture = tuple[Figure, pd.DataFrame]
@@ -114,7 +114,7 @@ def faithfulness(run: Run, method: str | None = None) -> Picture:
 
 def verdicts(run: Run, method: str | None = None) -> dict:
     """Whether to believe attention and gradients: sentences, and the numbers behind them."""
-    path = _open(run).require("evaluation") / "inside" / _looked(run, method) / "verdicts.json"
+    path = folder_inside(_open(run).require("evaluation"), _looked(run, method)) / "verdicts.json"
     told = read_json(path) if path.is_file() else {}
     if "spearman_of_a_kind" not in told:
         raise _old(path)
@@ -173,7 +173,7 @@ def widget(run: Run, method: str | None = None) -> OneUser:
     bench = workbench(_open(run))
     name = row_to_ask(bench.run.config, method)
     seen = _inside(run, None, "attention")  # how many layers and heads there are is the same for all
-    seen = seen[seen["kind"] == ("cross" if "cross" in set(seen["kind"]) else "encoder")]
+    seen = seen[seen["kind"] == answering(seen["kind"])]
     users = {user: partial(tested, bench, user) for user in _users(bench)}
     size = int(seen["layer"].max()) + 1, int(seen["head"].max()) + 1
     return OneUser(by_hand(bench, name), users, *size, name, judged(bench, name))
@@ -230,7 +230,7 @@ def _table(run: Run, name: str, *columns: str) -> pd.DataFrame:
     """A table of a run's evaluation; raises KitError where it lacks ``columns``."""
     folder = _open(run).require("evaluation")
     path = folder / f"{name}.csv"
-    if not path.is_file() or not (folder / "inside").is_dir():  # before, a recency profile took titles out
+    if not path.is_file() or not folder_inside(folder).is_dir():  # before, a recency profile took titles out
         raise _old(path)
     table = pd.read_csv(path)
     if set(columns) - set(table):

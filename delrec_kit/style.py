@@ -46,7 +46,6 @@ STYLE = {
     "image.cmap": "cividis",
     "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=DASHES) + cycler(marker=MARKERS),
 }
-DISTILLED = "llm_distilled_prompt"
 METHOD_LABELS = {
     "popularity": "popularity",
     "markov": "Markov",

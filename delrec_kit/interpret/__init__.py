@@ -7,6 +7,7 @@ from delrec_kit.interpret.attribution import choices, leave_one_out
 from delrec_kit.interpret.by_hand import ATTENTION, EFFECT, GRADIENTS, ROLLOUT, SAID, ByHand
 from delrec_kit.interpret.faithfulness import (
     KIND,
+    YARDSTICK,
     by_kind,
     deletion_curves,
     faithfulness_table,
@@ -45,6 +46,7 @@ __all__ = [
     "ROLLOUT",
     "SAID",
     "STYLE",
+    "YARDSTICK",
     "ZEROS",
     "ByHand",
     "Span",

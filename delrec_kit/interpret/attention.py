@@ -6,7 +6,7 @@ through the residual path, the rest by the mean over its heads. What the tokens 
 left out of both.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,11 @@ from delrec_kit.progress import progress
 
 ROLLOUT = "rollout"  # a kind beside "encoder" and "cross", of no layer and no head
 ANSWERED_BY = "SEQ_2_SEQ_LM"  # a decoder that reads the encoder's last layer; others read layer by layer
+
+
+def answering(kinds: Iterable[str]) -> str:
+    """Which of these kinds of attention the answer looks with."""
+    return "cross" if "cross" in set(kinds) else "encoder"
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Attended:
     @property
     def answering(self) -> str:
         """The kind of attention that the answer looks with."""
-        return "cross" if "cross" in self.weights else "encoder"
+        return answering(self.weights)
 
     def mass(self, kind: str) -> torch.Tensor:
         """(layers, B, heads, L) what reaches each token of the prompt."""
@@ -173,9 +178,9 @@ def attended(
             column = torch.from_numpy(first[start : start + batch]).to(llm.device)
             looks = {"encoder": llm.compared(asked), "cross": titles.block == column[:, None]}
         weights = llm.attentions(asked, titles, None if soft is None else soft(asked))
-        shares = {kind: looks[kind].float() / looks[kind].sum(1, keepdim=True) for kind in weights}
-        answers = looks["cross"] if "cross" in weights else llm.compared(asked)
-        answer = answers.float() / answers.sum(1, keepdim=True)
+        looks["answer"] = looks["cross"] if answering(weights) == "cross" else llm.compared(asked)
+        shares = {kind: looks[kind].float() / looks[kind].sum(1, keepdim=True) for kind in (*weights, "answer")}
+        answer = shares.pop("answer")
         yield Attended(start, chosen, weights, shares, llm.task_type == ANSWERED_BY, answer)
 
 

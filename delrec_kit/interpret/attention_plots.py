@@ -10,8 +10,9 @@ import seaborn as sns
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from delrec_kit.interpret.attention import ROLLOUT
-from delrec_kit.style import DISTILLED, headline, label, styled
+from delrec_kit.interpret.attention import ROLLOUT, answering
+from delrec_kit.methods import DISTILLED
+from delrec_kit.style import headline, label, styled
 
 KINDS = {"encoder": "the prompt reads itself", "cross": "titles read the prompt"}
 ROLLED = {ROLLOUT: "rolled out through the layers"}
@@ -83,7 +84,7 @@ def plot_heads(table: pd.DataFrame, segment: str = "soft", method: str = DISTILL
 def plot_places(table: pd.DataFrame, method: str = DISTILLED) -> tuple[Figure, pd.DataFrame]:
     """Attention lift of each soft token, title of the history and candidate (columns) by layer (rows), mean over heads,
     where the answer is made, and rolled out through the layers below; ``table`` from ``attention_mass`` by place."""
-    kind = "cross" if "cross" in set(table["kind"]) else "encoder"
+    kind = answering(table["kind"])
     names = [name for name in dict.fromkeys(table["segment"]) if name in set(table[table["kind"] == kind]["segment"])]
     numbers = (
         table[table["kind"].isin([kind, ROLLOUT])].groupby(["kind", "layer", "segment"], sort=False)["lift"].mean()

@@ -18,7 +18,7 @@ from delrec_kit.llm import LanguageModel, Prompt, PromptWriter
 
 SHARES = (0.1, 0.2, 0.3, 0.5, 0.7)
 RANDOM, ORDERS = "random", 5  # orders a user, averaged
-KIND = "kind of piece"
+KIND, YARDSTICK = "kind of piece", "leave-one-out"
 POOR, GOOD = 0.3, 0.6  # Spearman correlation with leave-one-out
 Interval = tuple[float, float, float]  # value, low, high
 

@@ -11,10 +11,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.agreement import MEASURES
+from delrec_kit.interpret.attention import answering
 from delrec_kit.interpret.attention_plots import KINDS
 from delrec_kit.interpret.recency import distances, recency_curves
-from delrec_kit.interpret.two_runs import COMPARED
-from delrec_kit.style import DISTILLED, HATCHES, PALETTE, headline, label, look, styled
+from delrec_kit.interpret.two_runs import COMPARED, HITS, LOOKS
+from delrec_kit.methods import DISTILLED
+from delrec_kit.style import HATCHES, PALETTE, headline, label, look, styled
 
 
 @styled
@@ -84,9 +86,9 @@ def _nearer(apart: pd.DataFrame) -> str:
 def plot_two_runs(table: pd.DataFrame, names: tuple[str, str]) -> tuple[Figure, pd.DataFrame]:
     """``two_runs``: differences in HR@1, the recency profiles of both, attention lift by segment where the answer is
     made."""
-    hits, profile = (table[table["what"] == what] for what in ("HR@1", "recency"))
-    kind = "cross" if "attention, cross" in set(table["what"]) else "encoder"
-    lift = table[table["what"] == f"attention, {kind}"]
+    hits, profile = (table[table["what"] == what] for what in (HITS, "recency"))
+    kind = answering(what.removeprefix(LOOKS) for what in table["what"])
+    lift = table[table["what"] == LOOKS + kind]
     size = (11.0, 3.2 + 0.26 * max(len(hits), 8))
     figure, axes = plt.subplots(1, 3, figsize=size)
     reach = np.abs(hits[["low", "high"]].to_numpy().T - hits["difference"].to_numpy())
@@ -120,10 +122,8 @@ def plot_two_runs(table: pd.DataFrame, names: tuple[str, str]) -> tuple[Figure, 
         axes[2].barh(
             place + shift, lift[run], 0.38, color="white", edgecolor="black", hatch=hatch, label=names[run == "other"]
         )
-    far = [
-        f"{row.name_}{' *' if row.low > 0 or row.high < 0 else ''}"
-        for row in lift.rename(columns={"name": "name_"}).itertuples()
-    ]
+    sides = zip(lift["name"], lift["low"], lift["high"], strict=True)
+    far = [f"{name}{' *' if low > 0 or high < 0 else ''}" for name, low, high in sides]
     axes[2].set_yticks(place, far)
     axes[2].invert_yaxis()
     axes[2].set(title="attention lift", xlabel="times even attention")

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from delrec_kit.interpret.faithfulness import KIND, RANDOM
-from delrec_kit.style import DASHES, DISTILLED, MARKERS, PALETTE, headline, label, styled
+from delrec_kit.interpret.faithfulness import KIND, RANDOM, YARDSTICK
+from delrec_kit.methods import DISTILLED
+from delrec_kit.style import DASHES, MARKERS, PALETTE, headline, label, styled
 
 PIECES = {  # axis, hatch
     "soft": ("soft token", "//"),
@@ -94,7 +95,7 @@ def plot_faithfulness(
 def _sure(tables: Mapping[str, pd.DataFrame]) -> str:
     """Which explanations are surely better than random orders in every test, and than the kind of piece."""
     rows = {test: table.set_index("explanation") for test, table in tables.items()}
-    asked = [name for name in next(iter(rows.values())).index if name not in (KIND, "leave-one-out")]
+    asked = [name for name in next(iter(rows.values())).index if name not in (KIND, YARDSTICK)]
     sure = [name for name in asked if all(table.loc[name, "low"] > 0 for table in rows.values())]
     more = [name for name in sure if all(table.loc[name, "over_kind_low"] > 0 for table in rows.values())]
     if not sure:

@@ -8,10 +8,11 @@ import pandas as pd
 from delrec_kit.evaluation.metrics import per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals, holm, sign_flip_p
 from delrec_kit.interpret.recency import TEACHER
+from delrec_kit.methods import DISTILLED
 
-COMPARED = (TEACHER, "llm_distilled_prompt")  # whose recency profiles are drawn
+COMPARED = (TEACHER, DISTILLED)  # whose recency profiles are drawn
 RESAMPLES = 1000
-HITS = "HR@1"
+HITS, LOOKS = "HR@1", "attention, "  # and its kind
 Values = dict[tuple[str, str, int], pd.Series]  # what, name and step (0: none) -> a value a user
 
 
@@ -48,7 +49,7 @@ def two_runs(one: Mapping[str, pd.DataFrame], other: Mapping[str, pd.DataFrame],
 
 
 def _hits(ranks: pd.DataFrame) -> Values:
-    return {(HITS, name, 0): pd.Series(per_user(np.stack(ranks[name]))["HR@1"], ranks.index) for name in ranks}
+    return {(HITS, name, 0): pd.Series(per_user(np.stack(ranks[name]))[HITS], ranks.index) for name in ranks}
 
 
 def _profile(recency: pd.DataFrame) -> Values:
@@ -60,7 +61,7 @@ def _profile(recency: pd.DataFrame) -> Values:
 
 def _lift(attention: pd.DataFrame) -> Values:
     return {
-        (f"attention, {kind}", segment, 0): of.set_index("user")["lift"]
+        (LOOKS + kind, segment, 0): of.set_index("user")["lift"]
         for (kind, segment), of in attention.groupby(["kind", "segment"], sort=False)
     }
 

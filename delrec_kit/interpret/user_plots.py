@@ -56,10 +56,8 @@ def _rank(rank: float, tied: Mapping[float, int]) -> str:
 
 
 def _first_choices(table: pd.DataFrame) -> str:
-    first = [table[table[column] == table[column].min()]["title"] for column in ("teacher_rank", "llm_rank")]
-    if max(map(len, first)) > 1:
-        said = [f"{of.iloc[0]}" if len(of) == 1 else f"{len(of)} candidates alike" for of in first]
-        return f"The teacher puts first {said[0]}, the language model {said[1]}"
-    teacher, ours = (of.iloc[0] for of in first)
-    same = table.loc[table["teacher_rank"].idxmin(), "item"] == table.loc[table["llm_rank"].idxmin(), "item"]
-    return f"Both put first {ours}" if same else f"The teacher puts first {teacher}, the language model {ours}"
+    first = [table[table[column] == table[column].min()] for column in ("teacher_rank", "llm_rank")]
+    said = [of["title"].iloc[0] if len(of) == 1 else f"{len(of)} candidates alike" for of in first]
+    if len(first[0]) == len(first[1]) == 1 and first[0].index.equals(first[1].index):
+        return f"Both put first {said[1]}"
+    return f"The teacher puts first {said[0]}, the language model {said[1]}"

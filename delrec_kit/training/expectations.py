@@ -28,9 +28,8 @@ class Expectations:
         """(d,) after these items; of nobody, who has none, every title is expected alike."""
         if not len(history):
             return self.vectors[1:].mean(0)
-        return expected_vectors(self.teacher, Ragged.from_lists([list(history)]), np.zeros(1, np.int64), self.vectors)[
-            0
-        ]
+        nobody = np.zeros(1, dtype=np.int64)
+        return self.of_cases(Cases(nobody, Ragged.from_lists([list(history)]), nobody))[0]
 
     def of_prefixes(self, users: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """(n, d) after the first ``lengths`` (n,) items of the training sequences of ``users`` (n,)."""
