@@ -111,7 +111,7 @@ def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked
             shuffled = reordered(sets["candidates"]["test"], config.evaluation.orders, config.seed)
             table = ask("test", {"other orders": shuffled.items})["other orders"]
             orders.append(_order_table(name, shuffled, table))
-        if adapted and config.evaluation.full_users:
+        if ours and config.evaluation.full_users:
             scores["full"][name] = {"test": bench.score_catalogue(llm, writer, soft, name)}
         if name in PROFILED:
             profiles.append(recency(bench, name, partial(bench.score_cases, llm, writer, soft, name)))

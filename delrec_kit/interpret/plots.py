@@ -14,7 +14,7 @@ from delrec_kit.interpret.agreement import MEASURES
 from delrec_kit.interpret.attention import answering
 from delrec_kit.interpret.attention_plots import KINDS
 from delrec_kit.interpret.recency import distances, recency_curves
-from delrec_kit.interpret.two_runs import COMPARED, HITS, LOOKS
+from delrec_kit.interpret.two_runs import COMPARED, HITS, LOOKS, surely
 from delrec_kit.methods import DISTILLED
 from delrec_kit.style import HATCHES, PALETTE, headline, label, look, styled
 
@@ -92,7 +92,7 @@ def plot_two_runs(table: pd.DataFrame, names: tuple[str, str]) -> tuple[Figure, 
     size = (11.0, 3.2 + 0.26 * max(len(hits), 8))
     figure, axes = plt.subplots(1, 3, figsize=size)
     reach = np.abs(hits[["low", "high"]].to_numpy().T - hits["difference"].to_numpy())
-    sure = hits["p"] < 0.05 if hits["p"].notna().all() else (hits["low"] > 0) | (hits["high"] < 0)
+    sure = surely(hits)
     for place, (row, certain) in enumerate(zip(hits.itertuples(), sure, strict=True)):
         face = PALETTE[0] if certain else "white"
         axes[0].errorbar(
@@ -122,8 +122,7 @@ def plot_two_runs(table: pd.DataFrame, names: tuple[str, str]) -> tuple[Figure, 
         axes[2].barh(
             place + shift, lift[run], 0.38, color="white", edgecolor="black", hatch=hatch, label=names[run == "other"]
         )
-    sides = zip(lift["name"], lift["low"], lift["high"], strict=True)
-    far = [f"{name}{' *' if low > 0 or high < 0 else ''}" for name, low, high in sides]
+    far = [f"{name}{' *' * certain}" for name, certain in zip(lift["name"], surely(lift), strict=True)]
     axes[2].set_yticks(place, far)
     axes[2].invert_yaxis()
     axes[2].set(title="attention lift", xlabel="times even attention")
@@ -133,7 +132,7 @@ def plot_two_runs(table: pd.DataFrame, names: tuple[str, str]) -> tuple[Figure, 
     headline(
         figure,
         f"{names[1]} against {names[0]}: {int(sure.sum())} of {len(hits)} methods surely differ in HR@1{of_p}",
-        "Differences with 95 % bootstrap intervals over users; filled where Holm's p is below .05 (same users) or the "
-        f"interval excludes zero (other users). Attention: where {KINDS[kind]}; * differs surely.",
+        "Differences with 95 % bootstrap intervals over users. Filled or starred: Holm's p below .05 (same users) or "
+        f"the interval excludes zero (other users). Attention: where {KINDS[kind]}.",
     )
     return figure, table

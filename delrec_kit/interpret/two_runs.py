@@ -26,26 +26,32 @@ def two_runs(one: Mapping[str, pd.DataFrame], other: Mapping[str, pd.DataFrame],
     Returns:
         what ("HR@1", "recency", or "attention" and its kind), name (method, variant or segment), step (of recency,
         else 0), one, other, difference (other minus one), low, high (95 % bootstrap interval over users), paired
-        (whether the runs asked the same people) and, of HR@1 in the same people, p (sign-flip test, corrected by Holm's
-        method).
+        (whether the runs asked the same people) and, of HR@1 and attention in the same people, p (sign-flip test,
+        corrected by Holm's method over the rows of the same ``what``).
     """
     same = one["ranks"].index.equals(other["ranks"].index)
     found = [{**_hits(of["ranks"]), **_profile(of["recency"]), **_lift(of["attention"])} for of in (one, other)]
-    rows, apart = [], {}
+    rows, apart = [], {}  # what -> row -> differences by user
     for at in [at for at in found[0] if at in found[1]]:
         pair = [of[at] for of in found]
         before, after = (values.to_numpy(dtype=float) for values in pair)
         paired = same and pair[0].index.equals(pair[1].index)
         low, high = _interval(before, after, paired, seed)
         rows.append((*at, before.mean(), after.mean(), after.mean() - before.mean(), low, high, paired))
-        if paired and at[0] == HITS:
-            apart[len(rows) - 1] = after - before
+        if paired and at[0] != "recency":
+            apart.setdefault(at[0], {})[len(rows) - 1] = after - before
     columns = ["what", "name", "step", "one", "other", "difference", "low", "high", "paired"]
     table = pd.DataFrame(rows, columns=columns).assign(p=np.nan)
-    if apart:
-        p = sign_flip_p(np.stack(list(apart.values())), seed=seed, resamples=RESAMPLES)
-        table.loc[list(apart), "p"] = holm(p)
+    for together in apart.values():
+        p = sign_flip_p(np.stack(list(together.values())), seed=seed, resamples=RESAMPLES)
+        table.loc[list(together), "p"] = holm(p)
     return table
+
+
+def surely(rows: pd.DataFrame) -> pd.Series:
+    """Which rows of ``two_runs`` surely differ: by p where the same people were asked, else by the interval."""
+    apart = (rows["low"] > 0) | (rows["high"] < 0)
+    return (rows["p"] < 0.05).where(rows["p"].notna(), apart)
 
 
 def _hits(ranks: pd.DataFrame) -> Values:

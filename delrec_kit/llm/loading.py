@@ -32,14 +32,14 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     """
     source = _source(config)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = compute_dtype(config, device)
+    dtype, whole = compute_dtype(config, device), whole_dtype(config, device)
     _quiet()
     try:
         settings = AutoConfig.from_pretrained(source, revision=config.revision)
         family = family_of(settings, config.name)
         _refuse_idle(config, family)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision)
-        needed = memory.estimate(settings, LOADERS[family], config.quantization, dtype)
+        needed = memory.estimate(settings, LOADERS[family], config.quantization, whole)
         free = memory.free(device)
         if needed > free:
             raise KitError(f"{config.name} {memory.sentence(needed, free, config.quantization)}; {memory.ADVICE}")
@@ -48,7 +48,7 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
         model = LOADERS[family].from_pretrained(
             source,
             revision=config.revision,
-            dtype=dtype,
+            dtype=whole,
             quantization_config=_quantised(config.quantization, dtype),
             device_map={"": device},
             use_safetensors=True,
@@ -107,6 +107,13 @@ def compute_dtype(config: LlmConfig, device: str) -> torch.dtype:
     if not device.startswith("cuda"):
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def whole_dtype(config: LlmConfig, device: str) -> torch.dtype:
+    """Of what is not quantised. A CPU with 4-bit layers keeps float32 there: in half precision its attention is slow,
+    and the layers' large products are what a CPU with bfloat16 instructions gains from."""
+    four_bit = config.quantization in ("nf4", "fp4")
+    return torch.float32 if four_bit and not device.startswith("cuda") else compute_dtype(config, device)
 
 
 def memory_footprint(llm: LanguageModel) -> int:

@@ -44,6 +44,8 @@ def test_what_differs_is_told_with_its_interval():
     assert soft["difference"] == pytest.approx(3) == soft["low"]
     figure, _ = plot_two_runs(found, ("a", "b"))
     assert "1 of 2 methods surely differ" in figure.get_suptitle() and "+0.500" in figure.get_suptitle()
+    starred = [text.get_text() for text in figure.axes[2].get_yticklabels()]
+    assert starred == ["soft *", "history"] and soft["p"] < 0.02, "history lies as near, and no star is given for it"
 
 
 def test_a_users_draws_are_averaged():

@@ -238,12 +238,12 @@ def test_memory_is_known_before_loading(name, quantization, folders):
 
     from delrec_kit.llm import memory_footprint
     from delrec_kit.llm.families import LOADERS, family_of
-    from delrec_kit.llm.loading import compute_dtype
+    from delrec_kit.llm.loading import whole_dtype
     from delrec_kit.llm.memory import estimate
 
     config = LlmConfig(name=str(folders(name)), quantization=quantization)
     settings = AutoConfig.from_pretrained(config.name)
-    told = estimate(settings, LOADERS[family_of(settings, name)], quantization, compute_dtype(config, "cpu"))
+    told = estimate(settings, LOADERS[family_of(settings, name)], quantization, whole_dtype(config, "cpu"))
     llm = load_llm(config, "cpu")
     assert told == pytest.approx(memory_footprint(llm), rel=0.1)
 

@@ -22,6 +22,24 @@ def test_four_bit_weights_are_four_bit_and_frozen(toy_llm_folder):
         assert not any(p.requires_grad for p in llm.parameters())
 
 
+def test_four_bit_layers_can_compute_in_bfloat16_on_a_cpu_and_the_rest_stays_whole(toy_llm_folder, writer):
+    prompts = [writer.write("final", {"history": [7, 8], "candidates": [1, 2, 4]}, 2)]
+    batch, titles = writer.batch(prompts), writer.pack(prompts, np.array([[1, 2, 4]]))
+    scores, gradients = [], []
+    for dtype in ("float32", "bfloat16"):
+        llm = load_llm(LlmConfig(name=str(toy_llm_folder), quantization="nf4", compute_dtype=dtype), "cpu")
+        assert {p.dtype for p in llm.parameters()} == {torch.float32, torch.uint8}
+        assert llm.model.get_encoder().block[0].layer[0].SelfAttention.q(torch.ones(1, llm.d)).dtype == torch.float32
+        soft = SoftPrompt.untrained(llm, 2, seed=0)
+        told = llm.score_titles(batch, titles, soft.vectors)
+        told[0, 0].backward()
+        scores.append(told.detach())
+        gradients.append(soft.vectors.grad)
+    rounded = (scores[0] - scores[1]).abs().max() / scores[0].abs().max()
+    assert 1e-6 < rounded < 0.02  # 8 bits of mantissa, and not the same products
+    assert torch.cosine_similarity(*(g.flatten() for g in gradients), dim=0) > 0.99
+
+
 def test_gradient_checkpointing_changes_no_gradient(toy_llm_folder, writer):
     rows = [
         (writer.write("final", {"history": [7, 8], "candidates": [1, 2, 4]}, 2), [1, 2, 4], [0.0, 1.0, 0.0]),

@@ -309,6 +309,7 @@ def test_the_whole_catalogue_is_ranked_for_some_users(produced):
         place = np.flatnonzero(np.asarray(top) == target)
         assert rank == place[0] + 1 if len(place) else rank > len(top)
     assert ranks["delrec"].max() > produced.config.data.candidates, "more was ranked than a candidate set"
+    assert {"llm_distilled_prompt", "llm_finetuned"} < set(ranks), "all that may rerank rank the catalogue too"
 
 
 PICTURES = (
