@@ -39,7 +39,11 @@ def add_adapter(llm: LanguageModel, config: FinetuneConfig, steps: int, seed: in
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return get_peft_model(llm.model, settings)
+        peft_model = get_peft_model(llm.model, settings)
+    for name, parameter in peft_model.named_parameters():
+        if ".ranknum." in name:  # a constant, which peft lets learn where it had to change its type (half precision)
+            parameter.requires_grad_(False)
+    return peft_model
 
 
 def live_ranks(peft_model: PeftModel) -> dict[str, int]:

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from delrec_kit.config import DistillConfig, FinetuneConfig
+from delrec_kit.config import DistillConfig, FinetuneConfig, LlmConfig
 from delrec_kit.data import Cases, Ragged
-from delrec_kit.llm import SoftPrompt
+from delrec_kit.llm import SoftPrompt, load_llm
 from delrec_kit.methods import METHODS
 from delrec_kit.training import Ask, ExampleWriter, Validation, distill, finetune, load_adapter
 
@@ -172,6 +172,22 @@ def test_stage_2_moves_only_the_adapter(llm, writer, examples, validation, tmp_p
     assert max(moved) > 1e-4, "the adapter must learn"
 
 
+@pytest.mark.parametrize("quantization", ["nf4", "bf16", "fp16"])
+def test_both_stages_learn_where_layers_compute_in_half_precision(
+    quantization, toy_llm_folder, writer, examples, lists, validation, tmp_path
+):
+    llm = load_llm(LlmConfig(name=str(toy_llm_folder), quantization=quantization, compute_dtype="bfloat16"), "cpu")
+    soft, curve = run_distill(llm, writer, examples, lists, validation, tmp_path / "c")
+    assert (curve["moved"].iloc[-1] > 0.01) and np.isfinite(curve["train_loss"].iloc[1:]).all()
+    before = [p.clone() for n, p in llm.named_parameters() if "lora_" not in n]
+    _, ranks = run_finetune(llm, writer, examples, validation, soft, tmp_path / "a", tmp_path / "c")
+    after = [p for n, p in llm.named_parameters() if "lora_" not in n and "ranknum" not in n]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    learning = {n for n, p in llm.named_parameters() if p.requires_grad}
+    assert len(learning) == 3 * len(ranks) and all(".lora_" in name for name in learning)
+    assert max(p.abs().max() for n, p in llm.named_parameters() if "lora_E" in n) > 1e-4
+
+
 def test_adalora_meets_its_budget(plain_llm, writer, examples, validation, tmp_path):
     config = FINETUNE.model_copy(update={"epochs": 10})
     constant = {"loss": 1.0}
@@ -193,9 +209,6 @@ def test_adalora_meets_its_budget(plain_llm, writer, examples, validation, tmp_p
 
 
 def test_a_saved_adapter_scores_as_the_trained_one(llm, toy_llm_folder, writer, examples, validation, tmp_path):
-    from delrec_kit.config import LlmConfig
-    from delrec_kit.llm import load_llm
-
     four_bit = hasattr(llm.model.config, "quantization_config")
     soft = SoftPrompt.untrained(llm, K, seed=0)
     run_finetune(llm, writer, examples, validation, soft, tmp_path / "a", tmp_path / "c")
