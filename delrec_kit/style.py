@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from delrec_kit.methods import FUSED, METHODS
@@ -101,6 +102,18 @@ def side_by_side(columns: Mapping[str, pd.Series]) -> pd.DataFrame:
     """One column a name, the rows of all of them in the order in which they come first."""
     rows = list(dict.fromkeys(key for column in columns.values() for key in column.index))
     return pd.DataFrame(columns).reindex(rows)
+
+
+def dot(axis: Axes, place: int, value: float, low: float, high: float, **looks: Any) -> None:
+    """A value and its interval, lying at ``place``."""
+    # the percentile interval need not hold the mean, so a bar is never negative
+    reach = [[max(0.0, value - low)], [max(0.0, high - value)]]
+    axis.errorbar([value], [place], xerr=reach, markersize=6, capsize=3, linestyle="none", **looks)
+
+
+def filled_if(sure: bool) -> dict[str, str]:
+    """The looks of a dot that is filled where its value is sure."""
+    return {"color": "black", "marker": "o", "markerfacecolor": "black" if sure else "white"}
 
 
 def headline(figure: Figure, finding: str, caption: str = "") -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from delrec_kit.evaluation.metrics import METRICS
 from delrec_kit.methods import FUSED
-from delrec_kit.style import DASHES, headline, label, look, styled
+from delrec_kit.style import DASHES, dot, filled_if, headline, label, look, styled
 
 TEACHER = "teacher"
 
@@ -56,7 +56,7 @@ def plot_differences(comparison: Mapping[str, Any], metric: str = "HR@1") -> tup
     figure, axis = plt.subplots(figsize=(6.5, 1.2 + 0.32 * len(table)))
     for place, row in enumerate(table.itertuples()):
         sure = row.low > 0 or row.high < 0
-        _dot(axis, place, row, color="black", marker="o", markerfacecolor="black" if sure else "white")
+        dot(axis, place, row.value, row.low, row.high, **filled_if(sure))
     axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
     axis.set_yticks(range(len(table)), [f"{label(a)} − {label(b)}" for a, b in zip(table["a"], table["b"])])
     axis.set_ylim(max(len(table), 1) - 0.5, -0.5)
@@ -68,15 +68,9 @@ def plot_differences(comparison: Mapping[str, Any], metric: str = "HR@1") -> tup
 
 def _dots(axis: Axes, rows: pd.DataFrame) -> None:
     for place, row in enumerate(rows.itertuples()):
-        _dot(axis, place, row, **look(row.method))
+        dot(axis, place, row.value, row.low, row.high, **look(row.method))
     axis.set_yticks(range(len(rows)), [label(method) for method in rows["method"]])
     axis.set_ylim(len(rows) - 0.5, -0.5)
-
-
-def _dot(axis: Axes, place: int, row: Any, **looks: Any) -> None:
-    # the percentile interval need not hold the mean, so a bar is never negative
-    reach = [[max(0.0, row.value - row.low)], [max(0.0, row.high - row.value)]]
-    axis.errorbar([row.value], [place], xerr=reach, markersize=6, capsize=3, linestyle="none", **looks)
 
 
 def _finding(comparison: Mapping[str, Any], table: pd.DataFrame, metric: str) -> str:
@@ -160,8 +154,7 @@ def plot_merged_differences(table: pd.DataFrame, metric: str = "HR@1") -> tuple[
     for axis, settings in zip(axes[0], groups):
         for name, row in zip(names, rows.itertuples()):
             if row.settings == settings:
-                fill = "black" if row.sure else "white"
-                _dot(axis, order.index(name), row, color="black", marker="o", markerfacecolor=fill)
+                dot(axis, order.index(name), row.value, row.low, row.high, **filled_if(row.sure))
         axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
         axis.set(xlabel=f"difference in {metric}, paired by user", title="\n".join(wrap(settings, 34)))
     axes[0][0].set_yticks(range(len(order)), order)

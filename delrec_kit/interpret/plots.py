@@ -16,7 +16,7 @@ from delrec_kit.interpret.attention_plots import KINDS
 from delrec_kit.interpret.recency import distances, recency_curves
 from delrec_kit.interpret.two_runs import COMPARED, HITS, LOOKS, surely
 from delrec_kit.methods import DISTILLED
-from delrec_kit.style import HATCHES, PALETTE, headline, label, look, styled
+from delrec_kit.style import HATCHES, PALETTE, dot, filled_if, headline, label, look, styled
 
 
 @styled
@@ -91,19 +91,9 @@ def plot_two_runs(table: pd.DataFrame, names: tuple[str, str]) -> tuple[Figure, 
     lift = table[table["what"] == LOOKS + kind]
     size = (11.0, 3.2 + 0.26 * max(len(hits), 8))
     figure, axes = plt.subplots(1, 3, figsize=size)
-    reach = np.abs(hits[["low", "high"]].to_numpy().T - hits["difference"].to_numpy())
     sure = surely(hits)
     for place, (row, certain) in enumerate(zip(hits.itertuples(), sure, strict=True)):
-        face = PALETTE[0] if certain else "white"
-        axes[0].errorbar(
-            [row.difference],
-            [place],
-            xerr=reach[:, [place]],
-            fmt="o",
-            color=PALETTE[0],
-            capsize=2,
-            markerfacecolor=face,
-        )
+        dot(axes[0], place, row.difference, row.low, row.high, **filled_if(certain))
     axes[0].axvline(0, color=PALETTE[8], linewidth=1, linestyle="-", marker="")
     axes[0].set_yticks(range(len(hits)), [label(name) for name in hits["name"]])
     axes[0].invert_yaxis()
