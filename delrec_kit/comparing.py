@@ -36,6 +36,7 @@ PROFILED = ("llm_zero_shot", "llm_untrained_prompt", DISTILLED)  # whose recency
 SPREAD = ("HR@1", "NDCG@5")
 START = "llm_untrained_prompt"  # from which the gap to the oracle is measured
 BASELINES = {"popularity": Popularity, "markov": Markov}
+LEAST = 1e-6  # share of the interactions, for logarithms
 
 
 def evaluate(bench: Workbench, folder: Path) -> None:
@@ -143,6 +144,7 @@ def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Sc
     settings = {"seed": config.seed, "resamples": config.evaluation.resamples}
     pairs = [*PAIRS, *((name, "teacher") for name in fused)]
     pairs += [(name, ALONE) for name in fused if name.endswith(GATED)]
+    pairs += [(name + FUSED, simple + FUSED) for name in ours for simple in BASELINES if name + FUSED in fused]
     comparison = compare(ranks, protocol=protocol, m=sets.items.shape[2], pairs=pairs, **settings)
     write_comparison(folder, comparison, ranks, users)
     write_json(folder / "fusion.json", weights)
@@ -157,7 +159,7 @@ def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Sc
     if len(sets.items) > 1:
         draw_table(ranks).to_csv(folder / "draws.csv", index=False)
     if protocol == "candidates":
-        told = {"popularity": np.log(np.maximum(scores["popularity"][0], 1e-6))}  # what the prior alone would say
+        told = {"popularity": np.log(np.maximum(scores["popularity"][0], LEAST))}  # what the prior alone would say
         told |= {name: scores[name][0] for name in ours}
         agreement_table(told, sets.teacher[0], config.distill.h, **settings).to_csv(
             folder / "agreement.csv", index=False
@@ -198,7 +200,8 @@ def _order_table(name: str, sets: Ranked, scores: np.ndarray) -> pd.DataFrame:
 
 
 def _fused(bench: Workbench, parts: dict[str, Ranked], ours: Scores) -> tuple[dict[str, np.ndarray], dict]:
-    """Each adapted method with the teacher, weighed on validation cases whose answer is listed; the weights."""
+    """Each method of ours and the teacher, weighed on validation cases whose answer is listed; beside them what needs
+    no language model: the baselines, which count, weighed in the same way, and the gate alone. Scores, and weights."""
     split, scores, told = bench.data.split, {}, {}
     counts = np.bincount(split.train.values, minlength=split.n_items + 1)
     about = {
@@ -207,16 +210,22 @@ def _fused(bench: Workbench, parts: dict[str, Ranked], ours: Scores) -> tuple[di
     }
     seen, test = parts["valid"], parts["test"]
     listed = seen.place[0] >= 0
-    endings = ENDINGS.get(bench.run.config.evaluation.fuse, [])
-    if any(gated for _, gated in endings):  # what the gate does for the teacher alone, without any language model
-        ours = {ALONE: {part: np.zeros_like(sets.teacher) for part, sets in parts.items()}, **ours}
-    for name, of in ours.items():
-        if "valid" not in of or not listed.any():
-            continue
-        for ending, gated in endings if name != ALONE else [("", True)]:
+    endings = ENDINGS.get(bench.run.config.evaluation.fuse, []) if listed.any() else []
+    nothing = {part: np.zeros_like(sets.teacher) for part, sets in parts.items()}
+    votes = [(name, _counted(bench, parts, name), endings[:1]) for name in BASELINES]
+    votes += [(ALONE, nothing, [("", gated) for _, gated in endings if gated])]
+    votes += [(name, of, endings if "valid" in of else []) for name, of in ours.items()]
+    for name, of, asked in votes:
+        for ending, gated in asked:
             known = (table[0][listed] for table in (of["valid"], seen.teacher, seen.place, about["valid"]))
             fusion = Fusion.fit(*known, gated)
             each = zip(of["test"], test.teacher, about["test"], strict=True)
             scores[name + ending] = np.stack([fusion.scores(*draw) for draw in each])
-            told[name + ending] = {"share_of_llm": fusion.share, "weights": fusion.weights.tolist()}
+            told[name + ending] = {"share": fusion.share, "weights": fusion.weights.tolist()}
     return scores, told
+
+
+def _counted(bench: Workbench, parts: dict[str, Ranked], name: str) -> dict[str, np.ndarray]:
+    """What a baseline says of the candidates, as a logarithm."""
+    scorer = BASELINES[name](bench.data.split)
+    return {part: np.log(np.maximum(sets.scored_by(scorer), LEAST)) for part, sets in parts.items()}

@@ -47,7 +47,7 @@ class Fusion:
 
     @property
     def share(self) -> float:
-        """The language model's part of the weight in the plain fusion, between 0 and 1."""
+        """The part of the weight in the plain fusion that is not the teacher's, between 0 and 1."""
         llm, teacher = np.abs(self.weights[:2] / self.spread[:2])
         return float(llm / (llm + teacher))
 

@@ -268,6 +268,20 @@ def test_what_each_method_learned_is_told(produced):
     assert costs.loc["llm_finetuned", "teacher_examples"] == 0 < costs.loc["delrec", "teacher_examples"]
 
 
+def test_what_is_weighed_with_the_teacher_stands_beside_what_counting_adds_to_it(produced):
+    folder = produced.folder("evaluation")
+    weights, comparison = read_json(folder / "fusion.json"), read_json(folder / "comparison.json")
+    simple = {"popularity+teacher", "markov+teacher"}
+    assert simple < set(comparison["methods"]) and all(0 < weights[name]["share"] < 1 for name in simple)
+    assert not [
+        name for name in comparison["methods"] if name.endswith("_gated") and name.startswith(("pop", "markov"))
+    ]
+    pairs = {(d["a"], d["b"]) for d in comparison["differences"]}
+    assert {("delrec+teacher", name) for name in simple} | {(name, "teacher") for name in simple} < pairs
+    first, teacher = (comparison["methods"][name]["MRR"]["value"] for name in ("markov+teacher", "teacher"))
+    assert first != teacher and first > comparison["methods"]["popularity"]["MRR"]["value"]
+
+
 def test_reranking_is_bounded_by_what_the_teacher_proposes(produced):
     folder = produced.folder("evaluation") / "rerank"
     comparison, ranks = read_json(folder / "comparison.json"), pd.read_parquet(folder / "per_user.parquet")
