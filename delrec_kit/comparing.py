@@ -203,14 +203,15 @@ def _fused(bench: Workbench, parts: dict[str, Ranked], ours: Scores) -> tuple[di
     """Each method of ours and the teacher, weighed on validation cases whose answer is listed; beside them what needs
     no language model: the baselines, which count, weighed in the same way, and the gate alone. Scores, and weights."""
     split, scores, told = bench.data.split, {}, {}
+    seen, test, endings = parts["valid"], parts["test"], ENDINGS.get(bench.run.config.evaluation.fuse, [])
+    listed = seen.place[0] >= 0
+    if not endings or not listed.any():
+        return {}, {}
     counts = np.bincount(split.train.values, minlength=split.n_items + 1)
     about = {
         part: np.stack([context(sets.cases.history.lengths, items, counts) for items in sets.items])
         for part, sets in parts.items()
     }
-    seen, test = parts["valid"], parts["test"]
-    listed = seen.place[0] >= 0
-    endings = ENDINGS.get(bench.run.config.evaluation.fuse, []) if listed.any() else []
     nothing = {part: np.zeros_like(sets.teacher) for part, sets in parts.items()}
     votes = [(name, _counted(bench, parts, name), endings[:1]) for name in BASELINES]
     votes += [(ALONE, nothing, [("", gated) for _, gated in endings if gated])]
