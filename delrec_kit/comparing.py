@@ -36,7 +36,6 @@ PROFILED = ("llm_zero_shot", "llm_untrained_prompt", DISTILLED)  # whose recency
 SPREAD = ("HR@1", "NDCG@5")
 START = "llm_untrained_prompt"  # from which the gap to the oracle is measured
 BASELINES = {"popularity": Popularity, "markov": Markov}
-LEAST = 1e-6  # share of the interactions, for logarithms
 
 
 def evaluate(bench: Workbench, folder: Path) -> None:
@@ -159,7 +158,7 @@ def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Sc
     if len(sets.items) > 1:
         draw_table(ranks).to_csv(folder / "draws.csv", index=False)
     if protocol == "candidates":
-        told = {"popularity": np.log(np.maximum(scores["popularity"][0], LEAST))}  # what the prior alone would say
+        told = {"popularity": np.log(np.maximum(scores["popularity"][0], 1e-6))}  # what the prior alone would say
         told |= {name: scores[name][0] for name in ours}
         agreement_table(told, sets.teacher[0], config.distill.h, **settings).to_csv(
             folder / "agreement.csv", index=False
@@ -213,7 +212,8 @@ def _fused(bench: Workbench, parts: dict[str, Ranked], ours: Scores) -> tuple[di
         for part, sets in parts.items()
     }
     nothing = {part: np.zeros_like(sets.teacher) for part, sets in parts.items()}
-    votes = [(name, _counted(bench, parts, name), endings[:1]) for name in BASELINES]
+    plain = [(ending, gated) for ending, gated in endings if not gated]
+    votes = [(name, _counted(bench, parts, name), plain) for name in BASELINES]
     votes += [(ALONE, nothing, [("", gated) for _, gated in endings if gated])]
     votes += [(name, of, endings if "valid" in of else []) for name, of in ours.items()]
     for name, of, asked in votes:
@@ -227,6 +227,7 @@ def _fused(bench: Workbench, parts: dict[str, Ranked], ours: Scores) -> tuple[di
 
 
 def _counted(bench: Workbench, parts: dict[str, Ranked], name: str) -> dict[str, np.ndarray]:
-    """What a baseline says of the candidates, as a logarithm."""
-    scorer = BASELINES[name](bench.data.split)
-    return {part: np.log(np.maximum(sets.scored_by(scorer), LEAST)) for part, sets in parts.items()}
+    """What a baseline says of the candidates, as a logarithm, as if each item had been chosen once more
+    (``llm.prior`` counts so too)."""
+    scorer, once = BASELINES[name](bench.data.split), 1 / max(1, len(bench.data.split.train.values))
+    return {part: np.log(sets.scored_by(scorer) + once) for part, sets in parts.items()}

@@ -79,7 +79,7 @@ class LlmConfig(StageConfig):
     revision: str | None = None
     quantization: Literal["nf4", "fp4", "int8", "bf16", "fp16", "fp32"] = "nf4"
     compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
-        "auto", description="of quantised layers; bfloat16 halves the time on a CPU that multiplies it (AMX)"
+        "auto", description="of quantised layers; on a CPU that multiplies it (AMX) bfloat16 halves a step in 4-bit"
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations: a third slower, much less memory")
     history: Count = Field(10, description="n: last titles of the history that the prompt lists")
@@ -194,8 +194,12 @@ class EvaluationConfig(StageConfig):
         (), description="more candidate sets to rank, such as uniform-20 or popularity-15"
     )
     orders: Count = Field(1, description="random orders of the listed candidates that are tried; 1: only the drawn one")
-    rerank: CountOrNone = Field(0, description="N: let the adapted methods rerank the teacher's first N too; 0: not")
-    full_users: CountOrNone = Field(0, description="users for whom the reranking methods rank the whole catalogue too")
+    rerank: CountOrNone = Field(
+        0, description="N: let distilled P and adapted methods rerank the teacher's first N; 0: not"
+    )
+    full_users: CountOrNone = Field(
+        0, description="users for whom distilled P and adapted methods rank the whole catalogue"
+    )
     batch: Count = 32
     resamples: Count = Field(2000, description="bootstrap and randomisation resamples")
     attention_users: Count = Field(64, description="test users for attention and recency profiles")

@@ -47,9 +47,9 @@ class Fusion:
 
     @property
     def share(self) -> float:
-        """The part of the weight in the plain fusion that is not the teacher's, between 0 and 1."""
-        llm, teacher = np.abs(self.weights[:2] / self.spread[:2])
-        return float(llm / (llm + teacher))
+        """The part of the weight in the plain fusion that is not the teacher's; below 0 where it counts against."""
+        other, teacher = self.weights[:2] / self.spread[:2]
+        return float(other / (abs(other) + abs(teacher)))
 
 
 def features(llm: np.ndarray, teacher: np.ndarray, context: np.ndarray, gated: bool) -> np.ndarray:

@@ -42,9 +42,9 @@ def two_runs(one: Mapping[str, pd.DataFrame], other: Mapping[str, pd.DataFrame],
             apart.setdefault(at[0], {})[len(rows) - 1] = after - before
     columns = ["what", "name", "step", "one", "other", "difference", "low", "high", "paired"]
     table = pd.DataFrame(rows, columns=columns).assign(p=np.nan)
-    for together in apart.values():
-        p = sign_flip_p(np.stack(list(together.values())), seed=seed, resamples=RESAMPLES)
-        table.loc[list(together), "p"] = holm(p)
+    for together in apart.values():  # one at a time, for not every user has every segment
+        p = [sign_flip_p(each[None], seed=seed, resamples=RESAMPLES)[0] for each in together.values()]
+        table.loc[list(together), "p"] = holm(np.array(p))
     return table
 
 

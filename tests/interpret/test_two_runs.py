@@ -45,7 +45,7 @@ def test_what_differs_is_told_with_its_interval():
     figure, _ = plot_two_runs(found, ("a", "b"))
     assert "1 of 2 methods surely differ" in figure.get_suptitle() and "+0.500" in figure.get_suptitle()
     starred = [text.get_text() for text in figure.axes[2].get_yticklabels()]
-    assert starred == ["soft *", "history"] and soft["p"] < 0.02, "history lies as near, and no star is given for it"
+    assert starred == ["soft *", "history"] and soft["p"] < 0.02, "the lift of history does not differ"
 
 
 def test_a_users_draws_are_averaged():
@@ -71,3 +71,16 @@ def test_a_run_without_a_profile_is_compared_in_the_rest():
     table = two_runs(bare, made(21, 1, 1.0))
     assert set(table["what"]) == {"HR@1", "attention, cross"}
     plot_two_runs(table, ("a", "b"))
+
+
+def test_a_segment_that_some_users_lack_is_compared_over_the_others_and_corrected_with_the_rest():
+    runs = [made(20, 1, 1.0), made(20, 1, 5.0)]
+    for run, more in zip(runs, (0.0, 0.4)):
+        seen = run["attention"]
+        few = seen[(seen["segment"] == "history") & (seen["user"] < 6)].assign(segment="teacher")
+        few["lift"] += more * (few["user"] - 1.6)  # differs on average, for some users the other way
+        run["attention"] = pd.concat([seen, few], ignore_index=True)
+    table = two_runs(*runs).set_index(["what", "name"]).loc["attention, cross"]
+    alone = two_runs(*[{**run, "attention": run["attention"].query("segment == 'teacher'")} for run in runs])
+    raw = alone.set_index(["what", "name"]).loc[("attention, cross", "teacher"), "p"]
+    assert raw < 0.5 and table.loc["teacher", "p"] == pytest.approx(2 * raw) and table.loc["soft", "p"] < 0.05
