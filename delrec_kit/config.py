@@ -186,20 +186,15 @@ class EvaluationConfig(StageConfig):
         description="rows of delrec_kit/methods.py with the frozen language model",
     )
     fuse: Literal["none", "weight", "gate"] = Field(
-        "weight",
-        description="add rows that weigh an adapted method and the teacher, fitted on validation; gate: and gated",
+        "weight", description="weigh distilled P and adapted methods with the teacher, on validation; gate: gated too"
     )
     draws: Count = Field(1, description="D: draws of the distractors, over which a user's metrics are averaged")
     sets: Annotated[tuple[str, ...], AfterValidator(_known_sets)] = Field(
         (), description="more candidate sets to rank, such as uniform-20 or popularity-15"
     )
     orders: Count = Field(1, description="random orders of the listed candidates that are tried; 1: only the drawn one")
-    rerank: CountOrNone = Field(
-        0, description="N: let distilled P and adapted methods rerank the teacher's first N; 0: not"
-    )
-    full_users: CountOrNone = Field(
-        0, description="users for whom distilled P and adapted methods rank the whole catalogue"
-    )
+    rerank: CountOrNone = Field(0, description="N: what is weighed with the teacher reranks its first N too; 0: not")
+    full_users: CountOrNone = Field(0, description="users for whom the same methods rank the whole catalogue")
     batch: Count = 32
     resamples: Count = Field(2000, description="bootstrap and randomisation resamples")
     attention_users: Count = Field(64, description="test users for attention and recency profiles")
