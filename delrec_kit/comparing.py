@@ -26,7 +26,7 @@ from delrec_kit.interpret import agreement_table
 from delrec_kit.methods import DISTILLED, FUSED, GATED, METHODS
 from delrec_kit.protocols import RERANK, Ranked, protocols, ranked, reordered
 from delrec_kit.runs import RunDirectory, read_json, write_json
-from delrec_kit.teachers import Markov, Popularity, scores_of
+from delrec_kit.teachers import scores_of
 from delrec_kit.workbench import Workbench
 
 Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (D, U, m)
@@ -35,7 +35,6 @@ ENDINGS = {"weight": [(FUSED, False)], "gate": [(FUSED, False), (GATED, True)]}
 PROFILED = ("llm_zero_shot", "llm_untrained_prompt", DISTILLED)  # whose recency is set beside the teacher's
 SPREAD = ("HR@1", "NDCG@5")
 START = "llm_untrained_prompt"  # from which the gap to the oracle is measured
-BASELINES = {"popularity": Popularity, "markov": Markov}
 
 
 def evaluate(bench: Workbench, folder: Path) -> None:
@@ -125,9 +124,9 @@ def _llm_scores(bench: Workbench, folder: Path, sets: dict[str, dict[str, Ranked
 
 def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Scores, folder: Path) -> None:
     config, split, sets = bench.run.config, bench.data.split, parts["test"]
-    scores = {name: sets.scored_by(of(split)) for name, of in BASELINES.items()} | {"teacher": sets.teacher}
-    scores |= {name: of["test"] for name, of in ours.items()}
-    fused, weights = _fused(bench, parts, ours)
+    counted = {name: sets.scored_by(scorer) for name, scorer in bench.baselines.items()}
+    scores = {**counted, "teacher": sets.teacher, **{name: of["test"] for name, of in ours.items()}}
+    fused, weights = _fused(bench, parts, ours, counted)
     scores |= fused
     ranks = {method: sets.ranks(values) for method, values in scores.items()}
     if protocol == "candidates" and bench.data.oracle is not None:
@@ -143,7 +142,7 @@ def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Sc
     settings = {"seed": config.seed, "resamples": config.evaluation.resamples}
     pairs = [*PAIRS, *((name, "teacher") for name in fused)]
     pairs += [(name, ALONE) for name in fused if name.endswith(GATED)]
-    pairs += [(name + FUSED, simple + FUSED) for name in ours for simple in BASELINES if name + FUSED in fused]
+    pairs += [(name + FUSED, simple + FUSED) for name in ours for simple in counted if name + FUSED in fused]
     comparison = compare(ranks, protocol=protocol, m=sets.items.shape[2], pairs=pairs, **settings)
     write_comparison(folder, comparison, ranks, users)
     write_json(folder / "fusion.json", weights)
@@ -168,7 +167,7 @@ def _compare(bench: Workbench, protocol: str, parts: dict[str, Ranked], ours: Sc
 def _compare_full(bench: Workbench, ours: Scores, folder: Path) -> None:
     config, split = bench.run.config, bench.data.split
     cases = split.test.take(np.arange(min(config.evaluation.full_users, len(split.test))))
-    scorers = {**{name: of(split) for name, of in BASELINES.items()}, "teacher": bench.teacher}
+    scorers = {**bench.baselines, "teacher": bench.teacher}
     scores = {name: scorer.scores(cases.history) for name, scorer in scorers.items()}
     scores |= {name: of["test"] for name, of in ours.items()}
     ranks = {name: full_ranks(values, cases.target, cases.history) for name, values in scores.items()}
@@ -198,9 +197,12 @@ def _order_table(name: str, sets: Ranked, scores: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"method": name, "order": range(len(first)), "HR@1": hits, "changed": changed})
 
 
-def _fused(bench: Workbench, parts: dict[str, Ranked], ours: Scores) -> tuple[dict[str, np.ndarray], dict]:
+def _fused(
+    bench: Workbench, parts: dict[str, Ranked], ours: Scores, counted: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict]:
     """Each method of ours and the teacher, weighed on validation cases whose answer is listed; beside them what needs
-    no language model: the baselines, which count, weighed in the same way, and the gate alone. Scores, and weights."""
+    no language model: the baselines, which count (``counted``: what they say of the test cases), weighed in the same
+    way, and the gate alone. Scores, and weights."""
     split, scores, told = bench.data.split, {}, {}
     seen, test, endings = parts["valid"], parts["test"], ENDINGS.get(bench.run.config.evaluation.fuse, [])
     listed = seen.place[0] >= 0
@@ -213,7 +215,11 @@ def _fused(bench: Workbench, parts: dict[str, Ranked], ours: Scores) -> tuple[di
     }
     nothing = {part: np.zeros_like(sets.teacher) for part, sets in parts.items()}
     plain = [(ending, gated) for ending, gated in endings if not gated]
-    votes = [(name, _counted(bench, parts, name), plain) for name in BASELINES]
+    once = 1 / max(1, len(split.train.values))  # as if each item had been chosen once more; ``llm.prior`` counts so too
+    votes = []
+    for name, on_test in counted.items():
+        tables = {"valid": seen.scored_by(bench.baselines[name]), "test": on_test}
+        votes.append((name, {part: np.log(table + once) for part, table in tables.items()}, plain))
     votes += [(ALONE, nothing, [("", gated) for _, gated in endings if gated])]
     votes += [(name, of, endings if "valid" in of else []) for name, of in ours.items()]
     for name, of, asked in votes:
@@ -224,10 +230,3 @@ def _fused(bench: Workbench, parts: dict[str, Ranked], ours: Scores) -> tuple[di
             scores[name + ending] = np.stack([fusion.scores(*draw) for draw in each])
             told[name + ending] = {"share": fusion.share, "weights": fusion.weights.tolist()}
     return scores, told
-
-
-def _counted(bench: Workbench, parts: dict[str, Ranked], name: str) -> dict[str, np.ndarray]:
-    """What a baseline says of the candidates, as a logarithm, as if each item had been chosen once more
-    (``llm.prior`` counts so too)."""
-    scorer, once = BASELINES[name](bench.data.split), 1 / max(1, len(bench.data.split.train.values))
-    return {part: np.log(sets.scored_by(scorer) + once) for part, sets in parts.items()}

@@ -23,7 +23,7 @@ from delrec_kit.llm import (
 from delrec_kit.methods import METHODS, Method
 from delrec_kit.processes import device
 from delrec_kit.runs import RunDirectory
-from delrec_kit.teachers import CrossFitted, Teacher, load_teacher
+from delrec_kit.teachers import CrossFitted, Markov, Popularity, Scorer, Teacher, load_teacher
 from delrec_kit.training import Ask, ExampleWriter, Expectations, Lessons, Validation, load_adapter
 
 OWN_PROMPT = "soft_prompt.safetensors"  # beside an adapter that learned together with its P
@@ -121,6 +121,11 @@ class Workbench:
             return cases, getattr(self.data, f"{part}_candidates"), np.stack(table["candidate_scores"])
         N = self.run.config.evaluation.rerank
         return cases, np.stack(table["top_items"])[:, :N], np.stack(table["top_scores"])[:, :N]
+
+    @cached_property
+    def baselines(self) -> dict[str, Scorer]:
+        """What a teacher has to beat, and only counts."""
+        return {"popularity": Popularity(self.data.split), "markov": Markov(self.data.split)}
 
     @cached_property
     def teacher(self) -> Teacher:
