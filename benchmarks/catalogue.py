@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 
-from delrec_kit.config import LlmConfig
 from delrec_kit.data import Domain
 from delrec_kit.llm import PromptWriter, load_llm, score_catalogue
+from delrec_kit.settings.config import LlmConfig
 
 SIZES = (1000, 4000, 16000)
 USERS = 4

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
-from delrec_kit.config import DataConfig, LlmConfig
 from delrec_kit.data import PreparedData, prepare
 from delrec_kit.llm import LanguageModel, PromptWriter, load_llm
 from delrec_kit.llm.loading import TINY
+from delrec_kit.settings.config import DataConfig, LlmConfig
 from delrec_kit.training import ExampleWriter
 from delrec_kit.training.examples import Examples
 

@@ -13,9 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from delrec_kit.config import DataConfig
 from delrec_kit.data import draw_candidates, k_core, leave_one_out, read_custom
 from delrec_kit.data.filters import drop_short_users
+from delrec_kit.settings.config import DataConfig
 
 SIZES = (1_000_000, 5_000_000, 20_000_000, 50_000_000)
 LOOPED = 1_000_000  # rows up to which the loops are run

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.common import Material, next_item_examples, open_model
-from delrec_kit.config import DistillConfig, FinetuneConfig
 from delrec_kit.llm import SoftPrompt
+from delrec_kit.settings.config import DistillConfig, FinetuneConfig
 from delrec_kit.training import distill, finetune
 
 GIB = 2**30

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from benchmarks.common import Material, medians
-from delrec_kit.config import FinetuneConfig, LlmConfig
-from delrec_kit.errors import KitError
 from delrec_kit.llm import PromptWriter, load_llm, score_candidates
+from delrec_kit.settings.config import FinetuneConfig, LlmConfig
+from delrec_kit.settings.errors import KitError
 from delrec_kit.training import ExampleWriter
 from delrec_kit.training.adapter import add_adapter
 from delrec_kit.training.task import CandidateRanker, collate

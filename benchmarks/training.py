@@ -10,8 +10,8 @@ from peft import PromptTuningConfig, TaskType, get_peft_model
 from transformers import Trainer, TrainingArguments
 
 from benchmarks.common import Material, medians, next_item_examples, open_model
-from delrec_kit.config import DistillConfig, FinetuneConfig
 from delrec_kit.llm import PackedTitles, PromptBatch, SoftPrompt
+from delrec_kit.settings.config import DistillConfig, FinetuneConfig
 from delrec_kit.training import distill, finetune
 
 K, M, BATCH, STEPS = 10, 15, 20, 16
@@ -91,7 +91,7 @@ def _bare(llm, writer, examples, learn: str):
 
 
 def _reading(prompts, hidden):
-    from delrec_kit.llm.model import Reading
+    from delrec_kit.llm.families.model import Reading
 
     return Reading(prompts, hidden)
 

@@ -8,11 +8,11 @@ from typing import Annotated, get_args
 
 import typer
 
-from delrec_kit.config import DataConfig, KitConfig, resolve
-from delrec_kit.errors import KitError, nearest
-from delrec_kit.inputs import check_folders, looks_like_path
-from delrec_kit.notebook_runner import NotebookFailed, run_experiments, run_notebooks
-from delrec_kit.runs import STAGES, RunDirectory
+from delrec_kit.batch.notebooks import NotebookFailed, run_experiments, run_notebooks
+from delrec_kit.run.directory import STAGES, RunDirectory
+from delrec_kit.run.inputs import check_folders, looks_like_path
+from delrec_kit.settings.config import DataConfig, KitConfig, resolve
+from delrec_kit.settings.errors import KitError, nearest
 
 USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 SHARED_STAGES = {"distill": "prompt_stage", "finetune": "adapter_stage", "evaluate": "evaluation_stage"}
@@ -22,7 +22,9 @@ DATASETS = get_args(DataConfig.model_fields["dataset"].annotation)
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__)
 
 
-@app.command(epilog="Settings for --set are the fields of delrec_kit/config.py; config.json in a run lists them all.")
+@app.command(
+    epilog="Settings for --set are the fields of delrec_kit/settings/config.py; config.json in a run lists them all."
+)
 def run(
     profile: Annotated[str, typer.Option(help="smoke, demo, cpu, minilm, colab-t4 or paper")] = "demo",
     dataset: Annotated[str | None, typer.Option(help=f"{', '.join(DATASETS[:-1])} or {DATASETS[-1]}")] = None,
@@ -103,7 +105,9 @@ def _report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | None) -
 
 @app.command()
 def sweep(
-    grid: Annotated[Path, typer.Argument(metavar="GRID.yaml", help="profile, set and grid; see delrec_kit/sweep.py")],
+    grid: Annotated[
+        Path, typer.Argument(metavar="GRID.yaml", help="profile, set and grid; see delrec_kit/batch/sweep.py")
+    ],
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="default: runs/ and the grid's name")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="runs at a time; they share the cores")] = 1,
     settings: Annotated[
@@ -111,7 +115,7 @@ def sweep(
     ] = None,
 ) -> None:
     """Run every combination of a grid of settings, then report on all that ended well and execute notebook 06."""
-    from delrec_kit.sweep import read_grid, run_sweep
+    from delrec_kit.batch.sweep import read_grid, run_sweep
 
     cells = read_grid(grid, settings or [])
     folder = out or Path("runs") / grid.stem
@@ -135,7 +139,7 @@ def recommend(
     """Rank titles for a person, with scores."""
     directory = RunDirectory.open(run_dir)
     directory.require("adapter")
-    from delrec_kit import pipeline
+    from delrec_kit.study import pipeline
 
     typer.echo(pipeline.recommend(directory, history, top).to_string(index=False, float_format="{:.3f}".format))
 
@@ -154,8 +158,8 @@ def explain(
         raise KitError(f"{out} cannot be written: name a file in a folder that is there")
     directory = RunDirectory.open(run_dir)
     directory.require("adapter")
-    from delrec_kit import pipeline
-    from delrec_kit.explaining import explain_user
+    from delrec_kit.study import pipeline
+    from delrec_kit.study.explain import explain_user
 
     out.write_text(explain_user(pipeline.workbench(directory), user, method), encoding="utf-8")
     typer.echo(f"wrote {out}")
@@ -170,8 +174,8 @@ def stage(
     if name not in SHARED_STAGES:
         raise KitError(f"unknown stage '{name}'{nearest(name, SHARED_STAGES)}")
     directory = RunDirectory.open(run_dir)
-    from delrec_kit import pipeline
-    from delrec_kit.processes import is_main
+    from delrec_kit.run.processes import is_main
+    from delrec_kit.study import pipeline
 
     getattr(pipeline, SHARED_STAGES[name])(directory)
     if is_main():

@@ -8,9 +8,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from delrec_kit.config import LlmConfig
 from delrec_kit.data import Domain
 from delrec_kit.llm import PromptWriter, load_llm
+from delrec_kit.settings.config import LlmConfig
 
 TITLES = ["", "Red Moon", "Blue Moon Rising", "Red Moon", "Silent Harbour", "The Last Harbour Song", "Rising"]
 TITLES += [f"Film {number}" for number in range(1, 13)]

@@ -10,10 +10,10 @@ import pytest
 
 from delrec_kit import __main__ as cli
 from delrec_kit.__main__ import main, spread
-from delrec_kit.config import resolve
-from delrec_kit.errors import KitError
-from delrec_kit.notebook_runner import NotebookFailed
-from delrec_kit.runs import RunDirectory
+from delrec_kit.batch.notebooks import NotebookFailed
+from delrec_kit.run.directory import RunDirectory
+from delrec_kit.settings.config import resolve
+from delrec_kit.settings.errors import KitError
 
 
 @pytest.fixture(autouse=True)
@@ -205,8 +205,8 @@ def test_recommend_hands_on_every_title(monkeypatch, capsys):
         asked.append((run.config.seed, titles, top))
         return pd.DataFrame({"rank": [1], "title": ["Blue Moon"], "score": [-1.25]})
 
-    monkeypatch.setitem(sys.modules, "delrec_kit.pipeline", types.SimpleNamespace(recommend=recommend))
-    monkeypatch.setattr("delrec_kit.pipeline", sys.modules["delrec_kit.pipeline"], raising=False)
+    monkeypatch.setitem(sys.modules, "delrec_kit.study.pipeline", types.SimpleNamespace(recommend=recommend))
+    monkeypatch.setattr("delrec_kit.study.pipeline", sys.modules["delrec_kit.study.pipeline"], raising=False)
     run = RunDirectory.create("run", resolve("demo", ["seed=4"]))
     with run.writing("adapter"):
         pass

@@ -12,8 +12,8 @@ from delrec_kit.data.filters import with_titles
 from delrec_kit.data.interactions import Interactions, validate
 from delrec_kit.data.json_lines import JsonLines
 from delrec_kit.data.tables import Table, TextFile
-from delrec_kit.errors import KitError
-from delrec_kit.inputs import RAW_FILES, matching
+from delrec_kit.run.inputs import RAW_FILES, matching
+from delrec_kit.settings.errors import KitError
 
 REVIEWS = (
     {"user": "reviewerID", "item": "asin", "rating": "overall", "timestamp": "unixReviewTime"},  # 2014 and 2018

@@ -8,7 +8,7 @@ import pandas as pd
 from delrec_kit.data.ragged import Ragged, among, sorted_unique
 from delrec_kit.data.split import Cases, Split
 from delrec_kit.data.tables import brief
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 ROWS = 2**14  # drawn at a time, which bounds the memory
 SPARE = 8  # draws beyond what a row needs, so that few rows need a second round

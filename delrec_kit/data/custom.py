@@ -8,7 +8,7 @@ from delrec_kit.data.files import find_file, find_folder
 from delrec_kit.data.interactions import Interactions, validate
 from delrec_kit.data.parquet import ParquetFile
 from delrec_kit.data.tables import Table, TextFile
-from delrec_kit.errors import KitError, nearest
+from delrec_kit.settings.errors import KitError, nearest
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 ROWS, OPTIONAL, CATALOGUE = ("user", "item", "timestamp"), ("split", "rating"), ("item", "title")

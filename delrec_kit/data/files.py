@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from delrec_kit.errors import KitError
-from delrec_kit.inputs import matching
+from delrec_kit.run.inputs import matching
+from delrec_kit.settings.errors import KitError
 
 
 def find_folder(data_dir: str | Path) -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.titles import EMPTY_TITLES
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 
 def drop_short_users(interactions: Interactions, minimum: int) -> Interactions:

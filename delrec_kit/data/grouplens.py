@@ -12,7 +12,7 @@ import pooch
 
 from delrec_kit.data.resuming import resuming
 from delrec_kit.data.tables import brief
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 MIRROR = "DELREC_KIT_MIRROR"  # environment: an https folder that holds the same archives

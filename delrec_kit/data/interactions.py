@@ -12,7 +12,7 @@ from delrec_kit.data.domain import Domain
 from delrec_kit.data.tables import Table, brief
 from delrec_kit.data.timestamps import plain_numbers, seconds
 from delrec_kit.data.titles import INVISIBLE, clean_titles
-from delrec_kit.errors import nearest
+from delrec_kit.settings.errors import nearest
 
 SEARCHED = 100_000  # ids of the catalogue that are searched for another spelling
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.json
 
 from delrec_kit.data.tables import BLOCK, DAMAGE, Table, brief, open_bytes, trimmed
-from delrec_kit.errors import KitError, nearest
-from delrec_kit.progress import progress
+from delrec_kit.run.progress import progress
+from delrec_kit.settings.errors import KitError, nearest
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from delrec_kit.data.domain import ITEMS
 from delrec_kit.data.files import find_file, find_folder
 from delrec_kit.data.interactions import Interactions, validate
 from delrec_kit.data.tables import Table, TextFile, brief
-from delrec_kit.errors import KitError, nearest
+from delrec_kit.settings.errors import KitError, nearest
 
 PICKLES = (".df", ".pkl", ".pickle")
 LABELS = {"train": "train", "valid": "history", "test": "history"}  # of what precedes a row's next item

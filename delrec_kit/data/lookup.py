@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 
 def item_of(titles: Sequence[str], wanted: str) -> int:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from delrec_kit.data.tables import Table, brief, trimmed
-from delrec_kit.errors import KitError, nearest
+from delrec_kit.settings.errors import KitError, nearest
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from delrec_kit.data.prepared import PreparedData
 from delrec_kit.data.split import Split
 from delrec_kit.data.statistics import one_case
-from delrec_kit.errors import KitError
-from delrec_kit.style import PALETTE
+from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.style import PALETTE
 
 BINS = 30
 ROLES = {

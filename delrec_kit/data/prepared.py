@@ -8,7 +8,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from delrec_kit.config import DataConfig
 from delrec_kit.data.candidates import draw_candidates
 from delrec_kit.data.domain import Domain
 from delrec_kit.data.filters import above_rating, drop_short_users, k_core, last_of_each, one_of_repeats, with_titles
@@ -17,8 +16,9 @@ from delrec_kit.data.ragged import Ragged
 from delrec_kit.data.sources import read_source, true_probabilities
 from delrec_kit.data.split import Cases, Split, brought_split, by_user, knowing_all, leave_one_out, temporal
 from delrec_kit.data.statistics import describe, timeline
-from delrec_kit.errors import KitError
-from delrec_kit.runs import read_json, write_json
+from delrec_kit.run.directory import read_json, write_json
+from delrec_kit.settings.config import DataConfig
+from delrec_kit.settings.errors import KitError
 
 FILTERS_OFF = {
     "core": 0,

@@ -8,7 +8,7 @@ from delrec_kit.data.domain import ITEMS
 from delrec_kit.data.files import find_folder, find_one
 from delrec_kit.data.interactions import Interactions, validate
 from delrec_kit.data.tables import Table, TextFile, brief
-from delrec_kit.errors import KitError, nearest
+from delrec_kit.settings.errors import KitError, nearest
 
 INTERACTION = {"user": "user_id", "item": "item_id", "timestamp": "timestamp"}
 TITLES = ("title", "movie_title", "product_name", "product_title", "app_name", "item_name", "book_title", "name")

@@ -5,7 +5,7 @@ from pathlib import Path
 import requests
 from pooch import Pooch
 
-from delrec_kit.progress import progress
+from delrec_kit.run.progress import progress
 
 CHUNK = 2**16
 TRIES = 3  # without progress

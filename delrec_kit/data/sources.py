@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from delrec_kit.config import DataConfig
 from delrec_kit.data.amazon import read_amazon
 from delrec_kit.data.custom import read_custom
 from delrec_kit.data.interactions import Interactions
@@ -15,8 +14,9 @@ from delrec_kit.data.movielens import read_movielens, read_movielens_1m
 from delrec_kit.data.recbole import read_recbole
 from delrec_kit.data.split import Split
 from delrec_kit.data.steam import read_steam
-from delrec_kit.errors import KitError
-from delrec_kit.inputs import check_data_dir
+from delrec_kit.run.inputs import check_data_dir
+from delrec_kit.settings.config import DataConfig
+from delrec_kit.settings.errors import KitError
 
 if TYPE_CHECKING:
     from delrec_kit.data.world import World

@@ -9,7 +9,7 @@ from delrec_kit.data.filters import drop_short_users
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.ragged import Ragged, among, sorted_unique
 from delrec_kit.data.tables import brief
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 BLOCK = 2**14  # users at a time
 

@@ -12,7 +12,7 @@ from delrec_kit.data.filters import with_titles
 from delrec_kit.data.interactions import Interactions, validate
 from delrec_kit.data.json_lines import JsonLines
 from delrec_kit.data.tables import Table, trimmed
-from delrec_kit.inputs import RAW_FILES
+from delrec_kit.run.inputs import RAW_FILES
 
 REVIEW = {"user": "username", "item": "product_id", "timestamp": "date"}
 GAME = {"item": "id", "title": "app_name", "other": "title"}

@@ -23,7 +23,7 @@ import pyarrow.csv
 
 from delrec_kit.data.quoting import BLANK_QUOTE, LINE_END, Survey, holds_rows, separator_hint, survey
 from delrec_kit.data.replaced import Replaced
-from delrec_kit.errors import KitError, nearest
+from delrec_kit.settings.errors import KitError, nearest
 
 BLOCK = 2**25  # bytes that Arrow parses at a time; a longer line cannot be read
 csv.field_size_limit(2**30)

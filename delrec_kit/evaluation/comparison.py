@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation.metrics import METRICS, per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals, sign_flip_p
-from delrec_kit.runs import read_json, write_json
+from delrec_kit.run.directory import read_json, write_json
+from delrec_kit.settings.errors import KitError
 
 PAIRS = [
     ("delrec", "llm_finetuned"),

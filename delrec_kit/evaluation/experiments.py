@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation.comparison import OWN, load_comparison, protocol_folder, ranks_of
 from delrec_kit.evaluation.merged import merged_differences
 from delrec_kit.evaluation.metrics import per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals
 from delrec_kit.evaluation.tables import by_settings, group_labels
-from delrec_kit.runs import STAGES, RunDirectory, read_json
-from delrec_kit.style import side_by_side
+from delrec_kit.run.directory import STAGES, RunDirectory, read_json
+from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.style import side_by_side
 
 SHOWN = ("HR@1", "HR@5", "NDCG@5")
 PAID = ("seconds", "peak_mib")

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation.comparison import OWN, load_comparison, protocol_folder, ranks_of
 from delrec_kit.evaluation.metrics import per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals, flips_for, holm, sign_flip_p
 from delrec_kit.evaluation.tables import by_settings
+from delrec_kit.settings.errors import KitError
 
 SHOWN = ("HR@1", "NDCG@5")
 RESAMPLES = 2000

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from delrec_kit.evaluation.metrics import METRICS
-from delrec_kit.methods import FUSED
-from delrec_kit.style import DASHES, dot, filled_if, headline, label, look, styled
+from delrec_kit.settings.methods import FUSED
+from delrec_kit.settings.style import DASHES, dot, filled_if, headline, label, look, styled
 
 TEACHER = "teacher"
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation.comparison import load_comparison
 from delrec_kit.evaluation.metrics import METRICS
 from delrec_kit.evaluation.statistics import holm
-from delrec_kit.runs import read_json
+from delrec_kit.run.directory import read_json
+from delrec_kit.settings.errors import KitError
 
 USUAL, ABSENT = "nothing changed", object()
 LONGEST = 60  # letters of a setting's value in a label

@@ -15,7 +15,7 @@ import torch
 
 from delrec_kit.interpret.pieces import pieces_of
 from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt
-from delrec_kit.progress import progress
+from delrec_kit.run.progress import progress
 
 ROLLOUT = "rollout"  # a kind beside "encoder" and "cross", of no layer and no head
 ANSWERED_BY = "SEQ_2_SEQ_LM"  # a decoder that reads the encoder's last layer; others read layer by layer

@@ -11,8 +11,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.attention import ROLLOUT, answering
-from delrec_kit.methods import DISTILLED
-from delrec_kit.style import headline, label, styled
+from delrec_kit.settings.methods import DISTILLED
+from delrec_kit.settings.style import headline, label, styled
 
 KINDS = {"encoder": "the prompt reads itself", "cross": "titles read the prompt"}
 ROLLED = {ROLLOUT: "rolled out through the layers"}

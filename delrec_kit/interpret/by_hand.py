@@ -9,13 +9,13 @@ from scipy.special import softmax
 from scipy.stats import rankdata
 
 from delrec_kit.data import Cases, Ragged
-from delrec_kit.errors import KitError
 from delrec_kit.interpret.attention import attention_by_piece
 from delrec_kit.interpret.attribution import choices, leave_one_out
 from delrec_kit.interpret.gradients import integrated_gradients
 from delrec_kit.interpret.pieces import retold
 from delrec_kit.interpret.spans import Span, spans_of
 from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt, score_candidates
+from delrec_kit.settings.errors import KitError
 from delrec_kit.teachers import Scorer, scores_of, top_items
 from delrec_kit.training import Ask, Expectations
 

@@ -15,7 +15,7 @@ from captum.attr import IntegratedGradients
 from delrec_kit.interpret.attribution import COLUMNS
 from delrec_kit.interpret.pieces import pieces_of
 from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt
-from delrec_kit.progress import progress
+from delrec_kit.run.progress import progress
 
 STEPS = 24
 AT_ONCE = 8  # points of a path in one pass

@@ -15,8 +15,8 @@ from delrec_kit.interpret.attention import answering
 from delrec_kit.interpret.attention_plots import KINDS
 from delrec_kit.interpret.recency import distances, recency_curves
 from delrec_kit.interpret.two_runs import COMPARED, HITS, LOOKS, surely
-from delrec_kit.methods import DISTILLED
-from delrec_kit.style import HATCHES, PALETTE, dot, filled_if, headline, label, look, styled
+from delrec_kit.settings.methods import DISTILLED
+from delrec_kit.settings.style import HATCHES, PALETTE, dot, filled_if, headline, label, look, styled
 
 
 @styled

@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.faithfulness import KIND, RANDOM, YARDSTICK
-from delrec_kit.methods import DISTILLED
-from delrec_kit.style import DASHES, MARKERS, PALETTE, headline, label, styled
+from delrec_kit.settings.methods import DISTILLED
+from delrec_kit.settings.style import DASHES, MARKERS, PALETTE, headline, label, styled
 
 PIECES = {  # axis, hatch
     "soft": ("soft token", "//"),

@@ -8,7 +8,7 @@ import pandas as pd
 from delrec_kit.evaluation.metrics import per_user
 from delrec_kit.evaluation.statistics import bootstrap_intervals, holm, sign_flip_p
 from delrec_kit.interpret.recency import TEACHER
-from delrec_kit.methods import DISTILLED
+from delrec_kit.settings.methods import DISTILLED
 
 COMPARED = (TEACHER, DISTILLED)  # whose recency profiles are drawn
 RESAMPLES = 1000

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from delrec_kit.style import PALETTE, headline, label, styled
+from delrec_kit.settings.style import PALETTE, headline, label, styled
 
 LONGEST = 40  # letters of a title
 

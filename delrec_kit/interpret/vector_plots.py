@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.attention_plots import ANNOTATED
-from delrec_kit.style import DASHES, MARKERS, PALETTE, headline, styled
+from delrec_kit.settings.style import DASHES, MARKERS, PALETTE, headline, styled
 
 MOST = 20  # soft tokens or titles of a picture of vectors
 LINES = 18  # soft tokens that have a line of their own

@@ -8,10 +8,10 @@ import ipywidgets
 import matplotlib.pyplot as plt
 
 from delrec_kit.data import item_of
-from delrec_kit.errors import KitError
 from delrec_kit.interpret.by_hand import ATTENTION, SAID, ByHand
 from delrec_kit.interpret.page import STYLE, prompt_html
 from delrec_kit.interpret.user_plots import plot_ranking
+from delrec_kit.settings.errors import KitError
 
 MEAN = "mean"
 User = tuple[list[int], list[int], int]  # history, candidates, target

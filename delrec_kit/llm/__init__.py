@@ -1,7 +1,7 @@
 """Language models: loading (4-bit), one interface whatever the family, prompts, the soft prompt, title scoring."""
 
+from delrec_kit.llm.families.model import LanguageModel
 from delrec_kit.llm.loading import check_reachable, load_llm, memory_footprint
-from delrec_kit.llm.model import LanguageModel
 from delrec_kit.llm.prior import popularity_prior
 from delrec_kit.llm.prompts import Prompt, PromptBatch, PromptWriter, Segment
 from delrec_kit.llm.scoring import score_candidates, score_catalogue

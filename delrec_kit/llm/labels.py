@@ -3,8 +3,8 @@
 from string import ascii_uppercase
 from typing import Any
 
-from delrec_kit.errors import KitError
 from delrec_kit.llm.titles import TitleTable
+from delrec_kit.settings.errors import KitError
 
 
 class Labels:

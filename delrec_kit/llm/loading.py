@@ -9,15 +9,15 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
-from delrec_kit.config import LlmConfig
-from delrec_kit.errors import KitError
-from delrec_kit.inputs import looks_like_path
 from delrec_kit.llm import memory
-from delrec_kit.llm.families import LOADERS, family_of
-from delrec_kit.llm.masked import MaskedEncoder
+from delrec_kit.llm.families.masked import MaskedEncoder
+from delrec_kit.llm.families.model import LanguageModel
+from delrec_kit.llm.families.registry import LOADERS, family_of
 from delrec_kit.llm.minilm import minilm_folder
-from delrec_kit.llm.model import LanguageModel
 from delrec_kit.llm.text import TextFormat, decoder_only_format, encoder_decoder_format, masked_format
+from delrec_kit.run.inputs import looks_like_path
+from delrec_kit.settings.config import LlmConfig
+from delrec_kit.settings.errors import KitError
 
 TINY = Path(__file__).parent / "tiny"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from delrec_kit.llm.model import LanguageModel
+from delrec_kit.llm.families.model import LanguageModel
 from delrec_kit.llm.prompts import Prompt, PromptWriter
 from delrec_kit.llm.soft_prompt import SoftPrompt
-from delrec_kit.processes import is_main, share, together
-from delrec_kit.progress import progress
+from delrec_kit.run.processes import is_main, share, together
+from delrec_kit.run.progress import progress
 
 CHUNK_TOKENS = 512  # title tokens that the whole-catalogue scorer puts behind a prompt at a time
 

@@ -12,10 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from delrec_kit.errors import KitError
-from delrec_kit.llm.model import LanguageModel
+from delrec_kit.llm.families.model import LanguageModel
 from delrec_kit.llm.prompts import PromptBatch
 from delrec_kit.llm.templates import template_hash
+from delrec_kit.settings.errors import KitError
 
 
 class SoftPrompt(nn.Module):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 MARK = "⟨prompt⟩"  # stands for the prompt while a chat template is read
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from delrec_kit.config import TeacherConfig
 from delrec_kit.data import Ragged, Split
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation import membership
+from delrec_kit.settings.config import TeacherConfig
+from delrec_kit.settings.errors import KitError
 from delrec_kit.teachers.scorer import Scorer, top_items
 from delrec_kit.teachers.teacher import Teacher
 from delrec_kit.teachers.training import fit

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from delrec_kit.config import TeacherConfig
+from delrec_kit.settings.config import TeacherConfig
 
 INITIAL_SD = 0.02
 

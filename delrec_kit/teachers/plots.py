@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from delrec_kit.data import PreparedData, answer_index
 from delrec_kit.evaluation import expected_ranks, means
-from delrec_kit.style import PALETTE, headline, label, look
+from delrec_kit.settings.style import PALETTE, headline, label, look
 
 VALID = "valid_NDCG@10"
 SHOWN = [("full", "HR@10"), ("full", "NDCG@10"), ("candidates", "HR@1")]

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from delrec_kit.config import TeacherConfig
 from delrec_kit.data import Cases, PreparedData, answer_index
 from delrec_kit.evaluation import expected_ranks, full_ranks, means
-from delrec_kit.runs import write_json
+from delrec_kit.run.directory import write_json
+from delrec_kit.settings.config import TeacherConfig
 from delrec_kit.teachers.baselines import Markov, Popularity
 from delrec_kit.teachers.crossfit import CrossFitted, distillation_table, fold_teachers
 from delrec_kit.teachers.scorer import Scorer, scored, scores_of, top_items

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from delrec_kit.config import TeacherConfig
 from delrec_kit.data import Ragged
-from delrec_kit.errors import KitError
-from delrec_kit.runs import read_json, write_json
+from delrec_kit.run.directory import read_json, write_json
+from delrec_kit.settings.config import TeacherConfig
+from delrec_kit.settings.errors import KitError
 from delrec_kit.teachers.models import MODELS, SequentialModel
 from delrec_kit.teachers.sequences import padded
 

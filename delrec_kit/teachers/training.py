@@ -14,12 +14,12 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils import logging as transformers_logging
 
-from delrec_kit.checkpoints import last_checkpoint
-from delrec_kit.config import TeacherConfig
 from delrec_kit.data import Cases, Ragged, Split
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation import full_ranks, means
-from delrec_kit.progress import SECONDS_BETWEEN_LINES
+from delrec_kit.run.checkpoints import last_checkpoint
+from delrec_kit.run.progress import SECONDS_BETWEEN_LINES
+from delrec_kit.settings.config import TeacherConfig
+from delrec_kit.settings.errors import KitError
 from delrec_kit.teachers.models import MODELS, SequentialModel
 from delrec_kit.teachers.scorer import scored
 from delrec_kit.teachers.sequences import Windows

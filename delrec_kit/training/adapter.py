@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
 
-from delrec_kit.config import FinetuneConfig
-from delrec_kit.errors import KitError
 from delrec_kit.llm import LanguageModel
-from delrec_kit.llm.families import adapter_targets
+from delrec_kit.llm.families.registry import adapter_targets
+from delrec_kit.settings.config import FinetuneConfig
+from delrec_kit.settings.errors import KitError
 
 
 def add_adapter(llm: LanguageModel, config: FinetuneConfig, steps: int, seed: int) -> PeftModel:

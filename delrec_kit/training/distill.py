@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from delrec_kit.config import DistillConfig
 from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt
+from delrec_kit.settings.config import DistillConfig
 from delrec_kit.training.examples import Examples
 from delrec_kit.training.growth import Growth
 from delrec_kit.training.task import CandidateRanker, collate

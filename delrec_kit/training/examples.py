@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from torch.utils.data import Dataset
 
-from delrec_kit.config import DistillConfig
 from delrec_kit.data import Ragged, draw_distractors
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation import membership
 from delrec_kit.llm import Prompt, PromptWriter
+from delrec_kit.settings.config import DistillConfig
+from delrec_kit.settings.errors import KitError
 from delrec_kit.teachers import Scorer, scores_of_the_new
 from delrec_kit.training.expectations import Expectations, knowing
 

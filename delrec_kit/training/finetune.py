@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 from peft import PeftModel
 
-from delrec_kit.config import FinetuneConfig
 from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt
-from delrec_kit.processes import main_only
+from delrec_kit.run.processes import main_only
+from delrec_kit.settings.config import FinetuneConfig
 from delrec_kit.training.adalora import RankBudget, orthogonality
 from delrec_kit.training.adapter import add_adapter, live_ranks, save_adapter
 from delrec_kit.training.examples import Examples

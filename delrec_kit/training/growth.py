@@ -7,7 +7,7 @@ import torch
 from transformers import TrainerCallback
 
 from delrec_kit.llm import SoftPrompt
-from delrec_kit.runs import read_json, write_json
+from delrec_kit.run.directory import read_json, write_json
 
 
 class Growth(TrainerCallback):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from delrec_kit.config import DistillConfig
 from delrec_kit.llm import Prompt, PromptWriter
-from delrec_kit.methods import DESCRIPTION, Method
+from delrec_kit.settings.config import DistillConfig
+from delrec_kit.settings.methods import DESCRIPTION, Method
 from delrec_kit.training.examples import Examples, ExampleWriter, final_prompt
 from delrec_kit.training.expectations import knowing
 

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from delrec_kit.style import DASHES, MARKERS, PALETTE, headline, label
+from delrec_kit.settings.style import DASHES, MARKERS, PALETTE, headline, label
 
 PANELS = {
     "train_loss": "training loss (nats)",

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback
 
-from delrec_kit.runs import read_json, write_json
+from delrec_kit.run.directory import read_json, write_json
 
 MIB = 2**20
 

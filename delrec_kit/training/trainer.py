@@ -15,11 +15,11 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from delrec_kit.checkpoints import last_checkpoint
-from delrec_kit.config import TrainConfig
-from delrec_kit.errors import KitError
-from delrec_kit.processes import main_only, wait
-from delrec_kit.runs import read_json, write_json
+from delrec_kit.run.checkpoints import last_checkpoint
+from delrec_kit.run.directory import read_json, write_json
+from delrec_kit.run.processes import main_only, wait
+from delrec_kit.settings.config import TrainConfig
+from delrec_kit.settings.errors import KitError
 from delrec_kit.training.price import Price
 from delrec_kit.training.task import CandidateRanker
 

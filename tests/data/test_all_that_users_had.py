@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.config import DataConfig
 from delrec_kit.data import PreparedData, prepare, temporal
 from delrec_kit.data.plots import plot_popularity, plot_split, plot_time
 from delrec_kit.data.statistics import one_case
-from delrec_kit.errors import KitError
+from delrec_kit.settings.config import DataConfig
+from delrec_kit.settings.errors import KitError
 
 USERS, LONG = 30, 20
 ROWS = [

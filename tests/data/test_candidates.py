@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delrec_kit.data import Cases, Ragged, Split, answer_index, draw_candidates, draw_distractors, leave_one_out
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 N = 30
 

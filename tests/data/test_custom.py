@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from delrec_kit.data import read_custom
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 HEADER = "user,item,timestamp\n"
 SPLIT = "user,item,timestamp,split\n"

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from delrec_kit.config import DataConfig
 from delrec_kit.data import prepare, read_custom, read_movielens
 from delrec_kit.data.grouplens import MEMBER_LIMIT, ML_100K, extract
 from delrec_kit.data.tables import TextFile
-from delrec_kit.errors import KitError
+from delrec_kit.settings.config import DataConfig
+from delrec_kit.settings.errors import KitError
 
 H, S = "user,item,timestamp\n", "user,item,timestamp,split\n"
 B = "a,1,1\na,2,2\nb,3,3\n"

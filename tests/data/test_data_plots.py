@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from delrec_kit.config import DataConfig
 from delrec_kit.data import plots, prepare
-from delrec_kit.errors import KitError
+from delrec_kit.settings.config import DataConfig
+from delrec_kit.settings.errors import KitError
 
 
 @pytest.fixture

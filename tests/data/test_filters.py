@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delrec_kit.data import drop_short_users, k_core
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 ROWS = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 6), st.integers(0, 9)), min_size=1, max_size=40)
 

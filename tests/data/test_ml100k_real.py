@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from delrec_kit.config import DataConfig
 from delrec_kit.data import answer_index, prepare
+from delrec_kit.settings.config import DataConfig
 
 FOLDER = os.environ.get("DELREC_ML100K")
 pytestmark = pytest.mark.skipif(

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delrec_kit.config import DataConfig
 from delrec_kit.data import by_user, draw_candidates, leave_one_out, prepare, temporal
 from delrec_kit.data.filters import above_rating, last_of_each, one_of_repeats, with_titles
 from delrec_kit.data.interactions import Interactions
-from delrec_kit.errors import KitError
+from delrec_kit.settings.config import DataConfig
+from delrec_kit.settings.errors import KitError
 
 MANY = [(f"u{u}", (u * 7 + step * 5) % 30 + 1, 100 * step + u) for u in range(30) for step in range(3 + u % 5)]
 

@@ -8,7 +8,7 @@ import pytest
 from delrec_kit.data import read_movielens
 from delrec_kit.data.grouplens import ML_100K, download, extract
 from delrec_kit.data.resuming import resuming
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 RATINGS = "1\t2\t5\t881250949\n1\t1\t3\t881250940\n2\t3\t4\t881250950\n"
 FILMS = '1|Matrix, The (1999)|01-Jan-1999||url|0\n2|Misérables, Les (1995)|||"|0\n3||||x|1\n'

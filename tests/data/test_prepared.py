@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from delrec_kit.config import DataConfig
 from delrec_kit.data import PreparedData, answer_index, leave_one_out, prepare
 from delrec_kit.data.statistics import describe, timeline
-from delrec_kit.errors import KitError
+from delrec_kit.settings.config import DataConfig
+from delrec_kit.settings.errors import KitError
 
 
 def same(one, other):

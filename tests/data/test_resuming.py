@@ -11,7 +11,7 @@ import requests
 
 from delrec_kit.data.grouplens import MIRROR, ML_100K, download
 from delrec_kit.data.resuming import resuming
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

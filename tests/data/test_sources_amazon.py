@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from delrec_kit.config import DataConfig
 from delrec_kit.data.sources import read_source
-from delrec_kit.errors import KitError
+from delrec_kit.settings.config import DataConfig
+from delrec_kit.settings.errors import KitError
 
 CHOICES = [("Ann", "B01", 5, 1_400_000_000), ("Ann", "B02", 4, 1_400_086_400), ("Ben", "B01", 1, 1_400_172_800)]
 TITLES = {"B01": "Soap &amp; Brush", "B02": "Rose Balm", "B03": "Nobody's Cream"}

@@ -5,10 +5,10 @@ import re
 import pandas as pd
 import pytest
 
-from delrec_kit.config import DataConfig
 from delrec_kit.data import brought_split, prepare
 from delrec_kit.data.llara import read_llara
-from delrec_kit.errors import KitError
+from delrec_kit.settings.config import DataConfig
+from delrec_kit.settings.errors import KitError
 
 NAMES = "".join(f"{i}::Game {i}: Part\n" for i in range(8))
 PARTS = {  # 8 is padding: there are 8 items

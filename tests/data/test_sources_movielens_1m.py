@@ -9,7 +9,7 @@ import pytest
 from delrec_kit.data.grouplens import ML_1M, download, extract
 from delrec_kit.data.movielens import read_movielens_1m
 from delrec_kit.data.replaced import Replaced
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 RATINGS = "1::10::5::978300760\n1::2::3::978302109\n2::10::4::978301968\n"
 FILMS = "2::Lantern, The (1991)::Drama\n3::Unseen: Part 2 (1992)::Comedy|Drama\n10::Café Gris, Le (1993)::Comedy\n"

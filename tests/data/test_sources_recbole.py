@@ -2,10 +2,10 @@
 
 import pytest
 
-from delrec_kit.config import DataConfig, KitConfig
 from delrec_kit.data.recbole import read_recbole
-from delrec_kit.errors import KitError
-from delrec_kit.inputs import digests
+from delrec_kit.run.inputs import digests
+from delrec_kit.settings.config import DataConfig, KitConfig
+from delrec_kit.settings.errors import KitError
 
 INTER = (
     "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from delrec_kit.data.steam import read_steam
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 REVIEWS = [
     {"username": "Ann", "hours": 3.5, "product_id": "10", "date": "2017-11-05", "text": 'It\'s "good"\n'},

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from delrec_kit.data import brought_split, leave_one_out
 from delrec_kit.data.statistics import one_case
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 TIMES = st.integers(0, 6)  # few, so that times tie
 ROWS = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 9), TIMES), min_size=1, max_size=40)

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from delrec_kit.data.tables import TextFile
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(
     lambda v: v == v.strip() and v.isprintable()

@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation import (
     METRICS,
     compare,
@@ -17,6 +16,7 @@ from delrec_kit.evaluation import (
     plot_differences,
     write_comparison,
 )
+from delrec_kit.settings.errors import KitError
 
 METHODS = ["popularity", "markov", "teacher", "llm_zero_shot", "llm_finetuned", "delrec", "oracle"]
 

@@ -4,8 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.config import resolve
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation import (
     compare,
     costs_table,
@@ -25,7 +23,9 @@ from delrec_kit.evaluation import (
     varied_setting,
     write_comparison,
 )
-from delrec_kit.runs import RunDirectory, write_json
+from delrec_kit.run.directory import RunDirectory, write_json
+from delrec_kit.settings.config import resolve
+from delrec_kit.settings.errors import KitError
 
 USERS = ["a", "b", "c"]
 

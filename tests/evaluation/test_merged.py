@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from delrec_kit.config import resolve
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation import compare, merged_differences, write_comparison
 from delrec_kit.evaluation.statistics import holm
-from delrec_kit.runs import RunDirectory
+from delrec_kit.run.directory import RunDirectory
+from delrec_kit.settings.config import resolve
+from delrec_kit.settings.errors import KitError
 
 
 def made(folder, seed, delrec, teacher, *overrides, users=None):

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.config import resolve
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation import compare, report_table, report_text, to_markdown, write_comparison, write_report
-from delrec_kit.runs import RunDirectory
+from delrec_kit.run.directory import RunDirectory
+from delrec_kit.settings.config import resolve
+from delrec_kit.settings.errors import KitError
 
 
 def made_run(folder, ranks, seed, *overrides):

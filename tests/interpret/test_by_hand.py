@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from delrec_kit.errors import KitError
 from delrec_kit.interpret import ATTENTION, EFFECT, GRADIENTS, ROLLOUT, SAID, ByHand, plot_ranking
 from delrec_kit.interpret.widgets import OneUser
 from delrec_kit.llm import SoftPrompt
-from delrec_kit.methods import METHODS
+from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.methods import METHODS
 from delrec_kit.training import Ask
 
 N, K = 18, 3

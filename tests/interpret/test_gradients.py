@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from delrec_kit.config import LlmConfig
 from delrec_kit.data import Domain
 from delrec_kit.interpret import integrated_gradients, pieces_of
 from delrec_kit.llm import PromptWriter, SoftPrompt, load_llm
+from delrec_kit.settings.config import LlmConfig
 
 spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
 families = importlib.util.module_from_spec(spec)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from delrec_kit.config import DistillConfig, FinetuneConfig, LlmConfig
 from delrec_kit.data import Domain
-from delrec_kit.errors import KitError
 from delrec_kit.llm import PromptWriter, SoftPrompt, load_llm, score_candidates, score_catalogue
+from delrec_kit.settings.config import DistillConfig, FinetuneConfig, LlmConfig
+from delrec_kit.settings.errors import KitError
 
 spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
 families = importlib.util.module_from_spec(spec)
@@ -216,7 +216,7 @@ def test_the_first_token_verbalizer_ties_titles_that_share_it(folders):
 
 
 def test_targets_that_are_not_there_are_answered_with_those_that_are(folders):
-    from delrec_kit.llm.families import adapter_targets
+    from delrec_kit.llm.families.registry import adapter_targets
 
     llm, _ = opened(folders("llama"))
     assert adapter_targets(llm.model) == ["q_proj", "v_proj"]
@@ -237,7 +237,7 @@ def test_memory_is_known_before_loading(name, quantization, folders):
     from transformers import AutoConfig
 
     from delrec_kit.llm import memory_footprint
-    from delrec_kit.llm.families import LOADERS, family_of
+    from delrec_kit.llm.families.registry import LOADERS, family_of
     from delrec_kit.llm.loading import whole_dtype
     from delrec_kit.llm.memory import estimate
 

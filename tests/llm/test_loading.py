@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from delrec_kit.config import LlmConfig
 from delrec_kit.data import Domain
-from delrec_kit.errors import KitError
 from delrec_kit.llm import PromptWriter, SoftPrompt, check_reachable, load_llm, memory_footprint
+from delrec_kit.settings.config import LlmConfig
+from delrec_kit.settings.errors import KitError
 from delrec_kit.training.task import CandidateRanker, collate
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from delrec_kit.config import LlmConfig
 from delrec_kit.data import Domain
-from delrec_kit.errors import KitError
 from delrec_kit.llm import PromptWriter, load_llm, minilm, score_candidates
+from delrec_kit.settings.config import LlmConfig
+from delrec_kit.settings.errors import KitError
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from delrec_kit.config import LlmConfig
 from delrec_kit.data import Domain
 from delrec_kit.llm import PromptWriter, load_llm
 from delrec_kit.llm.loading import TINY
 from delrec_kit.llm.templates import TEMPLATES
+from delrec_kit.settings.config import LlmConfig
 
 spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
 families = importlib.util.module_from_spec(spec)

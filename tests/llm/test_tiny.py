@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from delrec_kit.config import LlmConfig
 from delrec_kit.data.world_titles import make_catalogue
 from delrec_kit.llm.loading import TINY, load_llm
-from delrec_kit.llm.pretraining.card import measure
-from delrec_kit.llm.pretraining.corpus import Corpus
+from delrec_kit.settings.config import LlmConfig
+from tools.tiny_t5.card import measure
+from tools.tiny_t5.corpus import Corpus
 
 PROMPTS = 50
 SLACK = 0.12  # two to three standard errors at n = 50 for what the card says is above .9

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from delrec_kit.notebook_runner import notebooks_folder, source_of
-from delrec_kit.runs import STAGES
+from delrec_kit.batch.notebooks import notebooks_folder, source_of
+from delrec_kit.run.directory import STAGES
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

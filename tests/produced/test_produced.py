@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata
 
-from delrec_kit import pictures, pipeline
 from delrec_kit.__main__ import main
+from delrec_kit.batch.notebooks import is_current, source_of
 from delrec_kit.data import PreparedData
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation import METRICS
-from delrec_kit.notebook_runner import is_current, source_of
-from delrec_kit.runs import STAGES, RunDirectory, read_json
+from delrec_kit.run.directory import STAGES, RunDirectory, read_json
+from delrec_kit.settings.errors import KitError
+from delrec_kit.study import pictures, pipeline
 
 if not os.environ.get("DELREC_KIT_RUN_DIR"):
     pytest.skip(

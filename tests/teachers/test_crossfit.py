@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from delrec_kit.data import Ragged
-from delrec_kit.errors import KitError
+from delrec_kit.settings.errors import KitError
 from delrec_kit.teachers import CrossFitted, Popularity, assign_folds, distillation_table, fold_teachers
 from delrec_kit.teachers import crossfit as module
 from delrec_kit.teachers.crossfit import draw_prefixes

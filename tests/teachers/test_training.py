@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from delrec_kit.config import TeacherConfig
 from delrec_kit.data import Cases, Ragged
-from delrec_kit.errors import KitError
 from delrec_kit.evaluation import expected_ranks, full_ranks, means
+from delrec_kit.settings.config import TeacherConfig
+from delrec_kit.settings.errors import KitError
 from delrec_kit.teachers import MODELS, Popularity, Teacher, load_teacher, train_teacher
 from delrec_kit.teachers import training as module
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from delrec_kit.config import DistillConfig
 from delrec_kit.data import Ragged
 from delrec_kit.llm import SoftPrompt
-from delrec_kit.methods import METHODS
+from delrec_kit.settings.config import DistillConfig
+from delrec_kit.settings.methods import METHODS
 from delrec_kit.training import Ask, ExampleWriter, Expectations, distill, warm_start
 from delrec_kit.training.task import CandidateRanker, collate
 

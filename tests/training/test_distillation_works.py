@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.config import DistillConfig, LlmConfig
 from delrec_kit.data import Domain, Ragged
 from delrec_kit.data.world_titles import make_catalogue
 from delrec_kit.llm import PromptWriter, SoftPrompt, load_llm, score_candidates
+from delrec_kit.settings.config import DistillConfig, LlmConfig
 from delrec_kit.training import ExampleWriter, distill
 
 M, TRAINED_ON, HELD_OUT = 8, 240, 100

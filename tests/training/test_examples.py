@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.config import DataConfig, DistillConfig, TeacherConfig
 from delrec_kit.data import Ragged, prepare
-from delrec_kit.errors import KitError
 from delrec_kit.llm import PromptWriter
+from delrec_kit.settings.config import DataConfig, DistillConfig, TeacherConfig
+from delrec_kit.settings.errors import KitError
 from delrec_kit.teachers import Popularity, distillation_table
 from delrec_kit.training import Examples, ExampleWriter, check_lengths, teacher_targets
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from delrec_kit.config import FinetuneConfig
 from delrec_kit.data import Ragged
+from delrec_kit.settings.config import FinetuneConfig
 from delrec_kit.training import ExampleWriter, finetune
 from delrec_kit.training.examples import Examples
 from delrec_kit.training.fading import Marked, collate_marked, faded

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from delrec_kit.config import DistillConfig
 from delrec_kit.data import Ragged
 from delrec_kit.llm import SoftPrompt
+from delrec_kit.settings.config import DistillConfig
 from delrec_kit.training import ExampleWriter
 from delrec_kit.training.distill import TASKS
 from delrec_kit.training.task import CandidateRanker, collate

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.config import DistillConfig
 from delrec_kit.data import Ragged
-from delrec_kit.methods import METHODS
+from delrec_kit.settings.config import DistillConfig
+from delrec_kit.settings.methods import METHODS
 from delrec_kit.training import Ask, ExampleWriter, Lessons
 
 M, K = 5, 3

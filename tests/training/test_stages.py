@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from delrec_kit.config import DistillConfig, FinetuneConfig, LlmConfig
 from delrec_kit.data import Cases, Ragged
 from delrec_kit.llm import SoftPrompt, load_llm
-from delrec_kit.methods import METHODS
+from delrec_kit.settings.config import DistillConfig, FinetuneConfig, LlmConfig
+from delrec_kit.settings.methods import METHODS
 from delrec_kit.training import Ask, ExampleWriter, Validation, distill, finetune, load_adapter
 
 K, M = 3, 5
@@ -263,8 +263,8 @@ def test_stage_1_resumes_where_it_was_killed(plain_llm, writer, examples, lists,
 
 
 def test_stage_2_resumes_where_it_was_killed(toy_llm_folder, writer, examples, validation, tmp_path):
-    from delrec_kit.config import LlmConfig
     from delrec_kit.llm import load_llm
+    from delrec_kit.settings.config import LlmConfig
 
     fresh = lambda: load_llm(LlmConfig(name=str(toy_llm_folder), quantization="fp32"), "cpu")  # noqa: E731
     llm = fresh()

@@ -1,0 +1,1 @@
+"""Notebooks by papermill, and sweeps of many runs."""

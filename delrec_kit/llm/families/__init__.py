@@ -1,0 +1,1 @@
+"""One interface to language models, and a module a family behind it."""

@@ -1,0 +1,178 @@
+"""The run directory: all that travels between notebooks.
+
+``runs/<name>/`` holds ``config.json`` and one folder a numbered notebook. A stage is written to a temporary folder
+and renamed when whole; ``done.json`` carries a fingerprint of the settings and files it depends on, so that a changed
+setting or a changed raw file makes it (and what follows from it) stale.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from delrec_kit.run.inputs import digests, reads_files
+from delrec_kit.run.locking import only_writer
+from delrec_kit.settings.config import KitConfig, validated
+from delrec_kit.settings.errors import KitError
+
+STAGES = {"01": "data", "02": "teacher", "03": "prompt", "04": "adapter", "05": "evaluation"}
+DEPENDS = {  # settings that a stage reads, beyond those of the stages before it
+    "data": ("seed", "data"),
+    "teacher": ("teacher",),
+    "prompt": ("llm", "distill"),
+    "adapter": ("finetune",),
+    "evaluation": ("evaluation",),
+}
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, content: object) -> None:
+    """Whole or not at all: a reader never sees half a file."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    path: Path
+    config: KitConfig
+
+    @classmethod
+    def create(cls, path: str | Path, config: KitConfig) -> "RunDirectory":
+        """Make ``path`` (or take up what lies there) with ``config`` as its settings.
+
+        Raises KitError if the folder cannot be made, or if another process is writing in it with other settings.
+        """
+        path = Path(path).expanduser().resolve()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise KitError(f"cannot make the run directory {path}: {error.strerror}; name another folder") from None
+        run = cls(path, config)
+        if _stored(path) != config.model_dump(mode="json"):
+            with run.locked():
+                write_json(path / "config.json", config.model_dump(mode="json"))
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunDirectory":
+        """An existing run. Raises KitError where there is none."""
+        path = Path(path).expanduser().resolve()
+        if not (path / "config.json").is_file():
+            raise KitError(f"no run in {path}: config.json is missing; make one with 'python -m delrec_kit run'")
+        stored = _stored(path)
+        if stored is None:
+            raise KitError(f"{path / 'config.json'} is not JSON; run again with the settings you want")
+        return cls(path, validated(stored))
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the directory for this process; KitError if another one writes in it."""
+        return only_writer(self.path)
+
+    def folder(self, stage: str) -> Path:
+        return self.path / stage
+
+    @property
+    def figures(self) -> Path:
+        (self.path / "figures").mkdir(exist_ok=True)
+        return self.path / "figures"
+
+    def fingerprint(self, stage: str) -> str:
+        """SHA-256 over the settings and the files' content that ``stage`` and the stages before it depend on.
+
+        What counts of a raw-data folder is what lies in it, not where it lies.
+        """
+        names = list(DEPENDS)
+        settings = self.config.model_dump(mode="json")
+        settings["data"].pop("data_dir")
+        before = names[: names.index(stage) + 1]
+        used = [[key, settings[key]] for name in before for key in DEPENDS[name]]
+        read = [[name, self.inputs(name)] for name in before]
+        return hashlib.sha256(json.dumps([used, read], sort_keys=True).encode()).hexdigest()
+
+    def inputs(self, stage: str) -> dict[str, str]:
+        """File name -> SHA-256 of what ``stage`` reads from outside; as recorded once the files are out of reach."""
+        now = digests(self.config, stage)
+        gone = not now and reads_files(self.config, stage)
+        return self._marker(stage).get("inputs", {}) if gone else now
+
+    def is_done(self, stage: str) -> bool:
+        return self._marker(stage).get("fingerprint") == self.fingerprint(stage)
+
+    def require(self, stage: str) -> Path:
+        """The folder of a stage that must be done by now."""
+        if not self.is_done(stage):
+            number = next(n for n, name in STAGES.items() if name == stage)
+            state = "was made with other settings" if self.folder(stage).exists() else "has not been run"
+            raise KitError(
+                f"{self.path.name}: stage {number} ({stage}) {state}; run notebook {number} first, or "
+                "python -m delrec_kit run with the settings of this run"
+            )
+        return self.folder(stage)
+
+    @contextmanager
+    def writing(self, stage: str) -> Iterator[Path]:
+        """A temporary folder that becomes ``folder(stage)`` if the block ends well, and vanishes if not.
+
+        What the stage had before, and its checkpoints, go when the new content is whole.
+        """
+        with self.locked():
+            draft, old = self.path / f".{stage}.draft", self.path / f".{stage}.old"
+            for leftover in (draft, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+            draft.mkdir()
+            done = {"fingerprint": self.fingerprint(stage), "inputs": self.inputs(stage)}
+            started = time.monotonic()
+            try:
+                yield draft
+                write_json(draft / "done.json", done | {"seconds": round(time.monotonic() - started, 1)})
+                if self.folder(stage).exists():
+                    self.folder(stage).rename(old)
+                draft.rename(self.folder(stage))
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+            for folder in (old, *self.path.glob(f".checkpoints/{stage}-*")):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def adopt(self, other: "RunDirectory") -> list[str]:
+        """Copy the stages that ``other`` has done for the same settings and inputs, and this run not; their names."""
+        copied = []
+        for stage in DEPENDS:
+            if self._marker(stage) or other._marker(stage).get("fingerprint") != self.fingerprint(stage):
+                continue
+            with self.locked():
+                draft = self.path / f".{stage}.draft"
+                shutil.rmtree(draft, ignore_errors=True)
+                shutil.copytree(other.folder(stage), draft)
+                draft.rename(self.folder(stage))
+            copied.append(stage)
+        return copied
+
+    def checkpoints(self, stage: str) -> Path:
+        """Where a stage keeps what it resumes from; a change of settings gives another folder."""
+        return self.path / ".checkpoints" / f"{stage}-{self.fingerprint(stage)[:12]}"
+
+    def _marker(self, stage: str) -> dict:
+        marker = self.folder(stage) / "done.json"
+        try:
+            content = read_json(marker)
+        except (OSError, ValueError):  # none, or damaged: not done
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def _stored(path: Path) -> dict | None:
+    try:
+        return read_json(path / "config.json")
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,123 @@
+"""Files from outside a run that its stages read, and what stands for their content in a fingerprint."""
+
+import hashlib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+
+from delrec_kit.settings.config import DataConfig, KitConfig
+from delrec_kit.settings.errors import KitError
+
+
+def _packed(*names: str) -> tuple[str, ...]:
+    return tuple(name + end for name in names for end in ("", ".gz"))
+
+
+def _amazon(category: str, *later: str) -> tuple[str, ...]:
+    """Patterns of reviews and metadata of 2014, whose names bear ``category``, and of 2018 and 2023, and of ratings."""
+    names = [f"reviews_{category}", *later, f"meta_{category}", *(f"meta_{name}" for name in later)]
+    return _packed(*(f"{name}*.{kind}" for name in names for kind in ("json", "jsonl")), f"ratings_{category}.csv")
+
+
+RAW_FILES = {  # names or patterns; what the readers look for, and what a fingerprint counts
+    "ml-100k": ("u.data", "u.item"),
+    "ml-1m": ("ratings.dat", "movies.dat"),
+    "beauty": _amazon("Beauty", "All_Beauty", "Luxury_Beauty", "Beauty_and_Personal_Care"),
+    "home-kitchen": _amazon("Home_and_Kitchen", "Home_and_Kitchen"),
+    "steam": _packed("steam_reviews.json", "steam_new.json", "steam_games.json"),
+    "recbole": ("*.inter", "*.item"),
+    "llara": (
+        *(f"{part}.{kind}" for part in ("train", "valid", "test") for kind in ("csv", "parquet")),
+        *("id2name.txt", "items.csv"),
+    ),
+    "custom": tuple(f"{name}{end}" for name in ("interactions", "items") for end in (".csv", ".csv.gz", ".parquet")),
+}
+PUBLISHED = (
+    "published at https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html (2014), "
+    "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon_v2/ (2018) or https://amazon-reviews-2023.github.io/ (2023)"
+)
+FOLDERS = {  # what the folder must hold of a dataset that the kit does not download
+    "beauty": f"a folder with reviews and metadata of Amazon's beauty products, {PUBLISHED}",
+    "home-kitchen": f"a folder with reviews and metadata of Amazon's Home and Kitchen, {PUBLISHED}",
+    "steam": "a folder with steam_reviews.json.gz and steam_games.json.gz, published at "
+    "https://cseweb.ucsd.edu/~jmcauley/datasets.html#steam_data",
+    "recbole": "a folder with NAME.inter and NAME.item, published at https://recbole.io/dataset_list.html",
+    "llara": "a folder with train, valid and test as .csv or .parquet, and id2name.txt or items.csv",
+    "custom": "a folder with interactions.csv and items.csv",
+}
+MODEL_SUFFIXES = (".json", ".model", ".safetensors")
+TINY = Path(__file__).parents[1] / "llm" / "tiny"
+
+
+def input_files(config: KitConfig, stage: str) -> list[Path]:
+    """The files that ``stage`` reads from the user's disk and that are there now, in a fixed order."""
+    if stage == "data" and config.data.data_dir:
+        folder = Path(config.data.data_dir).expanduser()
+        return matching(folder, RAW_FILES.get(config.data.dataset, ()))
+    if stage == "prompt":
+        folder = TINY if config.llm.name == "tiny" else Path(config.llm.name).expanduser()
+        if folder.is_dir():
+            return sorted(path for path in folder.iterdir() if path.suffix in MODEL_SUFFIXES)
+    return []
+
+
+def matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Files of ``folder`` that match one of ``patterns``, each once, in a fixed order; hidden files never do."""
+    found = dict.fromkeys(path for pattern in patterns for path in sorted(folder.glob(pattern)))
+    return [path for path in found if path.is_file() and not path.name.startswith(".")]
+
+
+def reads_files(config: KitConfig, stage: str) -> bool:
+    """Whether ``stage`` reads files from outside the run, there now or not."""
+    if stage == "data":
+        return config.data.dataset in RAW_FILES and config.data.data_dir is not None
+    return stage == "prompt" and (config.llm.name == "tiny" or looks_like_path(config.llm.name))
+
+
+def digests(config: KitConfig, stage: str) -> dict[str, str]:
+    """File name -> SHA-256 of the content of what ``stage`` reads; a file is read once while it stays unchanged."""
+    return {path.name: _digest(path, *_version(path)) for path in input_files(config, stage)}
+
+
+def check_folders(config: KitConfig) -> None:
+    """Raise KitError for a raw-data folder or a language-model folder that is not there."""
+    check_data_dir(config.data)
+    if config.data.dataset == "demo" and config.data.data_dir:
+        raise KitError("dataset demo is made by the kit and reads no --data-dir; add --dataset, such as custom")
+    if config.data.data_dir and not Path(config.data.data_dir).expanduser().is_dir():
+        raise KitError(f"no data folder {config.data.data_dir}{_nearest_folder(config.data.data_dir)}")
+    name = config.llm.name
+    if looks_like_path(name) and not Path(name).expanduser().is_dir():
+        raise KitError(f"no language-model folder {name}{_nearest_folder(name)}")
+
+
+def check_data_dir(data: DataConfig) -> None:
+    """Raise KitError where a dataset that the kit cannot download is asked for without a folder."""
+    if not data.data_dir and data.dataset in FOLDERS:
+        raise KitError(f"dataset {data.dataset} needs --data-dir (data.data_dir): {FOLDERS[data.dataset]}")
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether a language model's name can only be a folder: a hub id is ``name`` or ``owner/name``."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+
+
+def _nearest_folder(folder: str) -> str:
+    path = Path(folder).expanduser().resolve()
+    while not path.parent.is_dir():
+        path = path.parent
+    beside = [child.name for child in path.parent.iterdir() if child.is_dir()]
+    match = get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    return f"; did you mean {path.parent / match[0]}?" if match else f"; {path.parent} has no folder '{path.name}'"
+
+
+def _version(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,171 @@
+"""One look for every figure: colours that colour-blind readers can tell apart, and a marker or hatch beside each."""
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from delrec_kit.settings.methods import FUSED, METHODS
+
+PALETTE = [
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#8C510A",
+    "#000000",
+    "#777777",
+]  # Okabe & Ito
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*", "<"]
+DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (2, 4))]
+HATCHES = ["", "//", "..", "xx", "\\\\", "oo", "++", "--", "||"]
+STYLE = {
+    "figure.figsize": (7.0, 4.0),
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 150,
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "image.cmap": "cividis",
+    "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=DASHES) + cycler(marker=MARKERS),
+}
+METHOD_LABELS = {
+    "popularity": "popularity",
+    "markov": "Markov",
+    "teacher": "teacher",
+    "llm_zero_shot": "LLM, zero-shot",
+    "llm_untrained_prompt": "LLM, untrained P",
+    "llm_distilled_prompt": "LLM, distilled P",
+    "llm_finetuned": "LLM, fine-tuned",
+    "delrec": "DELRec",
+    "oracle": "oracle",
+}
+MORE_LABELS = {"teacher_gated": "teacher, gated"}  # without a colour of their own
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults to the kit's look, for pictures of your own."""
+    mpl.rcParams.update(STYLE)
+
+
+def styled(draw: Callable) -> Callable:
+    """``draw`` in the kit's look, whatever matplotlib's defaults are.
+
+    Only what the look sets is set back: the first figure of a notebook starts its backend, which must stay on.
+    """
+
+    @wraps(draw)
+    def drawn(*args: Any, **kwargs: Any) -> Any:
+        before = {name: mpl.rcParams[name] for name in STYLE}
+        use_style()
+        try:
+            return draw(*args, **kwargs)
+        finally:
+            mpl.rcParams.update(before)
+
+    return drawn
+
+
+def label(method: str) -> str:
+    """How a method of the comparison is written in figures; unknown names stay as they are."""
+    base, plus, gated = method.partition(FUSED)
+    known = {**METHOD_LABELS, **MORE_LABELS}.get(base) or (METHODS[base].label if base in METHODS else base)
+    return known + (" + teacher" if plus else "") + (", gated" if gated else "")
+
+
+def look(method: str) -> dict[str, str]:
+    """The colour and marker that a method of the comparison has in every figure."""
+    known = list(METHOD_LABELS)
+    place = known.index(method) if method in known else sum(map(ord, method))
+    return {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+
+
+def side_by_side(columns: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """One column a name, the rows of all of them in the order in which they come first."""
+    rows = list(dict.fromkeys(key for column in columns.values() for key in column.index))
+    return pd.DataFrame(columns).reindex(rows)
+
+
+def dot(axis: Axes, place: int, value: float, low: float, high: float, **looks: Any) -> None:
+    """A value and its interval, lying at ``place``."""
+    # the percentile interval need not hold the mean, so a bar is never negative
+    reach = [[max(0.0, value - low)], [max(0.0, high - value)]]
+    axis.errorbar([value], [place], xerr=reach, markersize=6, capsize=3, linestyle="none", **looks)
+
+
+def filled_if(sure: bool) -> dict[str, str]:
+    """The looks of a dot that is filled where its value is sure."""
+    return {"color": "black", "marker": "o", "markerfacecolor": "black" if sure else "white"}
+
+
+def headline(figure: Figure, finding: str, caption: str = "") -> None:
+    """The finding, over all panels of a figure, and below them in small what the picture shows."""
+    wide = max(60, int(figure.get_figwidth() * 13))
+    figure.suptitle("\n".join(wrap(finding, wide)), x=0.01, ha="left", fontsize=11).set_parse_math(False)
+    small = "\n".join(wrap(caption, int(wide * 1.3)))
+    figure.supxlabel(small, x=0.01, ha="left", fontsize=8, color="#444444").set_parse_math(False)
+    figure.set_label(caption)
+
+
+def save_figure(figure: Figure, table: pd.DataFrame, folder: str | Path, name: str) -> Path:
+    """Write ``name.png`` (150 dpi), ``name.svg`` and ``name.csv`` (the plotted numbers) into ``folder``; returns the
+    picture's path.
+
+    Both pictures carry the finding as their title, and the finding with the caption as their description, for whoever
+    cannot see them. An index that carries names is written as columns; a plain running index is not.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = folder / f"{name}.png"
+    told = {"Title": finding(figure) or name, "Description": description(figure) or name}
+    figure.savefig(picture, dpi=150, metadata=told)
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):  # the same numbers give the same file
+        figure.savefig(picture.with_suffix(".svg"), metadata={**told, "Date": None})
+    table.to_csv(folder / f"{name}.csv", index=any(level is not None for level in table.index.names))
+    describe_in_notebooks()
+    return picture
+
+
+def finding(figure: Figure) -> str:
+    """What the figure's title says, in one line; empty where it has none."""
+    titles = [figure.get_suptitle(), *(axis.get_title("left") for axis in figure.axes)]
+    return " ".join(next(filter(None, titles), "").split())
+
+
+def description(figure: Figure) -> str:
+    """The finding and what the picture shows, for whoever cannot see it."""
+    return ". ".join(filter(None, [finding(figure), figure.get_label()]))
+
+
+def describe_in_notebooks() -> None:
+    """Let every figure that a notebook shows carry its description as alternative text, which nbconvert writes out."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    draw = shell and shell.display_formatter.formatters["image/png"].type_printers.get(Figure)
+    if not draw or getattr(draw, "describes", False):
+        return
+
+    def described(figure: Figure):
+        drawn = draw(figure)
+        data, metadata = drawn if isinstance(drawn, tuple) else (drawn, {})
+        return data, {**metadata, "alt": description(figure)}
+
+    described.describes = True
+    shell.display_formatter.formatters["image/png"].for_type(Figure, described)

@@ -1,0 +1,186 @@
+"""The papermill driver, on small notebooks of its own: each test starts one or two real kernels."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from delrec_kit.batch import notebooks as notebook_runner
+from delrec_kit.batch.notebooks import NotebookFailed, run_notebooks
+from delrec_kit.run.directory import RunDirectory
+from delrec_kit.settings.config import resolve
+from delrec_kit.settings.errors import KitError
+
+PARAMETERS = 'profile = "demo"\nrun_dir = "../runs/demo"\noverrides = []'
+COMPLETE = """\
+import os, sys
+from delrec_kit.settings.config import resolve
+from delrec_kit.run.directory import RunDirectory, write_json
+run = RunDirectory.create(run_dir, resolve(profile, overrides))
+print("interpreter", sys.executable)
+with run.writing("data") as folder:
+    seen = ("MPLBACKEND", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE", "DELREC_KIT_PROGRESS")
+    seen = {name: os.environ.get(name) for name in seen}
+    write_json(folder / "seen.json", {"k": run.config.distill.k, "cwd": os.getcwd(), **seen})
+"""
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """Makes ``01_data_prep.ipynb`` with given code cells, in the place of the kit's notebooks."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    monkeypatch.setattr(notebook_runner, "notebooks_folder", lambda: folder)
+
+    def write(*cells):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in (PARAMETERS, *cells)])
+        notebook.cells[0].metadata["tags"] = ["parameters"]
+        nbformat.write(notebook, folder / "01_data_prep.ipynb")
+        return folder
+
+    return write
+
+
+def start(tmp_path, *overrides):
+    run = RunDirectory.create(tmp_path / "run", resolve("demo", overrides))
+    return run, lambda: run_notebooks(run, "demo", list(overrides), ["01"])
+
+
+def executed(run):
+    return json.loads((run.path / "notebooks" / "01_data_prep.ipynb").read_text(encoding="utf-8"))
+
+
+def test_a_notebook_runs_with_its_parameters_in_this_interpreter(tmp_path, sources, capsys, monkeypatch):
+    other = tmp_path / "jupyter" / "kernels" / "python3"
+    other.mkdir(parents=True)
+    (other / "kernel.json").write_text(
+        json.dumps({"argv": ["no-such-python"], "display_name": "x", "language": "python"})
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    folder = sources(COMPLETE)
+    run, go = start(tmp_path, "distill.k=7")
+    before = sorted(path.name for path in folder.iterdir())
+    assert go() == [run.path / "notebooks" / "01_data_prep.ipynb"]
+
+    seen = json.loads((run.require("data") / "seen.json").read_text())
+    assert seen["k"] == 7
+    assert seen["HF_HUB_OFFLINE"] == "1"
+    assert seen["TOKENIZERS_PARALLELISM"] == "false"
+    assert seen["DELREC_KIT_PROGRESS"] == "lines"
+    assert "inline" in seen["MPLBACKEND"]
+    assert seen["cwd"] == str(run.path / "notebooks")
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+    shown = capsys.readouterr().out
+    assert f"    interpreter {sys.executable}\n" in shown
+    assert shown.startswith("01_data_prep …\n")
+
+    go()
+    assert capsys.readouterr().out == "01_data_prep: done before, skipped\n"
+
+
+def test_a_changed_source_is_executed_again_on_the_finished_stage(tmp_path, sources, capsys):
+    sources(COMPLETE)
+    run, go = start(tmp_path)
+    go()
+    made = (run.require("data") / "done.json").stat().st_mtime_ns
+    sources("print('only pictures now')")
+    go()
+    assert "only pictures now" in capsys.readouterr().out
+    assert (run.require("data") / "done.json").stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "says"),
+    [
+        (
+            "from delrec_kit.settings.errors import KitError\nraise KitError('u.data, line 3: no item')",
+            KitError,
+            "u.data, line 3",
+        ),
+        ("1 / 0", NotebookFailed, "ZeroDivisionError: division by zero"),
+        ("import sys\nsys.exit(0)", NotebookFailed, r"before stage 01 \(data\) was done"),
+        ("import os\nos._exit(9)", NotebookFailed, "process died"),
+    ],
+    ids=["user error", "crash", "early exit", "dead kernel"],
+)
+def test_a_failure_is_one_line_and_its_notebook_is_kept(tmp_path, sources, capfd, cell, kind, says):
+    sources("print('before')", cell)
+    run, go = start(tmp_path)
+    with pytest.raises(kind, match=says) as raised:
+        go()
+    assert "\n" not in str(raised.value)
+    failed = run.path / "notebooks" / "01_data_prep.failed.ipynb"
+    assert str(failed) in str(raised.value)
+    shown = capfd.readouterr()
+    assert "Traceback" not in shown.out + shown.err
+    texts = [out.get("text") for c in json.loads(failed.read_text())["cells"] for out in c.get("outputs", [])]
+    assert ["before\n"] in texts
+    assert not run.is_done("data")
+    assert not list(run.path.rglob(".*.draft")) + list(run.path.rglob(".*.running.ipynb"))
+
+    sources(COMPLETE)
+    go()
+    assert not failed.exists()
+    assert not [o for c in executed(run)["cells"] for o in c.get("outputs", []) if o["output_type"] == "error"]
+
+
+def test_a_second_run_in_the_same_directory_is_refused(tmp_path, sources):
+    sources("import time\nfrom delrec_kit.run.locking import HELD\nimport os\ndel os.environ[HELD]", COMPLETE)
+    run, go = start(tmp_path)
+    with pytest.raises(KitError, match="is in use by process"):
+        go()
+    assert not run.is_done("data")
+
+
+def test_widget_state_is_not_kept(tmp_path, sources):
+    sources("import ipywidgets\nipywidgets.IntSlider()", COMPLETE)
+    run, go = start(tmp_path)
+    go()
+    assert "widgets" not in executed(run)["metadata"]
+
+
+def test_a_missing_notebook_is_named(tmp_path, sources):
+    sources(COMPLETE)
+    run, _ = start(tmp_path)
+    with pytest.raises(KitError, match="0 notebooks that start with 02_"):
+        run_notebooks(run, "demo", [], ["02"])
+
+
+def test_ctrl_c_ends_the_kernel_and_leaves_no_drafts(tmp_path, sources):
+    sources(
+        COMPLETE.replace("    seen =", "    print('writing', flush=True)\n    __import__('time').sleep(60)\n    seen =")
+    )
+    run, _ = start(tmp_path)
+    folder = notebook_runner.notebooks_folder()
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom delrec_kit import __main__, notebook_runner\n"
+        f"notebook_runner.notebooks_folder = lambda: Path({str(folder)!r})\n"
+        f"sys.exit(__main__.main(['run', '--stages', '01', '--run-dir', {str(run.path)!r}]))"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a background job's child ignores it
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=Path(notebook_runner.__file__).parents[1], **heard, **pipes
+    )
+    assert any("writing" in line for line in process.stdout)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "error: interrupted; the same command takes it up again\n"
+    assert not list(run.path.rglob(".*.draft")) + list(run.path.rglob(".*.running.ipynb"))
+    assert not run.is_done("data")
+
+
+def test_a_notebooks_process_ends_with_it(tmp_path, sources):
+    sources("import os\nfrom pathlib import Path\nPath('pid').write_text(str(os.getpid()))", COMPLETE)
+    run, go = start(tmp_path)
+    go()
+    pid = int((run.path / "notebooks" / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

@@ -1,0 +1,117 @@
+"""A grid of runs: what it expands to, what is copied, and that a failing run does not stop the others."""
+
+import subprocess
+
+import pytest
+
+from delrec_kit.__main__ import main
+from delrec_kit.batch import sweep
+from delrec_kit.batch.sweep import read_grid, run_sweep
+from delrec_kit.run.directory import RunDirectory, read_json
+from delrec_kit.settings.config import resolve
+from delrec_kit.settings.errors import KitError
+
+GRID = "profile: smoke\nset: {data.candidates: 9}\ngrid: {seed: [0, 1], distill.k: [3, 5]}\n"
+
+
+@pytest.fixture
+def grid(tmp_path):
+    def write(text=GRID):
+        (tmp_path / "grid.yaml").write_text(text)
+        return tmp_path / "grid.yaml"
+
+    return write
+
+
+def test_every_combination_is_a_run_of_its_own(grid):
+    cells = read_grid(grid())
+    assert [cell.name for cell in cells] == ["seed=0_k=3", "seed=0_k=5", "seed=1_k=3", "seed=1_k=5"]
+    assert [(c.config.seed, c.config.distill.k, c.config.data.candidates) for c in cells] == [
+        (0, 3, 9), (0, 5, 9), (1, 3, 9), (1, 5, 9),
+    ]  # fmt: skip
+    methods = read_grid(grid("grid: {finetune.methods: [[delrec], [llm_finetuned, delrec]]}"))
+    assert [cell.config.finetune.methods for cell in methods] == [("delrec",), ("llm_finetuned", "delrec")]
+    assert len(read_grid(grid("profile: smoke"))) == 1
+    ablation = read_grid(grid("grid: {seed: [0, 1]}\none_of: [{}, {distill.k: 7, distill.h: 3}]"))
+    assert [(c.config.seed, c.config.distill.k) for c in ablation] == [(0, 10), (1, 10), (0, 7), (1, 7)]
+    assert ablation[-1].name == "seed=1_k=7_h=3"
+    assert [c.config.data.candidates for c in read_grid(grid(), ["data.candidates=8"])] == [8] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("grid: [", "is not YAML"),
+        ("- 1", "it needs the parts profile, set, grid, one_of"),
+        ("gird: {seed: [1]}", "unknown part 'gird'; did you mean 'grid'?"),
+        ("grid: {seed: 1}", "grid.seed must list the values"),
+        ("grid: {seed: []}", "grid.seed must list the values"),
+        ("grid: [seed]", "grid must be a table"),
+        ("one_of: {distill.k: 5}", "one_of must list tables"),
+        ("grid: {distil.k: [1]}", "did you mean 'distill.k'?"),
+        ("grid: {distill.k: [0]}", "greater than or equal to 1"),
+        ("grid: {seed: [1, 1]}", "the same"),
+        ("profile: 3", "unknown profile '3'"),
+        ("grid: {finetune.methods: [[]]}", "at least 1 item"),
+        ("profile: smok", "did you mean 'smoke'?"),
+        ("set: {data.dataset: custom}", "needs --data-dir"),
+    ],
+)
+def test_a_faulty_grid_is_one_line_before_anything_runs(grid, text, says, capsys):
+    with pytest.raises(KitError) as caught:
+        read_grid(grid(text))
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+    assert main(["sweep", str(grid(text))]) == 2
+
+
+def test_long_names_are_cut_and_stay_apart(grid):
+    sets = ", ".join(f"uniform-{m}" for m in range(2, 40))
+    text = f"profile: smoke\ngrid: {{evaluation.sets: [[{sets}]], finetune.methods: [[delrec], [delrec_kept]]}}"
+    names = [cell.name for cell in read_grid(grid(text))]
+    assert len(set(names)) == 2 and max(map(len, names)) < 120
+
+
+def test_a_folder_that_cannot_be_written_fails_one_cell(grid, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "_run", lambda cell, path, jobs: None)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "seed=0_k=5").write_text("in the way")
+    assert run_sweep(read_grid(grid()), tmp_path / "out") == ["seed=0_k=5"]
+    assert "seed=0_k=5: failed" in capsys.readouterr().out
+
+
+def test_no_such_grid(tmp_path):
+    with pytest.raises(KitError, match="cannot be read"):
+        read_grid(tmp_path / "none.yaml")
+
+
+def test_what_is_the_same_is_made_once_and_a_failure_stops_nobody(grid, tmp_path, monkeypatch, capsys):
+    made = []
+
+    def pretend(command, stdout, **_):
+        """A run that makes data and teacher, and fails for one of the cells."""
+        run = RunDirectory.open(command[command.index("--run-dir") + 1])
+        for stage in ("data", "teacher"):
+            if not run.is_done(stage):
+                made.append((run.path.name, stage))
+                with run.writing(stage) as folder:
+                    (folder / "content.txt").write_text(run.path.name)
+        stdout.write("error: no luck\n")
+        return subprocess.CompletedProcess(command, int(run.path.name == "seed=1_k=3"))
+
+    monkeypatch.setattr(sweep.subprocess, "run", pretend)
+    assert run_sweep(read_grid(grid()), tmp_path / "out") == ["seed=1_k=3"]
+    assert made == [(name, stage) for name in ("seed=0_k=3", "seed=1_k=3") for stage in ("data", "teacher")]
+    copied = tmp_path / "out" / "seed=1_k=5" / "teacher"
+    assert (copied / "content.txt").read_text() == "seed=1_k=3"
+    assert RunDirectory.open(copied.parent).is_done("teacher")
+    assert "seed=1_k=3: failed" in capsys.readouterr().out
+
+
+def test_only_what_was_made_with_the_same_settings_is_copied(tmp_path):
+    runs = [RunDirectory.create(tmp_path / str(n), resolve("smoke", [f"distill.k={n}"])) for n in (3, 5)]
+    for stage in ("data", "teacher", "prompt"):
+        with runs[0].writing(stage) as folder:
+            (folder / "x").touch()
+    assert runs[1].adopt(runs[0]) == ["data", "teacher"]
+    assert runs[1].adopt(runs[0]) == [] and not runs[1].is_done("prompt")
+    assert read_json(runs[1].folder("data") / "done.json") == read_json(runs[0].folder("data") / "done.json")

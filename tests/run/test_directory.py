@@ -1,0 +1,194 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from delrec_kit.run.directory import DEPENDS, STAGES, RunDirectory
+from delrec_kit.settings.config import resolve
+from delrec_kit.settings.errors import KitError
+
+WRITER = """
+import sys, time
+from delrec_kit.settings.config import resolve
+from delrec_kit.run.directory import RunDirectory
+with RunDirectory.create(sys.argv[1], resolve("demo")).writing("data") as folder:
+    (folder / "half.txt").write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def make(path, *overrides, profile="demo"):
+    return RunDirectory.create(path, resolve(profile, overrides))
+
+
+def complete(run, stage, text="whole"):
+    with run.writing(stage) as folder:
+        (folder / "content.txt").write_text(text)
+
+
+@pytest.fixture
+def raw(tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    (folder / "interactions.csv").write_text("user,item,timestamp\n1,1,1\n")
+    (folder / "items.csv").write_text("item,title\n1,One\n")
+    (folder / "notes.txt").write_text("read by nobody")
+    return folder
+
+
+@pytest.fixture
+def other_writer(tmp_path):
+    """Another process in the middle of writing the data stage of ``tmp_path/run``."""
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_run_is_opened_with_the_settings_it_was_made_with(tmp_path):
+    made = make(tmp_path / "run", "distill.k=7", "seed=3")
+    opened = RunDirectory.open(tmp_path / "run")
+    assert opened.config == made.config
+    assert opened.path == made.path
+
+
+def test_a_stage_is_done_once_it_was_written(tmp_path):
+    run = make(tmp_path / "run")
+    assert not run.is_done("data")
+    complete(run, "data")
+    assert run.is_done("data")
+    assert (run.require("data") / "content.txt").read_text() == "whole"
+    assert not run.is_done("teacher")
+
+
+def test_a_failed_stage_leaves_what_was_there(tmp_path):
+    run = make(tmp_path / "run")
+    complete(run, "data")
+    with pytest.raises(ZeroDivisionError), make(tmp_path / "run", "seed=1").writing("data") as folder:
+        (folder / "content.txt").write_text("half")
+        raise ZeroDivisionError
+    assert run.is_done("data")
+    assert (run.folder("data") / "content.txt").read_text() == "whole"
+    assert {path.name for path in run.path.iterdir()} <= {"config.json", "data", ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("override", "first_stale"),
+    [
+        ("seed=1", "data"),
+        ("data.candidates=20", "data"),
+        ("teacher.width=32", "teacher"),
+        ("llm.history=5", "prompt"),
+        ("distill.k=3", "prompt"),
+        ("finetune.batch=3", "adapter"),
+        ("evaluation.batch=3", "evaluation"),
+    ],
+)
+def test_a_changed_setting_makes_its_stage_and_those_after_it_stale(tmp_path, override, first_stale):
+    run = make(tmp_path / "run")
+    for stage in DEPENDS:
+        complete(run, stage)
+    changed = make(tmp_path / "run", override)
+    stages = list(DEPENDS)
+    assert [changed.is_done(s) for s in stages] == [stages.index(s) < stages.index(first_stale) for s in stages]
+    assert all(make(tmp_path / "run").is_done(stage) for stage in stages)
+
+
+def test_every_stage_of_the_settings_counts_in_some_fingerprint():
+    used = {name for names in DEPENDS.values() for name in names}
+    assert used == set(resolve("demo").model_dump()) - {"profile"}
+    assert list(DEPENDS) == list(STAGES.values())
+
+
+def test_the_content_of_the_raw_files_counts_and_their_place_does_not(tmp_path, raw):
+    settings = "data.dataset=custom", f"data.data_dir={raw}"
+    run = make(tmp_path / "run", *settings)
+    complete(run, "data")
+    (raw / "notes.txt").write_text("still read by nobody")
+    assert run.is_done("data")
+
+    moved = raw.rename(tmp_path / "elsewhere")
+    assert run.is_done("data"), "a finished stage does not need its raw files any more"
+    here = make(tmp_path / "run", "data.dataset=custom", f"data.data_dir={moved}")
+    assert here.is_done("data")
+
+    (moved / "items.csv").write_text("item,title\n1,Two\n")
+    assert not here.is_done("data")
+
+
+def test_a_retrained_language_model_makes_the_prompt_stale(tmp_path):
+    llm = tmp_path / "llm"
+    llm.mkdir()
+    (llm / "model.safetensors").write_bytes(b"weights")
+    run = make(tmp_path / "run", f"llm.name={llm}")
+    for stage in ("data", "teacher", "prompt"):
+        complete(run, stage)
+    (llm / "model.safetensors").write_bytes(b"other weights")
+    assert [run.is_done(stage) for stage in ("data", "teacher", "prompt")] == [True, True, False]
+
+
+def test_require_says_which_notebook_to_run(tmp_path):
+    run = make(tmp_path / "run")
+    with pytest.raises(KitError, match=r"stage 02 \(teacher\) has not been run; run notebook 02 first"):
+        run.require("teacher")
+    complete(run, "teacher")
+    with pytest.raises(KitError, match="was made with other settings"):
+        make(tmp_path / "run", "teacher.width=32").require("teacher")
+
+
+def test_finished_stages_keep_no_checkpoints(tmp_path):
+    run, before = make(tmp_path / "run"), make(tmp_path / "run", "distill.k=3")
+    for folder in (run.checkpoints("prompt"), before.checkpoints("prompt"), run.checkpoints("adapter")):
+        folder.mkdir(parents=True)
+    complete(run, "prompt")
+    assert [path.name for path in (run.path / ".checkpoints").iterdir()] == [run.checkpoints("adapter").name]
+
+
+def test_another_writer_is_refused_and_named(tmp_path, other_writer):
+    run = make(tmp_path / "run")  # same settings: looking in is allowed
+    says = rf"in use by process {other_writer.pid} .* name another"
+    with pytest.raises(KitError, match=says), run.writing("data"):
+        pass
+    with pytest.raises(KitError, match=says):
+        make(tmp_path / "run", "seed=1")
+    assert RunDirectory.open(tmp_path / "run").config.seed == 0
+
+
+def test_a_killed_writer_leaves_nothing_half_written_and_no_lock(tmp_path, other_writer):
+    other_writer.kill()
+    other_writer.wait()
+    run = make(tmp_path / "run")
+    assert not run.is_done("data")
+    assert not run.folder("data").exists()
+    complete(run, "data")
+    assert sorted(path.name for path in run.folder("data").iterdir()) == ["content.txt", "done.json"]
+    assert not list(run.path.glob(".*.draft"))
+
+
+def test_the_lock_is_taken_twice_by_one_process_and_dropped_at_the_end(tmp_path):
+    run = make(tmp_path / "run")
+    with run.locked():
+        complete(run, "data")
+    assert not (run.path / ".lock.json").exists()
+    complete(run, "teacher")
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"seed": 0'])
+def test_a_damaged_config_is_one_clear_line(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(KitError, match=r"config\.json is not JSON"):
+        RunDirectory.open(tmp_path)
+    assert json.loads((make(tmp_path).path / "config.json").read_text())["seed"] == 0
+
+
+def test_no_run_and_no_place_for_one(tmp_path):
+    with pytest.raises(KitError, match=r"config\.json is missing"):
+        RunDirectory.open(tmp_path / "nothing")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(KitError, match="cannot make the run directory"):
+        make(tmp_path / "file" / "run")
+    with pytest.raises(KitError, match="cannot make the run directory"):
+        make(tmp_path / "file")

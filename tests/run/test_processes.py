@@ -1,0 +1,73 @@
+"""Two processes on the CPU do what one does at the same global batch, and only one of them writes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from delrec_kit.run.directory import RunDirectory, read_json
+from delrec_kit.settings.config import resolve
+from delrec_kit.study import pipeline
+
+SMALL = ["data.world_users=60", "distill.examples=20", "distill.batch=4", "finetune.batch=4", "finetune.examples=16"]
+SMALL += ["finetune.dropout=0", "llm.quantization=fp32", "distill.validations=3"]
+SMALL += ["finetune.methods=[llm_finetuned, llm_finetuned_joint_prompt, delrec]"]
+LAUNCH = ["--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same prepared run twice, each taken through the other stages: by one process, and by two."""
+    one, two = (tmp_path_factory.mktemp("runs") / name for name in ("one", "two"))
+    run = RunDirectory.create(one, resolve("smoke", SMALL))
+    pipeline.prepare_stage(run)
+    pipeline.teacher_stage(run)
+    shutil.copytree(one, two)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(pipeline.__file__).parents[1])}
+    said = []
+    for start, folder in (([], one), (["-m", "accelerate.commands.launch", *LAUNCH], two)):
+        for stage in ("distill", "finetune"):
+            command = [sys.executable, *start, "-m", "delrec_kit", "stage", stage, str(folder)]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, cwd=folder)
+            assert done.returncode == 0, done.stderr[-3000:]
+            said.append(done.stdout)
+    return one, two, said
+
+
+def test_the_same_losses_and_metrics(runs):
+    one, two, _ = runs
+    for curve in ("prompt/curve.csv", "adapter/curve.csv"):
+        first, second = (pd.read_csv(folder / curve).drop(columns=["seconds", "peak_mib"]) for folder in (one, two))
+        pd.testing.assert_frame_equal(first, second, rtol=1e-3, atol=1e-3)
+        assert first["valid_loss"].nunique() > 2, "weights that never moved would be equal too"
+
+
+def test_only_one_of_them_writes(runs):
+    one, two, said = runs
+    inside = lambda folder: sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())  # noqa: E731
+    assert inside(one) == inside(two)
+    assert not list(two.glob(".*.draft")) and not list((two / ".checkpoints").glob("*"))
+    assert said[2].count("stage 1: step 4/5") == said[0].count("stage 1: step 4/5") == 1
+    assert read_json(one / "adapter" / "delrec" / "metrics.json") == read_json(
+        two / "adapter" / "delrec" / "metrics.json"
+    )
+
+
+@pytest.mark.parametrize(("own", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_told_otherwise(own, found):
+    """On a machine that does something else too, threads that spin while they wait cost six times the time."""
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    ask = "import delrec_kit, os, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", ask],
+        env={**environment, **({"OMP_WAIT_POLICY": own} if own else {})},
+        cwd=Path(pipeline.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.split() == [found, "False"], "it must be said before torch is loaded"
