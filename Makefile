@@ -1,5 +1,6 @@
-# make demo   the five notebooks on the embedded world and language model
-# make test   the tests
+# make demo   the notebooks on the embedded world and language model
+# make test   the tests that take seconds; a few minutes in all
+# make test-all  all tests, several processes and whole roads too, as CI does
 # make results  the README's table on MovieLens-100K from nothing: experiments/ml100k.yaml, some hours; the extra minilm
 # make lint   ruff, rules and format
 # make bench  speed and memory beside peers; BENCH="--data-dir DIR --tokenizer DIR" for real prompts
@@ -27,7 +28,7 @@ OTHER_CHECKOUT := $(shell [ "$$(cat '$(STAMP)' 2>/dev/null)" = "$(CURDIR)" ] || 
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo results test lint bench strip lock clean install reinstall
+.PHONY: demo results test test-all lint bench strip lock clean install reinstall
 
 demo: install
 	@$(PY) -m delrec_kit run --profile demo --run-dir runs/demo
@@ -37,6 +38,9 @@ results: install
 	@$(PY) -m delrec_kit sweep experiments/ml100k.yaml --out runs/ml100k $(RESULTS)
 
 test: install
+	@$(PY) -m pytest -m "not slow"
+
+test-all: install
 	@$(PY) -m pytest
 
 lint: install

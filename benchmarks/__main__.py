@@ -10,14 +10,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks import catalogue, data, gpu, products, scoring, training
+from benchmarks import catalogue, data, gpu, scoring, training
 
 RESULTS = Path(__file__).parent / "results"
 TITLES = {
     "scoring": "Scoring m candidates for a user (times faster than the peer; goals at m = 15: 8 over (a), 2 over (b))",
     "catalogue": "Scoring the whole catalogue (tiny T5 in 4-bit)",
     "training": "A training step over a peer on the same tokens",
-    "products": "Products of MiniLM's 4-bit layers in bfloat16 over float32, on a CPU (AMX: it multiplies bfloat16)",
     "data": "Preparing data: 5-core, leave-one-out, candidates of 15, from CSV (made rows; 16 bytes a row in columns)",
     "gpu": "Stages on large shapes within a memory limit (small shapes where there is no GPU)",
 }
@@ -35,7 +34,6 @@ def main() -> None:
         "scoring": lambda: scoring.bench(given.data_dir, given.tokenizer, given.runs),
         "catalogue": lambda: catalogue.bench(given.runs),
         "training": lambda: training.bench(given.data_dir, given.tokenizer, given.runs),
-        "products": lambda: products.bench(given.data_dir, given.runs),
         "data": lambda: data.bench(given.recbole),
         "gpu": lambda: gpu.bench(given.data_dir, given.tokenizer),
     }
@@ -65,9 +63,7 @@ def page() -> str:
         file = RESULTS / f"{name}.json"
         if file.is_file():
             content = json.loads(file.read_text())
-            table = pd.DataFrame(content["rows"])
-            lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(object).values.tolist()]
-            text = "\n".join("| " + " | ".join("" if pd.isna(c) else str(c) for c in line) + " |" for line in lines)
+            text = pd.DataFrame(content["rows"]).astype(object).fillna("").to_markdown(index=False)
             about = ", ".join(f"{key} {value}" for key, value in content["about"].items())
             parts.append(f"## {title}\n\n{about}\n\n{text}\n")
     return "\n".join(parts)

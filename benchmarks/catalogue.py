@@ -8,8 +8,8 @@ import time
 
 import numpy as np
 
-from delrec_kit.data import Domain
-from delrec_kit.llm import PromptWriter, load_llm, score_catalogue
+from delrec_kit.data import Cases, Domain, Ragged
+from delrec_kit.llm import LlmRecommender, PromptWriter, load_llm
 from delrec_kit.settings.config import LlmConfig
 
 SIZES = (1000, 4000, 16000)
@@ -39,16 +39,14 @@ def measure(size: int, runs: int) -> dict:
     )
     titles = ["", *(f"{rng.choice(first)} {rng.choice(second)} {i} ({1960 + i % 60})" for i in range(size))]
     llm = load_llm(LlmConfig(), "cpu")
-    writer = PromptWriter(llm.tokenizer, Domain(), titles, format=llm.format)
-    prompts = [
-        writer.write("final", {"history": rng.integers(1, size, 10), "candidates": [1, 2]}) for _ in range(USERS)
-    ]
-    score_catalogue(llm, writer, prompts[:1])
+    recommender = LlmRecommender(llm, PromptWriter(llm.tokenizer, Domain(), titles, format=llm.format))
+    people = Cases.of_histories(Ragged.from_lists([rng.integers(1, size, 10) for _ in range(USERS)]))
+    recommender.scores(people.take(np.arange(1)))
     seconds = []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(runs):
         started = time.perf_counter()
-        score_catalogue(llm, writer, prompts)
+        recommender.scores(people)
         seconds.append((time.perf_counter() - started) / USERS)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     each = float(np.median(seconds))

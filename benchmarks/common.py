@@ -12,11 +12,10 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 
 from delrec_kit.data import PreparedData, prepare
-from delrec_kit.llm import LanguageModel, PromptWriter, load_llm
+from delrec_kit.llm import LlmRecommender, PromptWriter, SoftPrompt, load_llm
 from delrec_kit.llm.loading import TINY
 from delrec_kit.settings.config import DataConfig, LlmConfig
-from delrec_kit.training import ExampleWriter
-from delrec_kit.training.examples import Examples
+from delrec_kit.training import Examples, TaskWriter
 
 SHAPES = {
     "t5-small": (T5Config, {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6}),
@@ -74,17 +73,16 @@ def model_folder(shape: str, tokenizer: str) -> Path:
     return folder
 
 
-def open_model(
-    shape: str, material: Material, quantization: str = "fp32", **settings
-) -> tuple[LanguageModel, PromptWriter]:
-    config = LlmConfig(name=str(model_folder(shape, material.tokenizer)), quantization=quantization, **settings)
-    llm = load_llm(config)
-    return llm, PromptWriter(llm.tokenizer, material.data.domain, material.data.split.titles, format=llm.format)
+def open_model(shape: str, material: Material, k: int = 0, quantization: str = "fp32", **settings) -> LlmRecommender:
+    """A recommender over random weights of this shape, with an untrained P of ``k`` vectors where k is not 0."""
+    llm = load_llm(LlmConfig(name=str(model_folder(shape, material.tokenizer)), quantization=quantization, **settings))
+    writer = PromptWriter(llm.tokenizer, material.data.domain, material.data.split.titles, format=llm.format)
+    return LlmRecommender(llm, writer, SoftPrompt.untrained(llm, k, 0) if k else None)
 
 
-def next_item_examples(material: Material, writer: PromptWriter, count: int, m: int, k: int, seed: int = 0) -> Examples:
+def next_item_examples(material: Material, recommender: LlmRecommender, count: int, m: int) -> Examples:
     split = material.data.split
-    return ExampleWriter(writer, split.train, split.consumed(), m, 10).next_item(count, k, seed)
+    return TaskWriter(recommender, split.train, split.consumed(), m, None, None, seed=0).next_item(count)
 
 
 def medians(ways: dict[str, Callable[[], object]], runs: int, warm: int = 1) -> dict[str, float]:

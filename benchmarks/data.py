@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from delrec_kit.data import draw_candidates, k_core, leave_one_out, read_custom
+from delrec_kit.data import draw_candidates, k_core, leave_one_out, read_source
 from delrec_kit.data.filters import drop_short_users
 from delrec_kit.settings.config import DataConfig
 
@@ -62,12 +62,12 @@ def kit(folder: str) -> dict:
         steps[f"{name}, s"] = round(time.perf_counter() - started, 1)
         started = time.perf_counter()
 
-    interactions = read_custom(folder)
+    interactions = read_source(DataConfig(dataset="custom", data_dir=folder))
     step("read and validate")
     interactions = drop_short_users(k_core(interactions, CORE), 3)
     step("5-core")
     split = leave_one_out(interactions)
-    rows = len(interactions.frame)
+    rows = len(interactions)
     del interactions
     step("split")
     consumed = split.consumed()

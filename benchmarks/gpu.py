@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.common import Material, next_item_examples, open_model
-from delrec_kit.llm import SoftPrompt
-from delrec_kit.settings.config import DistillConfig, FinetuneConfig
-from delrec_kit.training import distill, finetune
+from delrec_kit.settings.resolve import resolve
+from delrec_kit.training import Joined, distill, finetune
 
 GIB = 2**30
 BIG = {"t5-xl": 15, "llama-8b": 24}
@@ -36,25 +35,24 @@ def stages(shape: str, limit: int | None, material: Material, peak: float) -> li
         torch.cuda.set_per_process_memory_fraction(min(1.0, limit * GIB / whole))
     rows = []
     for stage in ("stage 1", "stage 2"):
-        llm, writer = open_model(shape, material, "nf4", gradient_checkpointing=cuda)
-        examples = next_item_examples(material, writer, BATCH * STEPS, M, k)
-        soft = SoftPrompt.untrained(llm, k, 0)
+        recommender = open_model(shape, material, k, "nf4", gradient_checkpointing=cuda)
+        examples = next_item_examples(material, recommender, BATCH * STEPS, M)
         if cuda:
             torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
-        common = {"batch": BATCH, "epochs": 1, "validations": 1, "examples": BATCH * STEPS}
-        still = lambda: {"loss": 1.0}  # noqa: E731
+        config, losses = resolve("demo", ["train.epochs=1", f"train.batch={BATCH}"]), iter(range(100, 0, -1))
+        falling = lambda losses=losses: {"loss": next(losses)}  # noqa: E731
         with tempfile.TemporaryDirectory() as folder:
-            at = Path(folder)
             if stage == "stage 1":
-                distill(llm, writer, soft, {"rps": examples}, still, DistillConfig(k=k, **common), 0, at / "c")
+                distill(recommender, {"rps": examples}, config, falling, Path(folder) / "c")
             else:
-                finetune(llm, writer, soft, examples, still, FinetuneConfig(**common), 0, at / "c", at / "a")
+                recommender.P.requires_grad_(False)
+                finetune(recommender, Joined([examples]), config, falling, Path(folder) / "c")
         if cuda:
             torch.cuda.synchronize()
         seconds = time.perf_counter() - started
         tokens = sum(examples.lengths)
-        weights = sum(p.numel() for p in llm.parameters())
+        weights = sum(p.numel() for p in recommender.llm.parameters())
         rows.append(
             {
                 "device": torch.cuda.get_device_name() if cuda else "cpu",
@@ -68,7 +66,7 @@ def stages(shape: str, limit: int | None, material: Material, peak: float) -> li
                 "share of matmul peak": round(6 * weights * tokens / seconds / peak, 3) if cuda else None,
             }
         )
-        del llm, soft
+        del recommender
         if cuda:
             torch.cuda.empty_cache()
     return rows

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.common import Material, medians, next_item_examples, open_model
-from delrec_kit.llm import score_candidates
 
 BATCH = 8
 
@@ -64,10 +63,11 @@ def bench(
     rows = []
     for m in (15, 20):
         material = Material.load(data_dir, tokenizer, m)
-        llm, writer = open_model(shape, material)
-        examples = next_item_examples(material, writer, users, m, k=0)
+        recommender = open_model(shape, material)
+        llm, writer = recommender.llm, recommender.writer
+        examples = next_item_examples(material, recommender, users, m)
         ways = {
-            "ours": partial(score_candidates, llm, writer, examples.prompts, examples.candidates, batch=BATCH),
+            "ours": partial(recommender.score_prompts, examples.prompts, examples.candidates),
             "a": partial(one_forward_a_candidate, llm, writer, examples),
             "b": partial(encoder_once_expanded, llm, writer, examples),
             "c": partial(generate_and_match, llm, writer, examples),

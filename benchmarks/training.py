@@ -10,25 +10,24 @@ from peft import PromptTuningConfig, TaskType, get_peft_model
 from transformers import Trainer, TrainingArguments
 
 from benchmarks.common import Material, medians, next_item_examples, open_model
-from delrec_kit.llm import PackedTitles, PromptBatch, SoftPrompt
-from delrec_kit.settings.config import DistillConfig, FinetuneConfig
-from delrec_kit.training import distill, finetune
+from delrec_kit.llm import PackedTitles, PromptBatch
+from delrec_kit.settings.resolve import resolve
+from delrec_kit.training import Joined, distill, finetune
 
 K, M, BATCH, STEPS = 10, 15, 20, 16
 
 
 def bench(data_dir: str | None, tokenizer: str | None, runs: int, shape: str = "t5-mini") -> list[dict]:
     material = Material.load(data_dir, tokenizer, M)
-    llm, writer = open_model(shape, material)
-    examples = next_item_examples(material, writer, BATCH * STEPS, M, K)
-    soft = SoftPrompt.untrained(llm, K, 0)
-    common = {"batch": BATCH, "epochs": 1, "validations": 1, "patience": 9, "examples": BATCH * STEPS}
-    still = lambda: {"loss": 1.0}  # noqa: E731
+    recommender = open_model(shape, material, K)
+    llm, writer = recommender.llm, recommender.writer
+    examples = next_item_examples(material, recommender, BATCH * STEPS, M)
+    config = resolve("demo", ["train.epochs=1", f"train.batch={BATCH}"])
+    falling = lambda: (lambda left: lambda: {"loss": next(left)})(iter(range(100, 0, -1)))  # noqa: E731
 
     def stage_1():
         with tempfile.TemporaryDirectory() as folder:
-            config = DistillConfig(k=K, **common)
-            distill(llm, writer, soft, {"rps": examples}, still, config, 0, Path(folder) / "c")
+            distill(recommender, {"rps": examples}, config, falling(), Path(folder) / "c")
 
     bare_soft, bare_full = (_bare(llm, writer, examples, learn) for learn in ("prompt", "weights"))
     peft_way = _peft_prompt_tuning(material, shape, examples, writer)
@@ -47,10 +46,10 @@ def bench(data_dir: str | None, tokenizer: str | None, runs: int, shape: str = "
 
     def stage_2():
         with tempfile.TemporaryDirectory() as folder:
-            fresh, _ = open_model(shape, material)
+            fresh = open_model(shape, material, K)
+            fresh.P.requires_grad_(False)
             started = time.perf_counter()
-            config = FinetuneConfig(**common)
-            finetune(fresh, writer, soft, examples, still, config, 0, Path(folder) / "c", Path(folder) / "a")
+            finetune(fresh, Joined([examples]), config, falling(), Path(folder) / "c")
             return time.perf_counter() - started
 
     whole = float(np.median([stage_2() for _ in range(runs)]))
@@ -110,7 +109,7 @@ def _without_padding(packed: PackedTitles) -> PackedTitles:
 
 def _peft_prompt_tuning(material: Material, shape: str, examples, writer):
     """peft's soft prompt before the same prompts, learning the answer's title by token loss in a plain Trainer."""
-    llm, _ = open_model(shape, material)
+    llm = open_model(shape, material).llm
     config = PromptTuningConfig(task_type=TaskType.SEQ_2_SEQ_LM, num_virtual_tokens=K)
     model = get_peft_model(llm.model, config)
     answers = examples.candidates[np.arange(len(examples)), examples.targets.argmax(1)]

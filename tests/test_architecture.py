@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import delrec_kit
-from delrec_kit.settings.config import settable_keys
+from delrec_kit.settings.resolve import settable_keys
 
 PACKAGE = Path(delrec_kit.__file__).parent
 ROOMS = [
@@ -115,6 +115,25 @@ def test_every_setting_is_read_somewhere():
 
 def test_files_are_short():
     long = {
-        str(p.relative_to(PACKAGE)): n for p in SOURCES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 400
+        str(p.relative_to(PACKAGE)): n for p in SOURCES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 250
     }
     assert not long, f"split these: {long}"
+
+
+def test_functions_take_at_most_six_things():
+    """The command line apart, whose flags are its parameters: when more travel together, they are one thing."""
+    many = {}
+    for path in SOURCES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef) and room_of(path) != "__main__":
+                given = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                if len([name for name in given if name not in ("self", "cls")]) > 6:
+                    many[f"{path.relative_to(PACKAGE)}: {node.name}"] = len(given)
+    assert not many, many
+
+
+def test_the_stages_start_without_torch():
+    """What a command needs first must not wait for what it may never need."""
+    script = "import sys; import delrec_kit.study.stages; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -21,6 +21,7 @@ UNIMPORTED = {
     "ipywidgets",
     "ipykernel",
     "nbformat",
+    "tabulate",
 }  # used by what we import or start
 # with matplotlib (two), transformers, nbclient and ipykernel
 COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client", "IPython"}
@@ -67,12 +68,12 @@ def test_no_registry_is_named(file):
 
 
 def test_every_dependency_is_used_and_everything_used_is_declared():
-    used = imports("delrec_kit", "tests", "tools")
+    used = imports("delrec_kit", "tests", "tools", "benchmarks")
     declared = {name(d) for d in EVERYTHING}
     for dependency in declared - UNIMPORTED:
         module = IMPORT_NAMES.get(dependency, dependency)
         assert module is None or module in used, f"nothing imports {dependency}"
-    names = {IMPORT_NAMES.get(d, d) for d in declared} | COME_ALONG | {"delrec_kit", "tools"}
+    names = {IMPORT_NAMES.get(d, d) for d in declared} | COME_ALONG | {"delrec_kit", "tools", "benchmarks"}
     assert used - set(sys.stdlib_module_names) <= names
 
 

@@ -1,11 +1,11 @@
 """Drives the numbered notebooks through papermill, one a stage, into ``RUN/notebooks/``.
 
 A notebook is executed under a temporary name and renamed when it ends; one that failed is kept, with its error in it,
-beside the last good copy. Papermill
-cannot resume (papermill#824): a notebook whose stage is done and whose source has not changed is skipped, and a stage
-that was cut off takes up its work from the run directory.
+beside the last good copy. Papermill cannot resume (papermill#824): a notebook whose stage is done and whose source has
+not changed is skipped, and a stage that was cut off takes up its work from the run directory.
 """
 
+import ast
 import asyncio
 import hashlib
 import json
@@ -15,59 +15,67 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from delrec_kit.run.directory import STAGES, RunDirectory
 from delrec_kit.run.inputs import looks_like_path
 from delrec_kit.run.locking import HELD
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.profiles import PACKAGE, shipped
 
-PACKAGE = Path(__file__).parents[1]
+EXPERIMENTS = "06"  # of many runs, and so not of a run
 
 
 class NotebookFailed(Exception):
     """A notebook ended with an error that is not its user's; the message is one line."""
 
 
-def notebooks_folder() -> Path:
-    """Where the notebooks' sources lie: in the installed package, or in the repository of an editable install."""
-    for folder in (PACKAGE / "notebooks", PACKAGE.parent / "notebooks"):
-        if any(folder.glob("0*.ipynb")):
-            return folder
-    raise KitError("the kit's notebooks are missing; install it again, or run from a full checkout")
+def sources() -> dict[str, Path]:
+    """The numbered notebooks by number, such as ``05a``, in order."""
+    found = sorted(shipped("notebooks").glob("0*.ipynb"))
+    return {path.name.partition("_")[0]: path for path in found}
 
 
-def source_of(number: str) -> Path:
-    """The notebook whose name starts with ``number``, such as ``01``."""
-    found = sorted(notebooks_folder().glob(f"{number}_*.ipynb"))
-    if len(found) != 1:
-        raise KitError(f"{notebooks_folder()} has {len(found)} notebooks that start with {number}_; one is needed")
-    return found[0]
+def numbers_of(wanted: str) -> list[str]:
+    """The notebooks of a run that ``wanted`` names, such as "03-05" or "01,05a"; 05 stands for all its parts. Raises
+    KitError for a number that there is not."""
+    known = [number for number in sources() if number != EXPERIMENTS]
+    chosen: set[str] = set()
+    for part in filter(None, (part.strip() for part in wanted.split(","))):
+        first, last = (end.strip().zfill(2) for end in (part.partition("-")[0], part.rpartition("-")[2]))
+        for end in (first, last):
+            if not any(number.startswith(end) for number in known):
+                raise KitError(f"unknown stage '{end}' (known: {', '.join(known)}, or a range such as 03-05)")
+        chosen |= {n for n in known if n.startswith((first, last)) or first <= n <= last}
+    if not chosen:
+        raise KitError(f"--stages names no stage (known: {', '.join(known)})")
+    return [number for number in known if number in chosen]
 
 
 def run_notebooks(
-    run: RunDirectory, profile: str, overrides: Sequence[str], numbers: Sequence[str] = tuple(STAGES)
+    run: RunDirectory, profile: str, overrides: Sequence[str], numbers: Sequence[str] | None = None
 ) -> list[Path]:
-    """Execute the notebooks ``numbers`` in order, skipping those done; returns the executed copies.
+    """Execute the notebooks ``numbers`` (all of a run) in order, skipping those done; returns the executed copies.
 
     Raises:
         KitError: a notebook raised one; the message says where the notebook lies.
         NotebookFailed: a notebook failed in any other way.
     """
     (run.path / "notebooks").mkdir(exist_ok=True)
+    parameters = {"run_dir": str(run.path), "profile": profile, "overrides": list(overrides)}
     with run.locked(), _environment(run):
         try:
-            return [_run_one(run, number, profile, overrides) for number in numbers]
+            return [_run_one(run, number, parameters) for number in numbers or numbers_of("01-05")]
         finally:
             _clear_drafts(run)
 
 
 def run_experiments(folder: Path) -> Path:
     """Execute the notebook of experiments on the runs in ``folder``, as they are; returns the executed copy."""
-    source = source_of("06")
+    source = sources()[EXPERIMENTS]
     copy, draft = folder / source.name, folder / f".{source.stem}.running.ipynb"
     with _environment(None):
         failure = _execute(source, draft, {"sweep_dir": str(folder.resolve()), "grid": None})
@@ -78,10 +86,10 @@ def run_experiments(folder: Path) -> Path:
 
 
 def is_current(run: RunDirectory, number: str) -> bool:
-    """Whether the stage is done and its executed copy came from this source with these settings."""
-    stage = STAGES[number]
-    copy = run.path / "notebooks" / source_of(number).name
-    if not (run.is_done(stage) and copy.is_file()):
+    """Whether the stage is done and its executed copy came from this source with these settings. A notebook that makes
+    nothing is as current as all the stages before it."""
+    copy = run.path / "notebooks" / sources()[number].name
+    if not (run.is_done(_stage(number)) and copy.is_file()):
         return False
     try:
         executed = json.loads(copy.read_text(encoding="utf-8"))["metadata"].get("delrec_kit")
@@ -90,27 +98,27 @@ def is_current(run: RunDirectory, number: str) -> bool:
     return executed == _stamp(run, number)
 
 
+def _stage(number: str) -> str:
+    return STAGES.get(number, list(STAGES.values())[-1])
+
+
 def _stamp(run: RunDirectory, number: str) -> dict[str, str]:
-    source = hashlib.sha256(source_of(number).read_bytes()).hexdigest()
-    return {"source": source, "fingerprint": run.fingerprint(STAGES[number])}
+    source = hashlib.sha256(sources()[number].read_bytes()).hexdigest()
+    return {"source": source, "fingerprint": run.fingerprint(_stage(number))}
 
 
-def _run_one(run: RunDirectory, number: str, profile: str, overrides: Sequence[str]) -> Path:
-    source = source_of(number)
-    folder = run.path / "notebooks"
-    copy, draft, failed = (folder / name for name in (
-        source.name, f".{source.stem}.running.ipynb", f"{source.stem}.failed.ipynb"
-    ))  # fmt: skip
+def _run_one(run: RunDirectory, number: str, parameters: Mapping[str, Any]) -> Path:
+    source, folder = sources()[number], run.path / "notebooks"
+    copy, draft = folder / source.name, folder / f".{source.stem}.running.ipynb"
+    failed = folder / f"{source.stem}.failed.ipynb"
     if is_current(run, number):
         print(f"{source.stem}: done before, skipped", flush=True)
         return copy
     print(f"{source.stem} …", flush=True)
-    started = time.monotonic()
-    parameters = {"run_dir": str(run.path), "profile": profile, "overrides": list(overrides)}
-    stamp = _stamp(run, number)
-    failure = _execute(source, draft, parameters)
-    if failure is None and not run.is_done(STAGES[number]):
-        failure = NotebookFailed(f"it ended before stage {number} ({STAGES[number]}) was done")
+    started, stamp = time.monotonic(), _stamp(run, number)
+    failure = _execute(source, draft, {key: parameters[key] for key in parameters_of(source) if key in parameters})
+    if failure is None and not run.is_done(_stage(number)):
+        failure = NotebookFailed(f"it ended before stage {number} ({_stage(number)}) was done")
     failed.unlink(missing_ok=True)
     if draft.is_file():
         _finish(draft, failed if failure else copy, stamp)
@@ -118,6 +126,13 @@ def _run_one(run: RunDirectory, number: str, profile: str, overrides: Sequence[s
         raise type(failure)(f"{failure} [{source.stem}; see {failed}]")
     print(f"{source.stem}: {time.monotonic() - started:.1f} s", flush=True)
     return copy
+
+
+def parameters_of(source: Path) -> list[str]:
+    """Names that the parameters cell of a notebook sets."""
+    cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
+    text = next("".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+    return [line.targets[0].id for line in ast.parse(text).body if isinstance(line, ast.Assign)]
 
 
 def _clear_drafts(run: RunDirectory) -> None:

@@ -5,7 +5,7 @@ The file is YAML, such as::
     profile: minilm
     set: {data.dataset: ml-100k, data.data_dir: path/to/ml-100k}    # of every run
     grid: {seed: [0, 1, 2], distill.k: [5, 10]}                     # every combination
-    one_of: [{}, {distill.weight_ta: 0}, {teacher.name: caser}]      # each with every combination: one change a time
+    one_of: [{}, {distill.tasks: [rps]}, {teacher.name: caser}]      # each with every combination: one change a time
 
 A run whose stages are done is skipped, one that was killed resumes, and one that fails does not stop the others. What
 is the same in two runs, such as data and teacher where only ``distill.k`` differs, is made once and copied.
@@ -30,8 +30,9 @@ import yaml
 
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import check_folders
-from delrec_kit.settings.config import KitConfig, resolve
+from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError, nearest
+from delrec_kit.settings.resolve import resolve
 
 PARTS = ("profile", "set", "grid", "one_of")
 LONGEST = 100  # letters of a folder's name that come from the settings

@@ -1,14 +1,13 @@
 """Raw files -> Interactions -> Split -> candidate sets."""
 
 from delrec_kit.data.candidates import answer_index, draw_candidates, draw_distractors
-from delrec_kit.data.custom import read_custom
 from delrec_kit.data.domain import Domain
 from delrec_kit.data.filters import drop_short_users, k_core
-from delrec_kit.data.interactions import Interactions, validate
+from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.lookup import item_of
-from delrec_kit.data.movielens import read_movielens
 from delrec_kit.data.prepared import PreparedData, prepare
 from delrec_kit.data.ragged import Ragged
+from delrec_kit.data.sources import read_source
 from delrec_kit.data.split import Cases, Split, brought_split, by_user, leave_one_out, temporal
 from delrec_kit.data.titles import clean_title
 
@@ -30,8 +29,6 @@ __all__ = [
     "k_core",
     "leave_one_out",
     "prepare",
-    "read_custom",
-    "read_movielens",
+    "read_source",
     "temporal",
-    "validate",
 ]

@@ -1,61 +1,78 @@
-"""Checks on a split that the data brings in a column of its own."""
+"""Checks on a split that the data brings, in a column of its own or as files of its own."""
 
-import numpy as np
-import pandas as pd
-
+from delrec_kit.data.interactions import LABELS, Interactions
 from delrec_kit.data.tables import Table
 
-LABELS = ("train", "history", "valid", "test")
-LONG_AGO = -1  # before every timestamp
+TRAIN, HISTORY, VALID, TEST, UNUSED = range(len(LABELS))
+TARGET = f"split IN ({VALID}, {TEST})"
 
 
-def checked_labels(frame: pd.DataFrame, rows: Table) -> tuple[pd.DataFrame, list[str]]:
-    """The frame without targets that nothing precedes, and that count.
+def checked_split(read: Interactions, rows: Table, several: bool) -> Interactions:
+    """The interactions without targets that nothing precedes, and with what was done, counted.
 
-    ``frame`` is sorted by user and time, its index the row of ``rows``. Raises KitError with file, line and column
-    where a target's row stands under a second label, a user has two targets of one kind, or a target is earlier than
-    what is known before it (see ``brought_split``).
+    Where a user may have ``several`` targets of a kind, as in the files of other projects, the first that is not
+    earlier than what is known before it counts; the others are only known of the user. Where nothing validates, the
+    last training row of users that are tested does. Raises KitError with file, line and column where a target's row
+    stands under a second label, a user has two targets of one kind, or one is earlier than what is known before it.
     """
-    target = frame["split"].isin(["valid", "test"])
-    two_labels = frame.duplicated(["user", "item", "timestamp"], keep=False) & target
-    _refuse(rows, frame, two_labels, "the same user, item and timestamp stand under another label, beside '{value}'")
-    second = frame.duplicated(["user", "split"]) & target
-    _refuse(rows, frame, second, "a second row marked '{value}' for this user; a user has at most one")
-    user, before = _last_known(frame)
-    time = frame["timestamp"].to_numpy()
-    is_valid, is_test = ((frame["split"] == name).to_numpy() for name in ("valid", "test"))
-    valid_time = np.full(len(before), LONG_AGO)
-    valid_time[user[is_valid]] = time[is_valid]
-    early = (target.to_numpy() & (time < before[user])) | (is_test & (time < valid_time[user]))
-    _refuse(rows, frame, early, "this row marked '{value}' is earlier than what is known of the user before it")
-    alone = target.to_numpy() & (before[user] == LONG_AGO)
-    notices = [f"{alone.sum()} targets with nothing known before them left out"] if alone.any() else []
-    ahead = _trains_on_later(frame, user, time, target.to_numpy() & ~alone)
+    engine, table, notices = read.engine, read.table, []
+
+    def refuse(query: str, what: str) -> None:
+        found = engine.table(f"SELECT row FROM ({query})")
+        if engine.one(f"SELECT count(*) FROM {found}")[0]:
+            rows.refuse(f"row IN (SELECT row FROM {found})", "split", what)
+
+    def change(condition: str, label: int, what: str) -> None:
+        count = engine.one(f"SELECT count(*) FROM {table} WHERE {condition}")[0]
+        if count:
+            engine.run(f"UPDATE {table} SET split = {label} WHERE {condition}")
+            notices.append(f"{count} {what}")
+
+    twice = f"SELECT user, item, time FROM {table} GROUP BY ALL HAVING count(*) > 1"
+    refuse(
+        f"SELECT row FROM {table} SEMI JOIN ({twice}) USING (user, item, time) WHERE {TARGET}",
+        "the same user, item and timestamp stand under another label, beside '{value}'",
+    )
+    if not engine.one(f"SELECT count(*) FROM {table} WHERE split = {VALID}")[0]:
+        tested = (
+            f"SELECT max(rowid) FILTER (split = {TRAIN}) FROM {table} GROUP BY user HAVING bool_or(split = {TEST}) AND "
+            f"NOT bool_or(split = {HISTORY}) AND count(*) FILTER (split = {TRAIN}) > 1"
+        )
+        change(f"rowid IN ({tested})", VALID, "users' last 'train' row validates: the split has no validation rows")
+    if several:
+        early = "targets are earlier than what is known before them: they are only kept from being distractors"
+        late = "targets come after a user's first of their kind: they are only kept from being distractors"
+        for label in (VALID, TEST):
+            change(f"split = {label} AND time < ({_before(table, label)})", UNUSED, early)
+            first = f"SELECT min(rowid) FROM {table} WHERE split = {label} GROUP BY user"
+            change(f"split = {label} AND rowid NOT IN ({first})", UNUSED, late)
+    again = f"SELECT row, row_number() OVER (PARTITION BY user, split ORDER BY rowid) AS n FROM {table} WHERE {TARGET}"
+    refuse(
+        f"SELECT row FROM ({again}) WHERE n > 1",
+        "a second row marked '{value}' for this user; a user has at most one",
+    )
+    for label in (VALID, TEST):
+        refuse(
+            f"SELECT row FROM {table} WHERE split = {label} AND time < ({_before(table, label)})",
+            "this row marked '{value}' is earlier than what is known of the user before it",
+        )
+    alone = f"{TARGET} AND user NOT IN (SELECT user FROM {table} WHERE split IN ({TRAIN}, {HISTORY}))"
+    count = engine.one(f"SELECT count(*) FROM {table} WHERE {alone}")[0]
+    if count:
+        engine.run(f"DELETE FROM {table} WHERE {alone}")
+        notices.append(f"{count} targets with nothing known before them left out")
+    ahead = engine.one(
+        f"SELECT count(*) FROM (SELECT user FROM {table} GROUP BY user "
+        f"HAVING max(time) FILTER (split = {TRAIN}) > min(time) FILTER ({TARGET}))"
+    )[0]
     if ahead:
         notices.append(f"{ahead} users have 'train' rows later than their own target: the training sees their future")
-    return frame[~alone], notices
+    return read.noting(*notices)
 
 
-def _trains_on_later(frame: pd.DataFrame, user: np.ndarray, time: np.ndarray, target: np.ndarray) -> int:
-    """Users with a training row after their first target."""
-    first = np.full(user.max(initial=-1) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, user[target], time[target])
-    trains = (frame["split"] == "train").to_numpy()
-    return len(np.unique(user[trains & (time > first[user])]))
-
-
-def _last_known(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """(rows,) user numbers, and (users,) the time of the last ``history`` row, else of the last ``train`` row."""
-    user, keys = frame["user"].cat.codes.to_numpy(), frame["user"].cat.categories
-    last = {}
-    for name in ("history", "train"):
-        chosen = (frame["split"] == name).to_numpy()
-        last[name] = np.full(len(keys), LONG_AGO)
-        last[name][user[chosen]] = frame["timestamp"].to_numpy()[chosen]  # sorted by time, so the last one stays
-    return user, np.where(last["history"] != LONG_AGO, last["history"], last["train"])
-
-
-def _refuse(rows: Table, frame: pd.DataFrame, wrong: pd.Series | np.ndarray, what: str) -> None:
-    in_file = np.zeros(len(rows.frame), dtype=bool)
-    in_file[frame.index[np.asarray(wrong)]] = True
-    rows.refuse(in_file, "split", what)
+def _before(table: str, label: int) -> str:
+    """The time of a user's last ``history`` row, else ``train`` row; for a test target also of its validation one."""
+    known = f"COALESCE(max(time) FILTER (split = {HISTORY}), max(time) FILTER (split = {TRAIN}))"
+    if label == TEST:
+        known = f"greatest({known}, max(time) FILTER (split = {VALID}))"
+    return f"SELECT {known} FROM {table} k WHERE k.user = {table}.user"

@@ -16,6 +16,7 @@ PUBLISHED = {
     "home-kitchen": [("Amazon Reviews 2023, Home_and_Kitchen, 5-core", 2_900_000, 763_600, 28_200_000)],
 }
 ROWS = {
+    "rows_read": "rows in the file",
     "users": "users",
     "items": "items in the catalogue",
     "items_nobody_had": "  of them nobody had",
@@ -26,6 +27,7 @@ ROWS = {
     "length.max": "  most",
     "first_day": "first day",
     "last_day": "last day",
+    "days": "days between them",
     "ties_in_time": "neighbours with the same time",
     "last_two_tie": "users whose last two have the same time",
     "repeated_choices": "choices of an item had before",
@@ -46,7 +48,15 @@ def dataset_card(statistics: dict, dataset: str) -> pd.DataFrame:
     Published counts differ from these where filters do: they are there to be compared, not to be met.
     """
     flat = pd.json_normalize(statistics).iloc[0].to_dict()
-    card = pd.DataFrame({"this run": {label: _text(key, flat.get(key)) for key, label in ROWS.items()}})
+    card = pd.DataFrame(
+        {
+            "this run": {
+                label: _text(key, flat.get(key)) for key, label in ROWS.items() if key in flat or key != "rows_read"
+            }
+        }
+    )
+    if "first_day" not in flat:
+        card.loc["days between them"] = ""
     for source, users, items, interactions in PUBLISHED.get(dataset, ()):
         counts = {"users": users, "items in the catalogue": items, "interactions": interactions}
         card[source] = [f"{counts[label]:,}" if label in counts else "" for label in card.index]
@@ -55,7 +65,13 @@ def dataset_card(statistics: dict, dataset: str) -> pd.DataFrame:
 
 def _text(key: str, value: object) -> str:
     if value is None:
-        return ""
+        return "unknown: the order of rows stands for time" if key in ("first_day", "last_day") else ""
     if key in SHARES:
         return f"{value:.2%}"
     return value if isinstance(value, str) else f"{value:,.0f}"
+
+
+def left_out(notices: list[str]) -> pd.DataFrame:
+    """What was read in another way, tidied, left out or is to be minded, each with its count where it has one."""
+    parts = [notice.split(" ", 1) if notice[0].isdigit() else ["", notice] for notice in notices]
+    return pd.DataFrame(parts, columns=["count", "what was done, and what to mind"])

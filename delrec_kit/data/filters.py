@@ -11,17 +11,19 @@ from delrec_kit.settings.errors import KitError
 
 def drop_short_users(interactions: Interactions, minimum: int) -> Interactions:
     """Without the users of fewer than ``minimum`` interactions. Raises KitError if no user remains."""
-    counts = np.bincount(interactions.users)
-    short = counts < minimum
-    if short.all():
+    counts = f"SELECT user, count(*) AS n FROM {interactions.table} GROUP BY user"
+    short, users, most = interactions.engine.one(
+        f"SELECT count(*) FILTER (n < {minimum}), count(*), max(n) FROM ({counts})"
+    )
+    if short == users:
         raise KitError(
-            f"no user has {minimum} interactions or more (the most is {counts.max(initial=0)}); a user needs at least "
+            f"no user has {minimum} interactions or more (the most is {most or 0}); a user needs at least "
             "3: one to train on, one to validate, one to test"
         )
-    if not short.any():
+    if not short:
         return interactions
-    notice = f"{short.sum()} users with fewer than {minimum} interactions left out"
-    return interactions.keep(~short[interactions.users], notice)
+    few = f"SELECT user FROM ({counts}) WHERE n < {minimum}"
+    return interactions.keep(f"user NOT IN ({few})", f"{short} users with fewer than {minimum} interactions left out")
 
 
 def k_core(interactions: Interactions, core: int) -> Interactions:
@@ -30,79 +32,104 @@ def k_core(interactions: Interactions, core: int) -> Interactions:
     Users and items are dropped in turn until nothing changes; dropped items leave the catalogue too. 0 and 1 drop
     only catalogue items that nobody has. Raises KitError if nothing remains.
     """
-    user, item = interactions.users, interactions.items
-    users, items = int(user.max()) + 1, len(interactions.titles)
-    rows = np.ones(len(user), dtype=bool)
-    left = len(rows)
+    engine, rows = interactions.engine, len(interactions)
+    users = engine.one(f"SELECT count(DISTINCT user) FROM {interactions.table}")[0]
+    left = interactions
     while True:
-        per_user, per_item = np.bincount(user[rows], minlength=users), np.bincount(item[rows], minlength=items)
-        rows &= (per_user >= core)[user]
-        rows &= (per_item >= core)[item]
-        if (now := int(rows.sum())) == left:
+        few = [
+            engine.table(f"SELECT {name} FROM {left.table} GROUP BY {name} HAVING count(*) < {core}")
+            for name in ("user", "item")
+        ]
+        if not sum(engine.one(f"SELECT count(*) FROM {table}")[0] for table in few):
             break
-        left = now
-    if not left:
+        if left is interactions:
+            left = interactions.keep("true")
+        for name, table in zip(("user", "item"), few):
+            engine.run(f"DELETE FROM {left.table} WHERE {name} IN (SELECT {name} FROM {table})")
+    if not len(left):
         raise KitError(f"data.core={core} leaves no interactions; take a smaller number")
-    kept = per_item > 0
-    gone = (users - (per_user > 0).sum(), (~kept).sum(), len(rows) - left)
-    notice = f"{core}-core: {gone[0]} users, {gone[1]} items and {gone[2]} interactions left out"
-    return interactions.keep(rows, notice, kept)
+    kept = np.isin(interactions.places, engine.frame(f"SELECT DISTINCT item FROM {left.table}")["item"])
+    gone = users - engine.one(f"SELECT count(DISTINCT user) FROM {left.table}")[0]
+    notice = f"{core}-core: {gone} users, {(~kept).sum()} items and {rows - len(left)} interactions left out"
+    return replace(
+        left,
+        titles=left.titles[kept],
+        places=left.places[kept],
+        notices=[*interactions.notices, notice],
+    )
 
 
-def above_rating(interactions: Interactions, threshold: float) -> Interactions:
-    """Only interactions rated ``threshold`` or higher. Raises KitError where there are no ratings, or none so high."""
-    if "rating" not in interactions.frame:
-        raise KitError(f"data.min_rating={threshold:g}, but this data has no ratings; set it to null")
-    high = interactions.frame["rating"].to_numpy() >= threshold
-    if not high.any():
-        raise KitError(f"data.min_rating={threshold:g} leaves no interactions; take a smaller number")
-    notice = f"{(~high).sum()} interactions rated below {threshold:g}{_and_users(interactions, high)} left out"
-    return interactions.keep(high, notice)
+def positive_only(interactions: Interactions, least: float) -> Interactions:
+    """Only interactions whose label, or where there is none rating, is at least ``least``.
+
+    Raises KitError where there is neither, or nothing so high.
+    """
+    there = interactions.engine.columns(interactions.table)
+    name = next((name for name in ("label", "rating") if name in there), None)
+    if name is None:
+        raise KitError(f"data.positive={least:g}, but this data has neither labels nor ratings; set it to null")
+    gone = len(interactions) - (kept := _count(interactions, f"{name} >= {least}"))
+    if not kept:
+        raise KitError(f"data.positive={least:g} leaves no interactions; take a smaller number")
+    what = "labelled" if name == "label" else "rated"
+    return _kept(interactions, f"{name} >= {least}", f"{gone} interactions {what} below {least:g}")
 
 
 def with_titles(interactions: Interactions) -> Interactions:
     """Without the items whose title is empty. Raises KitError if nothing remains."""
     titled = ~interactions.titles.index.isin(list(interactions.untitled))
-    rows = titled[interactions.items]
-    if not rows.any():
+    lost = interactions.engine.given(item=interactions.places[~titled])
+    condition = f"item NOT IN (SELECT item FROM {lost})"
+    kept = _count(interactions, condition)
+    if not kept:
         raise KitError("no interaction is with an item that has a title; do the items bear titles in their file?")
     if titled.all():
         return interactions
     named = [notice for notice in interactions.notices if EMPTY_TITLES not in notice]
-    interactions = replace(interactions, notices=named)
-    notice = (
-        f"{(~titled).sum()} items without a title and their {(~rows).sum()} interactions"
-        f"{_and_users(interactions, rows)} left out"
-    )
-    return interactions.keep(rows, notice, titled)
-
-
-def _and_users(interactions: Interactions, rows: np.ndarray) -> str:
-    """How many users go with the other rows, in words."""
-    user = interactions.users
-    gone = len(interactions.frame["user"].cat.categories) - np.count_nonzero(np.bincount(user[rows]))
-    return f", and with them {gone} users," if gone else ""
+    gone = len(interactions) - kept
+    what = f"{(~titled).sum()} items without a title and their {gone} interactions"
+    return _kept(replace(interactions, notices=named), condition, what, titled)
 
 
 def one_of_repeats(interactions: Interactions, which: str) -> Interactions:
     """Of a user's interactions with the same item only the ``first`` or the ``last`` by time."""
-    code = interactions.users.astype(np.int64) * len(interactions.titles) + interactions.items
-    order = np.argsort(code, kind="stable")
-    again = code[order][1:] == code[order][:-1]
-    dropped = np.zeros(len(code), dtype=bool)
-    dropped[order] = np.append(False, again) if which == "first" else np.append(again, False)
-    if not dropped.any():
+    end = "min" if which == "first" else "max"
+    chosen = f"rowid IN (SELECT {end}(rowid) FROM {interactions.table} GROUP BY user, item)"
+    gone = len(interactions) - _count(interactions, chosen)
+    if not gone:
         return interactions
-    return interactions.keep(~dropped, f"{dropped.sum()} choices of an item that the user had before or after left out")
+    return interactions.keep(chosen, f"{gone} choices of an item that the user had before or after left out")
 
 
 def last_of_each(interactions: Interactions, length: int) -> Interactions:
     """Of each user only the last ``length`` interactions."""
-    user = interactions.users
-    counts = np.bincount(user)
-    from_end = counts.cumsum()[user] - np.arange(len(user))
-    kept = from_end <= length
-    if kept.all():
+    ends = f"SELECT user, max(rowid) AS last, count(*) AS n FROM {interactions.table} GROUP BY user"
+    users = interactions.engine.one(f"SELECT count(*) FROM ({ends}) WHERE n > {length}")[0]
+    if not users:
         return interactions
-    notice = f"{(~kept).sum()} interactions of {(counts > length).sum()} users before their last {length} left out"
-    return interactions.keep(kept, notice)
+    number = "row_number() OVER (PARTITION BY user ORDER BY rowid DESC) AS n"
+    ranked = f"SELECT rowid AS place, {number} FROM {interactions.table}"
+    kept = interactions.keep(f"rowid IN (SELECT place FROM ({ranked}) WHERE n <= {length})")
+    gone = len(interactions) - len(kept)
+    return kept.noting(f"{gone} interactions of {users} users before their last {length} left out")
+
+
+def without_split(interactions: Interactions) -> Interactions:
+    """Without the labels of the split that the data brings; what stood under two labels stands there once."""
+    engine, table = interactions.engine, interactions.table
+    same = ", ".join(name for name in engine.columns(table) if name not in ("split", "row"))
+    first = f"SELECT min(rowid) FROM {table} GROUP BY {same}"
+    query = f"SELECT * EXCLUDE (split) FROM {table} WHERE rowid IN ({first}) ORDER BY rowid"
+    return replace(interactions, table=engine.table(query))
+
+
+def _count(interactions: Interactions, condition: str) -> int:
+    return interactions.engine.one(f"SELECT count(*) FROM {interactions.table} WHERE {condition}")[0]
+
+
+def _kept(interactions: Interactions, condition: str, what: str, items: np.ndarray | None = None) -> Interactions:
+    """The rows, with a notice that tells how many users go with the others."""
+    users = f"SELECT count(DISTINCT user), count(DISTINCT user) FILTER ({condition}) FROM {interactions.table}"
+    before, after = interactions.engine.one(users)
+    also = f", and with them {before - after} users," if before > after else ""
+    return interactions.keep(condition, f"{what}{also} left out", items)

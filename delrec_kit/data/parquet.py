@@ -1,55 +1,59 @@
 """Parquet files, read as the tables that text files give."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+import duckdb
 
-from delrec_kit.data.tables import Table, brief, trimmed
+from delrec_kit.data.engine import Engine, quoted
+from delrec_kit.data.tables import Table, brief
 from delrec_kit.settings.errors import KitError, nearest
+
+WHOLE = "COALESCE(CASE WHEN x = floor(x) THEN TRY_CAST(x AS HUGEINT)::VARCHAR END, x::VARCHAR)"  # 7.0 is the id 7
 
 
 @dataclass(frozen=True)
 class ParquetFile:
     path: Path
 
-    def read(self, wanted: tuple[str, ...], optional: tuple[str, ...] = (), numbers: tuple[str, ...] = ()) -> Table:
-        """The columns ``wanted``, and those of ``optional`` that are there, as ``TextFile.read`` gives them.
-
-        Raises KitError for a damaged file, a missing or nested column, or a missing value.
-        """
+    def header(self) -> dict[str, str]:
+        """Column -> its type. Raises KitError for a damaged file."""
         try:
-            file = pq.ParquetFile(self.path)
-            names = file.schema_arrow.names
-            for name in wanted:
-                if name not in names:
-                    raise KitError(f"{self.path}: no column '{name}'{nearest(name, map(brief, names))}")
-            chosen = [*wanted, *(name for name in optional if name in names)]
-            table = file.read(columns=chosen)
-        except (pa.ArrowException, OSError) as error:
-            raise KitError(f"{self.path} cannot be read: {str(error).splitlines()[0]}") from error
-        if not table.num_rows:
+            with duckdb.connect() as engine:
+                found = engine.execute(f"DESCRIBE SELECT * FROM read_parquet({quoted(self.path)})").fetchall()
+        except duckdb.Error as error:
+            raise KitError(f"{self.path} cannot be read as Parquet: {brief(str(error), 120)}") from error
+        return {row[0]: row[1] for row in found}
+
+    def at(self, row: int) -> tuple[Path, str]:
+        return self.path, f"row {row + 1}"
+
+    def read(self, engine: Engine, wanted: Sequence[str], optional: Sequence[str] = (), moment: str = "") -> Table:
+        """The columns as ``TextFile.read`` gives them, ``moment`` and lists in their own type.
+
+        Raises KitError for a damaged file, a missing column, or one that holds tables.
+        """
+        types = self.header()
+        for name in wanted:
+            if name not in types:
+                raise KitError(f"{self.path}: no column '{name}'{nearest(name, map(brief, types))}")
+        picked = []
+        for name in [*wanted, *(name for name in optional if name in types)]:
+            kind = types[name]
+            if kind.startswith(("STRUCT", "MAP")) or (kind.endswith("]") and name == moment):
+                raise KitError(f"{self.path}, column '{name}': one value a row is needed, not {brief(kind)}")
+            if name == moment or kind.endswith("]"):
+                expression = f'"{name}"'
+            elif kind in ("DOUBLE", "FLOAT"):
+                expression = WHOLE.replace("x", f'"{name}"')
+            else:
+                expression = f'"{name}"::VARCHAR'
+            picked.append(f'{expression} AS "{name}"')
+        try:
+            table = engine.table(f"SELECT {', '.join(picked)} FROM read_parquet({quoted(self.path)})")
+        except duckdb.Error as error:
+            raise KitError(f"{self.path} cannot be read as Parquet: {brief(str(error), 120)}") from error
+        if not engine.one(f"SELECT count(*) FROM {table}")[0]:
             raise KitError(f"{self.path} has no rows")
-        return Table(self, pd.DataFrame({name: self._column(table[name], name, name in numbers) for name in chosen}))
-
-    def line(self, row: int) -> int:
-        """Rows are counted from 1; a Parquet file has no lines."""
-        return row + 1
-
-    def _column(self, column: pa.ChunkedArray, name: str, number: bool) -> pd.Series:
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        if column.null_count:
-            row = column.is_null().combine_chunks().to_numpy(zero_copy_only=False).argmax()
-            raise KitError(f"{self.path}, row {row + 1}, column '{name}': a value is missing")
-        if pa.types.is_nested(kind):
-            raise KitError(f"{self.path}, column '{name}': one value a row is needed, not {kind}")
-        if number and pa.types.is_timestamp(kind):
-            return column.cast(pa.timestamp("s", kind.tz), safe=False).cast(pa.int64()).to_pandas()
-        if number and pa.types.is_integer(kind):
-            return column.cast(pa.int64()).to_pandas()
-        text = (
-            column.cast(pa.string()) if not pa.types.is_dictionary(column.type) else column.cast(kind).cast(pa.string())
-        )
-        return trimmed(text.dictionary_encode().unify_dictionaries().to_pandas())
+        return Table(engine, engine.view(f"SELECT rowid AS row, * FROM {table}"), self)

@@ -7,7 +7,6 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from delrec_kit.data.prepared import PreparedData
-from delrec_kit.data.split import Split
 from delrec_kit.data.statistics import one_case
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.style import PALETTE
@@ -57,15 +56,9 @@ def plot_popularity(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
         xlabel=f"{data.domain.noun} by rank (logarithmic)",
         ylabel="users who had it (logarithmic)",
     )
-    table = pd.DataFrame(
-        {
-            "rank": np.arange(1, split.n_items + 1),
-            "item": [split.item_keys[i + 1] for i in order],
-            "title": [split.titles[i + 1] for i in order],
-            "users": counts,
-        }
-    )
-    return figure, table
+    keys, titles = (np.array(names, dtype=object)[order + 1] for names in (split.item_keys, split.titles))
+    table = {"rank": np.arange(1, split.n_items + 1), "item": keys, "title": titles, "users": counts}
+    return figure, pd.DataFrame(table)
 
 
 def plot_time(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
@@ -76,7 +69,7 @@ def plot_time(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
     figure, axes = plt.subplots(2, sharex=True, figsize=(7.0, 4.5))
     for axis, name, colour in zip(axes, ("interactions", "users"), PALETTE):
         axis.bar(table["start"], table[name], width=_width(table), align="edge", color=colour, edgecolor="white")
-        axis.set_ylabel("interactions" if name == "interactions" else "active users")
+        axis.set_ylabel({"users": "active users"}.get(name, name))
     locator = AutoDateLocator()
     axes[1].xaxis.set_major_locator(locator)
     axes[1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -95,14 +88,12 @@ def plot_split(data: PreparedData, users: int = 24) -> tuple[Figure, pd.DataFram
     user, place (0 is the last known item, 1 the target), role."""
     split, shown = data.split, 30
     picked = np.unique(np.linspace(0, len(split.test) - 1, users).astype(int))
-    table = pd.DataFrame(
-        [
-            (line, split.user_keys[split.test.user[row]], place, role)
-            for line, row in enumerate(picked)
-            for place, role in _roles(split, row)[-shown:]
-        ],
-        columns=["line", "user", "place", "role"],
-    )
+    rows = []
+    for line, row in enumerate(picked):
+        roles = one_case(split, row)["role"].tolist()
+        places = list(zip(range(2 - len(roles), 2), roles))[-shown:]
+        rows += [(line, split.user_keys[split.test.user[row]], place, role) for place, role in places]
+    table = pd.DataFrame(rows, columns=["line", "user", "place", "role"])
     figure, axis = plt.subplots(figsize=(7.0, 4.2))
     for (role, (colour, marker)), size in zip(ROLES.items(), (14, 14, 34, 44)):
         part = table[table["role"] == role]
@@ -116,11 +107,6 @@ def plot_split(data: PreparedData, users: int = 24) -> tuple[Figure, pd.DataFram
     axis.set_yticks([])
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=4)
     return figure, table
-
-
-def _roles(split: Split, row: int) -> list[tuple[int, str]]:
-    roles = one_case(split, row)["role"].tolist()
-    return list(zip(range(2 - len(roles), 2), roles))
 
 
 def _width(table: pd.DataFrame) -> pd.Timedelta:

@@ -1,6 +1,6 @@
 """Everything that later stages read of the data, and how it lies on disk."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -8,26 +8,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from delrec_kit.data.candidates import draw_candidates
+from delrec_kit.data import filters
+from delrec_kit.data.candidates import check_room, draw_candidates
 from delrec_kit.data.domain import Domain
-from delrec_kit.data.filters import above_rating, drop_short_users, k_core, last_of_each, one_of_repeats, with_titles
+from delrec_kit.data.fonts import use_fonts_for
 from delrec_kit.data.interactions import Interactions
+from delrec_kit.data.made_world.world import World, make_world, true_probabilities
 from delrec_kit.data.ragged import Ragged
-from delrec_kit.data.sources import read_source, true_probabilities
+from delrec_kit.data.sources import read_source
 from delrec_kit.data.split import Cases, Split, brought_split, by_user, knowing_all, leave_one_out, temporal
-from delrec_kit.data.statistics import describe, timeline
+from delrec_kit.data.statistics import describe, timeline, told_of_ties
 from delrec_kit.run.directory import read_json, write_json
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
-FILTERS_OFF = {
-    "core": 0,
-    "min_rating": None,
-    "repeats": "keep",
-    "max_length": 0,
-    "untitled": "name",
-    "min_interactions": 3,
-}
+MIN_INTERACTIONS = 3  # of a user: one to train on, one to validate, one to test
+WORLD_ITEMS = 360
+FILTERS_OFF = {"core": 0, "positive": None, "repeats": "keep", "max_length": 0, "untitled": "name"}
 
 
 @dataclass(frozen=True)
@@ -51,19 +48,20 @@ class PreparedData:
 
     def save(self, folder: str | Path) -> None:
         """Write items, train, valid and test as Parquet; statistics, domain and notices as JSON; timeline as CSV."""
-        folder = Path(folder)
+        folder, split = Path(folder), self.split
         folder.mkdir(parents=True, exist_ok=True)
-        split = self.split
-        pq.write_table(pa.table({"item": split.item_keys[1:], "title": split.titles[1:]}), folder / "items.parquet")
-        users = {"user": split.user_keys, "items": split.train.to_arrow()}
-        if split.cut is not None:
-            users["cut"] = split.cut.to_arrow()
-        pq.write_table(pa.table(users), folder / "train.parquet")
-        pq.write_table(_case_table(split.valid, self.valid_candidates), folder / "valid.parquet")
+        cut = {} if split.cut is None else {"cut": split.cut.to_arrow()}
         test = _case_table(split.test, self.test_candidates)
         if self.oracle is not None:
             test = test.append_column("oracle", _lists(self.oracle)).append_column("pattern", pa.array(self.patterns))
-        pq.write_table(test, folder / "test.parquet")
+        tables = {
+            "items": pa.table({"item": split.item_keys[1:], "title": split.titles[1:]}),
+            "train": pa.table({"user": split.user_keys, "items": split.train.to_arrow(), **cut}),
+            "valid": _case_table(split.valid, self.valid_candidates),
+            "test": test,
+        }
+        for name, table in tables.items():
+            pq.write_table(table, folder / f"{name}.parquet")
         write_json(folder / "statistics.json", self.statistics)
         write_json(folder / "data.json", {"domain": asdict(self.domain), "notices": self.notices})
         if len(self.timeline):
@@ -77,18 +75,13 @@ class PreparedData:
             if not (folder / name).is_file():
                 raise KitError(f"{folder} has no {name}; run notebook 01 again")
         items, train, valid, test = (_table(folder / f"{name}.parquet") for name in ("items", "train", "valid", "test"))
-        split = Split(
-            titles=["", *items["title"].to_pylist()],
-            item_keys=["", *items["item"].to_pylist()],
-            user_keys=train["user"].to_pylist(),
-            train=Ragged.from_arrow(train["items"]),
-            valid=_cases(valid),
-            test=_cases(test),
-            cut=Ragged.from_arrow(train["cut"]) if "cut" in train.column_names else None,
-        )
+        titles, keys = (["", *items[name].to_pylist()] for name in ("title", "item"))
+        cut = Ragged.from_arrow(train["cut"]) if "cut" in train.column_names else None
+        sequences, users = Ragged.from_arrow(train["items"]), train["user"].to_pylist()
         about, times = read_json(folder / "data.json"), folder / "timeline.csv"
+        use_fonts_for(titles)
         return cls(
-            split,
+            Split(titles, keys, users, sequences, _cases(valid), _cases(test), cut),
             Domain(**about["domain"]),
             _matrix(valid["candidates"]),
             _matrix(test["candidates"]),
@@ -106,29 +99,31 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
     A split that the data brings is taken as it is, unless ``split`` asks for another: no filter may be set then.
     Raises KitError for whatever is wrong with the settings or the files.
     """
-    interactions, world = read_source(config, seed)
+    world = _world(config, seed) if config.dataset == "demo" else None
+    interactions = read_source(config, seed) if world is None else world.interactions
     interactions, split = _split(interactions, config, seed)
     consumed = split.consumed()
+    check_room(split, config.candidates, consumed)
     valid, test = (
         draw_candidates(split, cases, config.candidates, [seed, part], consumed, config.distractors)
         for part, cases in ((1, split.valid), (2, split.test))
     )
     oracle, patterns = (None, None) if world is None else true_probabilities(world, split, test)
+    found = describe(interactions, split)
+    notices = [*interactions.notices, *told_of_ties(interactions, found, config.ties)]
     return PreparedData(
-        split,
-        interactions.domain,
-        valid,
-        test,
-        describe(interactions, split),
-        list(interactions.notices),
-        oracle,
-        timeline(interactions),
-        patterns,
+        split, interactions.domain, valid, test, found, notices, oracle, timeline(interactions), patterns
     )
 
 
+def _world(config: DataConfig, seed: int) -> World:
+    if config.data_dir is not None:
+        raise KitError("the dataset demo reads no folder; choose another dataset, or leave data.data_dir out")
+    return make_world(config.world_users, WORLD_ITEMS, seed)
+
+
 def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[Interactions, Split]:
-    if "split" in interactions.frame:
+    if interactions.brings_split:
         if config.split == "auto":
             for name, idle in FILTERS_OFF.items():
                 if getattr(config, name) != idle:
@@ -137,24 +132,23 @@ def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[I
                         f"{idle}, or data.split=leave-one-out to have another split"
                     )
             return interactions, brought_split(interactions)
-        frame = interactions.frame.drop(columns="split").drop_duplicates(ignore_index=True)
-        interactions = replace(interactions, frame=frame)
+        interactions = filters.without_split(interactions)
     source = interactions
     if config.untitled == "drop":
-        interactions = with_titles(interactions)
-    if config.min_rating is not None:
-        interactions = above_rating(interactions, config.min_rating)
+        interactions = filters.with_titles(interactions)
+    if config.positive is not None:
+        interactions = filters.positive_only(interactions, config.positive)
     if config.repeats != "keep":
-        interactions = one_of_repeats(interactions, config.repeats)
+        interactions = filters.one_of_repeats(interactions, config.repeats)
     interactions = _dense_enough(interactions, config)
     if config.split == "temporal":
         split, notices = temporal(interactions)
-        interactions = replace(interactions, notices=[*interactions.notices, *notices])
+        interactions = interactions.noting(*notices)
     elif config.split == "by-user":
         split = by_user(interactions, seed)
     else:
         split = leave_one_out(interactions)
-    leaves_out = config.min_rating is not None or config.max_length or config.split == "temporal"
+    leaves_out = config.positive is not None or config.max_length or config.split == "temporal"
     return interactions, knowing_all(split, source) if leaves_out else split
 
 
@@ -164,11 +158,11 @@ def _dense_enough(interactions: Interactions, config: DataConfig) -> Interaction
     while True:
         before, rounds = interactions, rounds + 1
         if config.core:
-            interactions = k_core(interactions, config.core)
-        interactions = drop_short_users(interactions, config.min_interactions)
+            interactions = filters.k_core(interactions, config.core)
+        interactions = filters.drop_short_users(interactions, MIN_INTERACTIONS)
         if config.max_length:
-            interactions = last_of_each(interactions, config.max_length)
-        if len(interactions.frame) == len(before.frame) and rounds > 1:
+            interactions = filters.last_of_each(interactions, config.max_length)
+        if len(interactions) == len(before) and rounds > 1:
             return before  # without the notice of a round that left nothing out
         if not (config.core and config.max_length):
             return interactions
@@ -182,13 +176,8 @@ def _table(path: Path) -> pa.Table:
 
 
 def _case_table(cases: Cases, candidates: np.ndarray) -> pa.Table:
-    columns = {
-        "user": cases.user,
-        "history": cases.history.to_arrow(),
-        "target": cases.target,
-        "candidates": _lists(candidates),
-    }
-    return pa.table(columns)
+    columns = {"user": cases.user, "history": cases.history.to_arrow(), "target": cases.target}
+    return pa.table({**columns, "candidates": _lists(candidates)})
 
 
 def _lists(matrix: np.ndarray) -> pa.ListArray:

@@ -35,9 +35,8 @@ class Ragged:
     def from_lists(cls, sequences: Iterable[Iterable[int]]) -> "Ragged":
         """From any iterable of sequences of ids; empty ones are kept."""
         rows = [np.asarray(s if hasattr(s, "__len__") else list(s), dtype=np.int64) for s in sequences]
-        return cls.of_lengths(
-            np.concatenate([np.empty(0, np.int64), *rows]), np.array([len(r) for r in rows], np.int64)
-        )
+        lengths = np.array([len(r) for r in rows], np.int64)
+        return cls.of_lengths(np.concatenate([np.empty(0, np.int64), *rows]), lengths)
 
     @classmethod
     def from_groups(cls, group: np.ndarray, values: np.ndarray, count: int) -> "Ragged":
@@ -50,8 +49,7 @@ class Ragged:
     @classmethod
     def from_arrow(cls, array: pa.Array | pa.ChunkedArray) -> "Ragged":
         """From a list column, as Parquet gives it."""
-        if isinstance(array, pa.ChunkedArray):
-            array = array.combine_chunks()
+        array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
         lengths = array.value_lengths().to_numpy(zero_copy_only=False)
         return cls.of_lengths(array.flatten().to_numpy(zero_copy_only=False), lengths)
 
@@ -72,21 +70,17 @@ class Ragged:
 
     def __getitem__(self, index: int) -> np.ndarray:
         """(length,) view of one sequence; negative indices count from the end."""
-        n = len(self)
-        if not -n <= index < n:
-            raise IndexError(f"sequence {index} of {n}")
-        index = index % n
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sequence {index} of {len(self)}")
+        index = index % len(self)
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Ragged)
-            and np.array_equal(self.offsets, other.offsets)
-            and np.array_equal(self.values, other.values)
-        )
+        both = isinstance(other, Ragged) and np.array_equal(self.offsets, other.offsets)
+        return both and np.array_equal(self.values, other.values)
 
     @property
     def lengths(self) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from delrec_kit.data.filters import drop_short_users
-from delrec_kit.data.interactions import Interactions
+from delrec_kit.data.interactions import LABELS, Interactions
 from delrec_kit.data.ragged import Ragged, among, sorted_unique
 from delrec_kit.data.tables import brief
 from delrec_kit.settings.errors import KitError
@@ -17,11 +17,17 @@ BLOCK = 2**14  # users at a time
 @dataclass(frozen=True)
 class Cases:
     """U evaluation cases: ``user`` (U,) index into the split's users, rising; ``history`` U sequences oldest first;
-    ``target`` (U,) the item that came next."""
+    ``target`` (U,) the item that came next, 0 where it is not known."""
 
     user: np.ndarray
     history: Ragged
     target: np.ndarray
+
+    @classmethod
+    def of_histories(cls, histories: Ragged, users: np.ndarray | None = None) -> "Cases":
+        """People with histories and no known target; users (U,): whose they are, -1 for nobody of the data."""
+        nobody = np.full(len(histories), -1) if users is None else np.asarray(users)
+        return cls(nobody, histories, np.zeros(len(histories), dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.user)
@@ -80,8 +86,9 @@ class Split:
 def knowing_all(split: Split, before: Interactions) -> Split:
     """The split, told of what its users had in ``before``, from which interactions were left out to make it."""
     width = len(split.titles)
-    users = pd.Index(split.user_keys).get_indexer(before.frame["user"].cat.categories)[before.users]
-    items = pd.Index(split.item_keys[1:]).get_indexer(before.titles.index)[before.items] + 1
+    had, keys = before.sequences()
+    users = pd.Index(split.user_keys).get_indexer(keys)[had.rows]
+    items = np.append(-1, pd.Index(split.item_keys[1:]).get_indexer(before.titles.index))[had.values] + 1
     known = (users >= 0) & (items > 0)
     had = sorted_unique(users[known].astype(np.int64) * width + items[known])
     own = split.consumed()
@@ -92,14 +99,12 @@ def knowing_all(split: Split, before: Interactions) -> Split:
 def leave_one_out(interactions: Interactions, min_interactions: int = 3) -> Split:
     """The last item of each user tests, the one before validates, the rest trains.
 
-    "Last" is by time; equal timestamps keep their order in the file. The test case's history includes the validation
+    "Last" is by time; equal times are ordered as ``data.ties`` says. The test case's history includes the validation
     target. Users with fewer than ``min_interactions`` (at least 3) are left out; KitError if none remains.
     """
     interactions = drop_short_users(interactions, max(min_interactions, 3))
-    user, user_keys, item = _encode(interactions)
-    sequences = Ragged.from_groups(user, item, len(user_keys))
-    everyone = np.arange(len(user_keys))
-    ends = sequences.offsets[1:]
+    sequences, user_keys = interactions.sequences()
+    everyone, ends = np.arange(len(user_keys)), sequences.offsets[1:]
     train = sequences.drop_last(2)
     return Split(
         *_catalogue(interactions),
@@ -117,13 +122,13 @@ def temporal(interactions: Interactions) -> tuple[Split, list[str]]:
     after the second tests, each with all that the user did before as history; what has no history is left out, and
     users without a training sequence are cold. (Leave-one-out lets other users' later interactions train: arXiv
     2010.11060.) What neither trains nor is predicted nor stands in a history is counted, and so are targets that share
-    the time of the item before, whose order is that of the file. Raises KitError where a part would be empty.
+    the time of the item before, whose order ``data.ties`` decides. Raises KitError where a part would be empty.
     """
-    user, user_keys, item = _encode(interactions)
-    time = interactions.frame["timestamp"].to_numpy()
+    sequences, user_keys = interactions.sequences()
+    user, item, offsets = sequences.rows, sequences.values, sequences.offsets
+    time = interactions.column("time")
     n = len(time)
     first, second = np.partition(time, [n * 8 // 10, n * 9 // 10])[[n * 8 // 10, n * 9 // 10]]
-    offsets = np.concatenate([[0], np.bincount(user, minlength=len(user_keys)).cumsum()])
     early = time < first
     train = Ragged.from_groups(user[early], item[early], len(user_keys))
     windows = ((time >= first) & (time < second), time >= second)
@@ -147,8 +152,9 @@ def temporal(interactions: Interactions) -> tuple[Split, list[str]]:
 def by_user(interactions: Interactions, seed: int) -> Split:
     """8:1:1 by user: of each user in the last two parts the last item is predicted from all before it, and nothing of
     them trains. Raises KitError for fewer than ten users."""
-    user, user_keys, item = _encode(drop_short_users(interactions, 3))
-    sequences, U = Ragged.from_groups(user, item, len(user_keys)), len(user_keys)
+    interactions = drop_short_users(interactions, 3)
+    sequences, user_keys = interactions.sequences()
+    U = len(user_keys)
     if U < 10:
         raise KitError(f"a split 8:1:1 by user needs ten users, and there are {U}; take data.split=leave-one-out")
     part = np.random.default_rng([seed, 3]).permutation(np.arange(U) * 10 // U)
@@ -167,14 +173,14 @@ def brought_split(interactions: Interactions) -> Split:
     ``train`` rows are training sequences, and nothing else trains. ``valid`` and ``test`` rows are targets, at most
     one of each a user. What is known of a user before a target are its ``history`` rows, or its ``train`` rows where
     it has no ``history`` rows; before a test target also its validation target. Targets with nothing before them are
-    left out (``read`` of the source counts them). Users with only ``train`` rows train and are not evaluated.
+    left out (``checked_split`` counts them). Users with only ``train`` rows train and are not evaluated.
     Raises KitError where no row trains, validates or tests, or a user has two targets of a kind.
     """
-    user, user_keys, item = _encode(interactions)
-    label = interactions.frame["split"].to_numpy(dtype=object)
+    sequences, user_keys = interactions.sequences()
+    user, item, label = sequences.rows, sequences.values, interactions.column("split", np.int8)
     parts = {
-        name: Ragged.from_groups(user[label == name], item[label == name], len(user_keys))
-        for name in ("train", "history", "valid", "test")
+        name: Ragged.from_groups(user[label == code], item[label == code], len(user_keys))
+        for code, name in enumerate(LABELS)
     }
     for name in ("train", "valid", "test"):
         if not len(parts[name].values):
@@ -189,7 +195,8 @@ def brought_split(interactions: Interactions) -> Split:
     for name, cases in (("valid", valid), ("test", test)):
         if not len(cases):
             raise KitError(f"no '{name}' row has anything known before it; mark earlier rows 'history' or 'train'")
-    return Split(*_catalogue(interactions), user_keys, parts["train"], valid, test)
+    cut = parts["unused"] if len(parts["unused"].values) else None
+    return Split(*_catalogue(interactions), user_keys, parts["train"], valid, test, cut)
 
 
 def _first_in(window: np.ndarray, user: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -203,11 +210,6 @@ def _case_at(rows: np.ndarray, user: np.ndarray, item: np.ndarray, offsets: np.n
     """The cases whose targets stand in ``rows``, each with all that the user did before."""
     users = user[rows].astype(np.int64)
     return Cases(users, Ragged.slices(item, offsets[users], rows - offsets[users]), item[rows])
-
-
-def _encode(interactions: Interactions) -> tuple[np.ndarray, list[str], np.ndarray]:
-    keys = interactions.frame["user"].cat.categories.tolist()
-    return interactions.users, keys, np.add(interactions.items, 1, dtype=np.int64)
 
 
 def _catalogue(interactions: Interactions) -> tuple[list[str], list[str]]:

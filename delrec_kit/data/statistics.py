@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 
 from delrec_kit.data.interactions import Interactions
-from delrec_kit.data.ragged import sorted_unique
 from delrec_kit.data.split import Split
+from delrec_kit.data.times import SECOND
 
 BINS = 40
+TIED = 0.5  # share of users whose last two have the same time, from which a warning is due
+HIGHEST = 0.9  # share of them whose target is the highest id, from which the file seems sorted
 
 
 def describe(interactions: Interactions, split: Split) -> dict:
@@ -19,31 +21,32 @@ def describe(interactions: Interactions, split: Split) -> dict:
     ``repeated_choices``: interactions with an item that the user had before; ``duplicate_titles``: titles that more
     than one item bears.
     """
-    frame, keys = _each_once(interactions), interactions.frame["user"].cat.categories
-    user, item = (frame[name].cat.codes.to_numpy() for name in ("user", "item"))
-    time = frame["timestamp"].to_numpy()
-    lengths = np.bincount(user, minlength=len(keys))
-    neighbours = user[1:] == user[:-1]
-    tied = neighbours & (time[1:] == time[:-1])
-    last = np.flatnonzero(np.append(user[1:] != user[:-1], True))
-    several = lengths > 1
-    last_two = np.append(False, tied)[last][several]
-    titles = interactions.titles
+    engine, titles = interactions.engine, interactions.titles
+    rows = _each_once(interactions)
+    beside = f"SELECT *, lag(user) OVER () AS u, lag(time) OVER () AS t, lead(user) OVER () AS next FROM {rows}"
+    count, low, high, pairs, neighbours, tied, several, last_tied = engine.one(
+        f"SELECT count(*), min(time), max(time), (SELECT count(*) FROM (SELECT DISTINCT user, item FROM {rows})), "
+        "count(*) FILTER (user = u), count(*) FILTER (user = u AND time = t), "
+        "count(*) FILTER (user = u AND next IS DISTINCT FROM user), "
+        f"count(*) FILTER (user = u AND time = t AND next IS DISTINCT FROM user) FROM ({beside})"
+    )
+    lengths = engine.frame(f"SELECT count(*) AS n FROM {rows} GROUP BY user")["n"].to_numpy()
+    used = engine.one(f"SELECT count(DISTINCT item) FROM {rows}")[0]
     counts = titles.value_counts()
-    used = len(sorted_unique(item))
-    pairs = len(sorted_unique(user.astype(np.int64) * len(titles) + item))
+    low, high = low // SECOND, high // SECOND
+    timed = {"first_day": _day(low), "last_day": _day(high)} if interactions.timed else {}
     return {
-        "users": len(keys),
+        **({"rows_read": interactions.rows_read} if interactions.rows_read is not None else {}),
+        "users": len(lengths),
         "items": len(titles),
-        "interactions": len(frame),
-        "density": len(frame) / (len(keys) * len(titles)),
+        "interactions": count,
+        "density": count / (len(lengths) * len(titles)),
         "length": _quantiles(lengths),
-        "first_day": _day(time.min()),
-        "last_day": _day(time.max()),
-        "days": float(np.ptp(time)) / 86400,
-        "ties_in_time": float(tied.sum() / max(neighbours.sum(), 1)),
-        "last_two_tie": float(last_two.mean()) if len(last_two) else 0.0,
-        "repeated_choices": len(frame) - pairs,
+        **timed,
+        "days": float(high - low) / 86400,
+        "ties_in_time": tied / max(neighbours, 1),
+        "last_two_tie": last_tied / max(several, 1),
+        "repeated_choices": count - pairs,
         "duplicate_titles": int((counts > 1).sum()),
         "items_nobody_had": len(titles) - used,
         "training_users": int((split.train.lengths > 0).sum()),
@@ -53,6 +56,25 @@ def describe(interactions: Interactions, split: Split) -> dict:
         "cold_users": int((split.train.lengths[split.test.user] == 0).sum()),
         "cold_items": int((~np.isin(split.test.target, split.train.values)).sum()),
     }
+
+
+def told_of_ties(interactions: Interactions, found: dict, ties: str) -> list[str]:
+    """A warning where ties in time decide most targets, and where the file seems sorted by item."""
+    if found["last_two_tie"] < TIED or not interactions.timed:
+        return []
+    last = f"SELECT user, max(time) AS time, max(rowid) AS place FROM {interactions.table} GROUP BY user"
+    ended = "SELECT user, max(item) AS top, max(item) FILTER (r.rowid = place) AS last, count(*) AS n FROM "
+    ended += f"{interactions.table} r JOIN ({last}) USING (user, time) GROUP BY user"
+    tied, highest = interactions.engine.one(
+        f"SELECT count(*) FILTER (n > 1), count(*) FILTER (n > 1 AND top = last) FROM ({ended})"
+    )
+    how = {"file": "the order of rows in the file decides", "random": "chance decides", "item": "the item id decides"}
+    more = ""
+    if ties == "file" and highest > HIGHEST * tied:
+        more = f"; for {highest} of them it is the highest id, as in a file that is sorted by item"
+    advice = " (data.ties=random draws it)" if ties == "file" else ""
+    share = f"{tied} of {found['users']} users have several last items of the same time"
+    return [f"{share}: {how[ties]} which of them is the target{more}{advice}"]
 
 
 def one_case(split: Split, row: int = 0) -> pd.DataFrame:
@@ -76,28 +98,46 @@ def one_case(split: Split, row: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"role": [*roles, "test target"], "title": [split.titles[item] for item in items]})
 
 
+def as_read(split: Split, users: int = 10, shown: int = 3) -> pd.DataFrame:
+    """Some users as the model will read them: the last titles known, and the title to predict (of the test)."""
+    cases = split.test
+    rows = np.unique(np.linspace(0, len(cases) - 1, users).astype(int))
+    titles = np.array(split.titles, dtype=object)
+    columns = {
+        "user": [split.user_keys[cases.user[row]] for row in rows],
+        "known": [len(cases.history[row]) for row in rows],
+        "the last of them, oldest first": [" → ".join(titles[cases.history[row][-shown:]]) for row in rows],
+        "to predict": titles[cases.target[rows]],
+    }
+    return pd.DataFrame(columns)
+
+
 def timeline(interactions: Interactions) -> pd.DataFrame:
     """Interactions and active users in equal spans of time: start (datetime), interactions, users."""
-    frame = _each_once(interactions)
-    time, user = frame["timestamp"].to_numpy(), frame["user"].cat.codes.to_numpy().astype(np.int64)
-    edges = np.unique(np.linspace(time.min(), time.max() + 1, BINS + 1).astype(np.int64))
-    span = np.searchsorted(edges, time, side="right") - 1
-    spans = np.arange(len(edges) - 1)
-    pairs = sorted_unique(span * (len(frame["user"].cat.categories) + 1) + user)
-    active = np.bincount(pairs // (len(frame["user"].cat.categories) + 1), minlength=len(spans))
+    engine, rows = interactions.engine, _each_once(interactions)
+    low, high = engine.one(f"SELECT min(time) // {SECOND}, max(time) // {SECOND} FROM {rows}")
+    edges = np.unique(np.linspace(low, high + 1, BINS + 1).astype(np.int64))
+    inner = ", ".join(str(edge * SECOND) for edge in edges[1:-1])
+    span = f"len(list_filter([{inner}]::BIGINT[], lambda edge: edge <= time))"
+    counted = engine.frame(
+        f"SELECT {span} AS span, count(*) AS n, count(DISTINCT user) AS users FROM {rows} GROUP BY span"
+    )
+    found = counted.set_index("span").reindex(range(len(edges) - 1), fill_value=0)
     return pd.DataFrame(
         {
             "start": pd.to_datetime(edges[:-1], unit="s"),
-            "interactions": np.bincount(span, minlength=len(spans)),
-            "users": active,
+            "interactions": found["n"].to_numpy(),
+            "users": found["users"].to_numpy(),
         }
     )
 
 
-def _each_once(interactions: Interactions) -> pd.DataFrame:
-    """The rows, where a split was brought without those that stand under a second label."""
-    frame = interactions.frame
-    return frame.drop_duplicates(["user", "item", "timestamp"]) if "split" in frame else frame
+def _each_once(interactions: Interactions) -> str:
+    """The engine's table, where a split was brought without what stands under a second label."""
+    if not interactions.brings_split:
+        return interactions.table
+    first = f"SELECT min(rowid) FROM {interactions.table} GROUP BY user, item, time"
+    return interactions.engine.table(f"SELECT * FROM {interactions.table} WHERE rowid IN ({first}) ORDER BY rowid")
 
 
 def _quantiles(lengths: np.ndarray) -> dict[str, float]:

@@ -6,10 +6,11 @@ import unicodedata
 
 import pandas as pd
 
-from delrec_kit.data.domain import Domain
+from delrec_kit.data.domain import FILMS, Domain
 
-MAX_TITLE = 160  # characters
+LENGTH = 160  # characters, where nothing else is set
 EMPTY_TITLES = "empty titles written"
+MISSING = {"", "nan", "none", "null", "n/a", "<na>"}  # what programs write for a title that is not there
 ARTICLES = (
     "The|A|An|Le|La|Les|Un|Une|El|Los|Las|Una|Il|Lo|Gli|Uno|O|Os|Der|Die|Das|Ein|Eine"  # en fr es it pt de
     "|De|Het|Een|Den|Det|En|Ett"  # nl, Scandinavian
@@ -20,47 +21,68 @@ MOVED = re.compile(
 )
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 CONTROL = re.compile("[\u0000-\u001f\u007f-\u009f]")
+TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->")
+DATED = re.compile(r"\(\d{4}\)$")
 
 
-def clean_title(raw: str) -> str:
-    """One title, tidied: HTML entities resolved, control and invisible characters gone, blanks single, the article in
-    front (in brackets too), Unicode NFC, at most 160 characters. Letters of every script stay."""
-    text = INVISIBLE.sub("", CONTROL.sub(" ", html.unescape(raw)))
-    text = MOVED.sub(_article_first, " ".join(text.split()))
-    return shorten(unicodedata.normalize("NFC", text))
+def clean_title(raw: str, length: int = LENGTH, films: bool = True) -> str:
+    """One title, tidied: HTML entities resolved, tags, control and invisible characters gone, blanks single, Unicode
+    NFC, at most ``length`` characters. Letters of every script stay.
+
+    An article behind a comma comes to the front (in brackets too) where ``films`` are meant or a year ends the title,
+    as with films: elsewhere, as in "USB Cable, Type, A", it is none.
+    """
+    return shorten(_tidied(raw, films), length)
 
 
-def clean_titles(raw: pd.Series, domain: Domain) -> tuple[pd.Series, pd.Index, list[str]]:
+def clean_titles(raw: pd.Series, domain: Domain, length: int = LENGTH) -> tuple[pd.Series, pd.Index, list[str]]:
     """Titles by raw item id, cleaned; the ids of those with nothing in them; and what was done, counted.
 
     A title with nothing in it becomes the noun and the id ("film 267"), so that no sequence loses an item. Equal
-    titles stay as they are: they tie when they are scored.
+    titles stay as they are, they tie when they are scored; those that only the cut makes equal keep their end.
     """
-    tidy = raw.map(clean_title).astype("str")
-    empty = tidy == ""
-    tidy[empty] = [clean_title(f"{domain.noun} {item}") for item in tidy.index[empty]]
-    cut = raw.map(len)[tidy.str.endswith("…")] > MAX_TITLE
-    changed = (tidy != raw) & ~empty
+    whole = raw.map(lambda title: _tidied(title, domain == FILMS)).astype("str")
+    empty = whole.str.lower().isin(MISSING)
+    whole[empty] = [_tidied(f"{domain.noun} {item}", False) for item in whole.index[empty]]
+    tidy = whole.map(lambda title: shorten(title, length)).astype("str")
+    cut = (tidy != whole) & ~empty
+    alike = cut & tidy.duplicated(keep=False) & ~whole.duplicated(keep=False)
+    tidy[alike] = [shorten(title, length, both_ends=True) for title in whole[alike]]
     notices = [
-        (changed.sum(), "titles tidied (article in front, blanks, entities, control characters)"),
-        (cut.sum(), f"titles cut to {MAX_TITLE} characters"),
+        (
+            ((tidy != raw) & ~empty).sum(),
+            "titles tidied (article in front, blanks, tags, entities, control characters)",
+        ),
+        (cut.sum(), f"titles cut to {length} characters"),
         (empty.sum(), f"{EMPTY_TITLES} as '{domain.noun}' and the item's id"),
         (tidy.duplicated().sum(), "items bear a title that stands earlier in the catalogue; equal titles tie"),
     ]
     return tidy, tidy.index[empty], [f"{count} {what}" for count, what in notices if count]
 
 
-def shorten(text: str) -> str:
-    """At most 160 characters, cut between words where one ends near, never inside an accented letter."""
-    if len(text) <= MAX_TITLE:
+def _tidied(raw: str, films: bool) -> str:
+    text = TAG.sub(" ", html.unescape(raw))
+    text = " ".join(INVISIBLE.sub("", CONTROL.sub(" ", text)).split())
+    if films or DATED.search(text):
+        text = MOVED.sub(_article_first, text)
+    return unicodedata.normalize("NFC", text)
+
+
+def shorten(text: str, length: int, both_ends: bool = False) -> str:
+    """At most ``length`` characters, cut between words where one ends near, never inside an accented letter; with
+    ``both_ends`` the middle goes."""
+    if len(text) <= length:
         return text
-    stop = MAX_TITLE - 1
-    space = text.rfind(" ", MAX_TITLE - 40, MAX_TITLE)
+    tail = text[-(length // 3) :].lstrip() if both_ends else ""
+    while tail and unicodedata.combining(tail[0]):
+        tail = tail[1:]
+    stop = length - len(tail) - 1
+    space = text.rfind(" ", max(stop + 1 - 40, 1), stop + 1)
     if space > 0:
         stop = space
     while stop > 1 and unicodedata.combining(text[stop]):
         stop -= 1
-    return text[:stop].rstrip() + "…"
+    return text[:stop].rstrip() + "…" + tail
 
 
 def _article_first(match: re.Match) -> str:

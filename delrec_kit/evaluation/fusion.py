@@ -1,8 +1,8 @@
-"""The language model's scores and the teacher's in one: a conditional logit, fitted on validation cases.
+"""A ranker's scores and the teacher's in one: a conditional logit (McFadden 1974), fitted on validation cases.
 
-The chance of candidate c is softmax(sum of weights times features)(c), so that fitting is convex and two weights are
-one ratio. The plain fusion has the two rankers' log-probabilities as features; the gated one lets their weight change
-with the length of the history, the popularity of the candidate and the rankers' agreement.
+P(c) = softmax over candidates of w · f(c). The plain fusion's features f are the two rankers' log-probabilities; the
+gated fusion lets their weights change with the length of the history, the popularity of the candidate and how far the
+two rankers agree.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ SHRINK = 1e-2  # of the squared weights, against features that validation cases 
 
 @dataclass(frozen=True)
 class Fusion:
-    """weights (F,) of the features; mean and spread (F,) that they are measured in; gated: which features."""
+    """weights (F,) of the features, each less its mean (F,) and over its spread (F,); gated: whether they change."""
 
     weights: np.ndarray
     mean: np.ndarray
@@ -27,8 +27,7 @@ class Fusion:
     def fit(
         cls, llm: np.ndarray, teacher: np.ndarray, answer: np.ndarray, context: np.ndarray, gated: bool = False
     ) -> "Fusion":
-        """From scores (U, m) of validation candidates, the answers' columns (U,) and ``context`` (U, m, 2): log length
-        of the history, log popularity of the candidate."""
+        """From scores (U, m) of validation candidates, the answers' columns (U,), and ``context`` (U, m, 2)."""
         raw = features(llm, teacher, context, gated)
         mean, spread = raw.mean((0, 1)), raw.std((0, 1)) + 1e-9
         x, users = (raw - mean) / spread, np.arange(len(answer))
@@ -53,7 +52,7 @@ class Fusion:
 
 
 def features(llm: np.ndarray, teacher: np.ndarray, context: np.ndarray, gated: bool) -> np.ndarray:
-    """(U, m, F)"""
+    """(U, m, F): two in the plain fusion, nine in the gated one."""
     ours, theirs = (log_softmax(np.asarray(s, dtype=np.float64), axis=1) for s in (llm, teacher))
     found = [ours, theirs]
     if gated:

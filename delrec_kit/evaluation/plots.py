@@ -7,97 +7,65 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from delrec_kit.evaluation.metrics import METRICS
-from delrec_kit.settings.methods import FUSED
+from delrec_kit.evaluation.ranks import METRICS
+from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.methods import BOUNDS, FUSED
 from delrec_kit.settings.style import DASHES, dot, filled_if, headline, label, look, styled
 
-TEACHER = "teacher"
+INTERVALS = "Dots: means over users; bars: 95 % bootstrap intervals."
 
 
 @styled
 def plot_comparison(comparison: Mapping[str, Any], metrics: Sequence[str] = METRICS) -> tuple[Figure, pd.DataFrame]:
-    """A dot with its 95 % interval for each method, one panel a metric; the title names the best method at HR@1.
-
-    Returns the figure and its numbers: method, metric, value, low, high.
-    """
-    table = pd.DataFrame(
-        [
-            (method, metric, *(cells[metric][part] for part in ("value", "low", "high")))
-            for metric in metrics
-            for method, cells in comparison["methods"].items()
-        ],
-        columns=["method", "metric", "value", "low", "high"],
-    )
-    columns = min(3, len(metrics))
-    rows = -(-len(metrics) // columns)
-    height = 0.9 + 0.27 * len(comparison["methods"])
-    figure, axes = plt.subplots(rows, columns, figsize=(1.6 + 2.5 * columns, 0.5 + height * rows), sharey=True)
-    panels = np.atleast_1d(axes).ravel()
-    for axis, metric in zip(panels, metrics):
-        _dots(axis, table[table["metric"] == metric])
-        axis.set_xlabel(metric)
-    for axis in panels[len(metrics) :]:
-        axis.set_visible(False)
-    headline(figure, _finding(comparison, table, metrics[0]))
-    return figure, table
-
-
-@styled
-def plot_differences(comparison: Mapping[str, Any], metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
-    """Each paired difference a − b in ``metric`` with its 95 % interval; filled where the interval excludes zero.
-
-    Returns the figure and its numbers: a, b, metric, value, low, high, p.
-    """
-    table = pd.DataFrame(comparison["differences"], columns=["a", "b", "metric", "value", "low", "high", "p"])
-    table = table[table["metric"] == metric].reset_index(drop=True)
-    figure, axis = plt.subplots(figsize=(6.5, 1.2 + 0.32 * len(table)))
-    for place, row in enumerate(table.itertuples()):
-        sure = row.low > 0 or row.high < 0
-        dot(axis, place, row.value, row.low, row.high, **filled_if(sure))
-    axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
-    axis.set_yticks(range(len(table)), [f"{label(a)} − {label(b)}" for a, b in zip(table["a"], table["b"])])
-    axis.set_ylim(max(len(table), 1) - 0.5, -0.5)
-    axis.set_xlabel(f"difference in {metric}, paired by user (95 % interval)")
-    sure = int(((table["low"] > 0) | (table["high"] < 0)).sum())
-    headline(figure, f"{sure} of {len(table)} differences in {metric} exclude zero (filled)")
-    return figure, table
-
-
-def _dots(axis: Axes, rows: pd.DataFrame) -> None:
-    for place, row in enumerate(rows.itertuples()):
-        dot(axis, place, row.value, row.low, row.high, **look(row.method))
-    axis.set_yticks(range(len(rows)), [label(method) for method in rows["method"]])
-    axis.set_ylim(len(rows) - 0.5, -0.5)
-
-
-def _finding(comparison: Mapping[str, Any], table: pd.DataFrame, metric: str) -> str:
-    first = table[(table["metric"] == metric) & (table["method"] != "oracle")]
-    best = first.loc[first["value"].idxmax()]
-    among = "the whole catalogue" if comparison["protocol"] == "full" else f"{comparison['m']} candidates"
-    users = f"means over {comparison['users']} users, 95 % intervals"
-    return f"Best {metric}: {label(best['method'])}, {best['value']:.3f} among {among} ({users})"
+    """A dot with its 95 % interval for each method of one run, one panel a metric; the title names the best method in
+    the first metric. Returns the figure and its numbers: method, metric, value, low, high."""
+    cells = [
+        {"method": method, "metric": metric} | of[metric]
+        for metric in metrics
+        for method, of in comparison["methods"].items()
+    ]
+    table = pd.DataFrame(cells)
+    among = "the whole catalogue" if comparison["protocol"].startswith("full") else f"{comparison['m']} candidates"
+    best = _best(table[table["metric"] == metrics[0]])
+    return _dots(table, "metric", f"{best} among {among}, {comparison['users']} users"), table
 
 
 @styled
 def plot_results(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
     """A dot with its 95 % interval for each method of ``results_table``, one panel a group of settings."""
     rows = table[table["metric"] == metric].reset_index(drop=True)
-    groups = list(dict.fromkeys(rows["settings"]))
-    methods = list(dict.fromkeys(rows["method"]))
-    size = (2.4 + 3.4 * len(groups), 1.2 + 0.27 * len(methods))
+    runs = "one run" if rows["runs"].max() == 1 else f"{rows['runs'].max()} runs"
+    return _dots(rows, "settings", f"{_best(rows)}, {runs}", metric), rows
+
+
+@styled
+def plot_differences(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
+    """The differences in ``metric`` of ``difference_table`` or, under one protocol, of ``differences_table``, with
+    their 95 % intervals, one panel a group of settings; filled where the table says ``sure``. Returns the figure and
+    its rows. Raises KitError for a table of many runs that is empty."""
+    rows = table[table["metric"] == metric].reset_index(drop=True)
+    of = rows["settings"] if "settings" in rows else pd.Series("", rows.index)
+    if "settings" in rows and rows.empty:
+        raise KitError("the runs have no two methods in common to compare")
+    names = [f"{label(a)} − {label(b)}" for a, b in zip(rows["a"], rows["b"])]
+    order, groups = list(dict.fromkeys(names)), list(dict.fromkeys(of)) or [""]
+    size = (max(7.0, 4.2 + 3.0 * len(groups)), 1.6 + 0.3 * len(order))
     figure, axes = plt.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False)
     for axis, settings in zip(axes[0], groups):
-        part = rows[rows["settings"] == settings].set_index("method").reindex(methods).reset_index()
-        _dots(axis, part)
-        axis.set(xlabel=f"{metric}, 95 % intervals over users", title="\n".join(wrap(settings, 38)))
-    ours = rows[~rows["method"].isin(["oracle", "ceiling"])]
-    best = ours.loc[ours["value"].idxmax()]
-    runs = "one run" if best["runs"] == 1 else f"{best['runs']} runs"
-    finding = f"Best {metric}: {label(best['method'])}, {best['value']:.3f} ({runs})"
-    headline(figure, finding)
+        for row in rows[of == settings].itertuples():
+            dot(axis, order.index(names[row.Index]), row.value, row.low, row.high, **filled_if(row.sure))
+        axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
+        axis.set(xlabel=f"difference in {metric}", title="\n".join(wrap(settings, 34)))
+    axes[0][0].set_yticks(range(len(order)), order)
+    axes[0][0].set_ylim(max(len(order), 1) - 0.5, -0.5)
+    headline(
+        figure,
+        f"{rows['sure'].sum()} of {len(rows)} differences in {metric} are sure (filled)",
+        "Paired by user, with 95 % bootstrap intervals. Sure: p below .05 after Holm's correction for all that "
+        "the table compares, so that an interval may leave out 0 where the dot stays hollow.",
+    )
     return figure, rows
 
 
@@ -105,60 +73,58 @@ def plot_results(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.
 def plot_curve(table: pd.DataFrame, setting: str, methods: Sequence[str] | None = None) -> tuple[Figure, pd.DataFrame]:
     """Each method's line over the values of a setting, from ``curve_table``; a panel for each of the other settings.
 
-    methods: which; None takes those that the setting moves, without the teacher's vote, and the teacher. The axis
-    is logarithmic where the values span more than a factor of ten, linear below the least that is not 0.
+    methods: which; None takes those that the setting moves, not fused with the teacher, and the teacher. The axis is
+    logarithmic where the values span more than a factor of ten, linear below the least that is not 0.
     """
     if methods is None:
-        moved = (
-            table.groupby(["settings", "method"], sort=False)["value"].nunique().groupby("method", sort=False).max() > 1
-        )
-        methods = [name for name in moved.index if name == TEACHER or (moved[name] and FUSED not in name)]
-    rows = table[table["method"].isin(methods)]
-    groups = list(dict.fromkeys(rows["settings"]))
-    size = (max(7.0, 4.4 * len(groups)), 4.4)
+        values = table.groupby(["settings", "method"], sort=False)["value"].nunique()
+        moved = values.groupby("method", sort=False).max() > 1
+        methods = [name for name in moved.index if name == "teacher" or (moved[name] and FUSED not in name)]
+    rows = table[table["method"].isin(methods)].reset_index(drop=True)
+    groups, values = list(dict.fromkeys(rows["settings"])), sorted(set(rows["at"]))
+    size = (max(7.0, 4.4 * len(groups)), 4.8)
     figure, axes = plt.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False)
-    metric, values = rows["metric"].iloc[0], sorted(set(rows["at"]))
     for axis, settings in zip(axes[0], groups):
-        part = rows[rows["settings"] == settings]
         for place, method in enumerate(dict.fromkeys(rows["method"])):
-            line = part[part["method"] == method].sort_values("at")
+            line = rows[(rows["settings"] == settings) & (rows["method"] == method)].sort_values("at")
             reach = np.abs(line[["low", "high"]].to_numpy().T - line["value"].to_numpy())
-            shown = look(method) | {"linestyle": DASHES[place % len(DASHES)]}
-            axis.errorbar(line["at"], line["value"], yerr=reach, capsize=3, label=label(method), **shown)
+            dash = DASHES[place % len(DASHES)]
+            shown = look(method) | {"capsize": 3, "label": label(method), "linestyle": dash}
+            axis.errorbar(line["at"], line["value"], yerr=reach, **shown)
         above = [value for value in values if value > 0]
         if above and min(values) >= 0 and max(values) > 10 * above[0]:
             axis.set_xscale("symlog", linthresh=above[0])
         axis.set_xticks(values, [f"{value:g}" for value in values])
         axis.minorticks_off()
-        axis.set(xlabel=setting, title="\n".join(wrap(settings, 38)))
-    axes[0][0].set_ylabel(f"{metric}, 95 % intervals over users")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
-    last = rows[(rows["at"] == values[-1]) & ~rows["method"].isin([TEACHER, "oracle"])]
-    if len(last):
-        best = last.loc[last["value"].idxmax()]
-        headline(figure, f"At {setting} = {values[-1]:g} best: {label(best['method'])}, {metric} {best['value']:.3f}")
-    return figure, rows.reset_index(drop=True)
-
-
-@styled
-def plot_merged_differences(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
-    """Each paired difference of ``merged_differences`` with its 95 % interval, one panel a group of settings; filled
-    where p, corrected, is below .05 and every run has the same sign."""
-    sure = (table["p"] < 0.05) & (table["agree"] == table["runs"])
-    table = table.assign(sure=sure)
-    rows = table[table["metric"] == metric].reset_index(drop=True)
-    names = [f"{label(a)} − {label(b)}" for a, b in zip(rows["a"], rows["b"])]
-    order, groups = list(dict.fromkeys(names)), list(dict.fromkeys(rows["settings"]))
-    size = (3.6 + 3.0 * len(groups), 1.3 + 0.3 * len(order))
-    figure, axes = plt.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False)
-    for axis, settings in zip(axes[0], groups):
-        for name, row in zip(names, rows.itertuples()):
-            if row.settings == settings:
-                dot(axis, order.index(name), row.value, row.low, row.high, **filled_if(row.sure))
-        axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
-        axis.set(xlabel=f"difference in {metric}, paired by user", title="\n".join(wrap(settings, 34)))
-    axes[0][0].set_yticks(range(len(order)), order)
-    axes[0][0].set_ylim(len(order) - 0.5, -0.5)
-    said = "Holm's p below .05" + (", the same sign in every run" if rows["runs"].max() > 1 else "")
-    headline(figure, f"{rows['sure'].sum()} of {len(rows)} differences are sure (filled: {said})")
+        axis.set(xlabel=setting, title="\n".join(wrap(settings, 34)))
+    axes[0][0].set_ylabel(f"{rows['metric'].iloc[0]}, 95 % intervals over users")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=8)
+    last = rows[(rows["at"] == values[-1]) & (rows["method"] != "teacher")]
+    headline(figure, f"{_best(last if len(last) else rows)} at {setting} = {values[-1]:g}")
     return figure, rows
+
+
+def _dots(table: pd.DataFrame, by: str, finding: str, xlabel: str = "") -> Figure:
+    """A panel for each value of the column ``by``, a row for each method."""
+    panels, methods = list(dict.fromkeys(table[by])), list(dict.fromkeys(table["method"]))
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    size = (3.4 + 2.6 * columns, 0.8 + (0.9 + 0.27 * len(methods)) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    for axis, panel in zip(axes.ravel(), panels):
+        for row in table[table[by] == panel].itertuples():
+            dot(axis, methods.index(row.method), row.value, row.low, row.high, **look(row.method))
+        axis.set(xlabel=xlabel or panel, title="\n".join(wrap(panel, 30)) if xlabel else "")
+    for axis in axes.ravel()[len(panels) :]:
+        axis.set_visible(False)
+    axes[0][0].set_yticks(range(len(methods)), [label(method) for method in methods])
+    axes[0][0].set_ylim(len(methods) - 0.5, -0.5)
+    headline(figure, finding, INTERVALS)
+    return figure
+
+
+def _best(rows: pd.DataFrame) -> str:
+    """The best of what could be had, with its value."""
+    ours = rows[~rows["method"].isin(BOUNDS)]
+    best = ours.loc[ours["value"].idxmax()]
+    return f"Best {best['metric']}: {label(best['method'])}, {best['value']:.3f}"

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.special import log_softmax
 from scipy.stats import rankdata
 
-from delrec_kit.evaluation.statistics import bootstrap_intervals
+from delrec_kit.evaluation import bootstrap_intervals
 
 MEASURES = {
     "top1": "same first choice",

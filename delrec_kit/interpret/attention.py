@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from delrec_kit.interpret.pieces import pieces_of
-from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt
+from delrec_kit.interpret.question import COLUMNS, Question, pieces_of
+from delrec_kit.llm import Prompt
 from delrec_kit.run.progress import progress
 
+BATCH = 16  # prompts at once
 ROLLOUT = "rollout"  # a kind beside "encoder" and "cross", of no layer and no head
 ANSWERED_BY = "SEQ_2_SEQ_LM"  # a decoder that reads the encoder's last layer; others read layer by layer
+PLACES = {"soft": "P{}", "candidates": "candidate {}", "teacher": "suggestion {}", "history": "title {} back"}
 
 
 def answering(kinds: Iterable[str]) -> str:
@@ -28,9 +30,10 @@ def answering(kinds: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Attended:
-    """One batch. start: row of its first prompt; weights: by kind (layers, B, heads, Q, L); looks: by kind (B, Q), the
-    share of each token that looks; reads_last: whether all layers of "cross" read the last layer of "encoder"; answer:
-    (B, Q) the share of each token that makes the answer, among those that look with ``answering``."""
+    """The attention of B prompts. start: row of the first; weights: by kind (layers, B, heads, Q, L); looks: by kind
+    (B, Q), how much each token that looks counts, 1 in all; reads_last: whether all layers of "cross" read the last
+    layer of "encoder"; answer (B, Q): how much each token counts that makes the answer, of those that look with
+    ``answering``."""
 
     start: int
     prompts: Sequence[Prompt]
@@ -45,11 +48,14 @@ class Attended:
         return answering(self.weights)
 
     def mass(self, kind: str) -> torch.Tensor:
-        """(layers, B, heads, L) what reaches each token of the prompt."""
+        """(layers, B, heads, L) what reaches each token of the prompt; of rollout one layer and head."""
+        if kind == ROLLOUT:
+            return self.rollout()[None, :, None]
         return torch.einsum("nbhqk,bq->nbhk", self.weights[kind], self.looks[kind])
 
     def even(self, kind: str) -> torch.Tensor:
         """(B, L) what would reach each token if all that look looked alike at all they can see."""
+        kind = self.answering if kind == ROLLOUT else kind
         seen = (self.weights[kind] > 0).any(2).any(0).float()
         return torch.einsum("bqk,bq->bk", seen / seen.sum(-1, keepdim=True).clamp(min=1), self.looks[kind])
 
@@ -68,150 +74,110 @@ class Attended:
         return torch.stack([torch.einsum("bq,bqk->bk", *each) for each in zip(cross, below)]).mean(0)
 
 
-def attention_mass(
-    llm: LanguageModel,
-    writer: PromptWriter,
-    prompts: Sequence[Prompt],
-    candidates: np.ndarray,
-    soft: SoftPrompt | None,
-    batch: int = 16,
-    by_place: bool = False,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def attention_mass(question: Question, by_place: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Mean attention that reaches each segment of the prompt, for each kind, layer and head; and each user's.
 
     "cross" is looked at from the title tokens that are being scored, "encoder" from all prompt tokens; "rollout" is
-    what the answer comes from, through all layers (layer and head 0). ``by_place`` tells soft tokens, titles of the
-    history (by steps back from the last) and candidates apart.
+    what the answer comes from, through all layers (layer and head 0). by_place: soft tokens, titles of the history (by
+    steps back from the last), suggestions and candidates one by one.
 
     Returns:
         kind, layer, head, segment, mass (sums to 1 over segments), tokens (mean length of the segment), lift: mass over
         what would reach the segment if all tokens that look looked alike at all they can see, so that 1 is even
-        attention, also where tokens see only those before them. And user (row of ``prompts``), kind, segment, mass,
+        attention, also where tokens see only those before them. And user (row of the cases), kind, segment, mass,
         lift: means over layers and heads.
     """
-    named = [_named(prompt, by_place) for prompt in prompts]
-    names = list(dict.fromkeys(name for parts in named for name, _ in parts))
+    parts = [_parts(prompt, by_place) for prompt in question.prompts]
+    names = list(dict.fromkeys(name for own in parts for name, _ in own))
     sums: dict[str, list[torch.Tensor]] = {}
     tokens, users = np.zeros(len(names)), []
-    for seen in attended(llm, writer, prompts, candidates, soft, batch):
-        length = next(iter(seen.weights.values())).shape[-1]
-        parts = named[seen.start : seen.start + len(seen.prompts)]
-        member = torch.from_numpy(_membership(parts, names, length)).to(llm.device)
+    for seen in attended(question):
+        member = _membership(parts[seen.start : seen.start + len(seen.prompts)], names, seen.weights["encoder"])
         tokens += member.sum(dim=(0, 1)).cpu().numpy()
-        each = {kind: (seen.mass(kind), seen.even(kind)) for kind in seen.weights}
-        each[ROLLOUT] = (seen.rollout()[None, :, None], seen.even(seen.answering))
-        for kind, pair in each.items():
-            mass, even = (_shares(tensor, member) for tensor in (pair[0], pair[1][None, :, None]))
+        for kind in (*seen.weights, ROLLOUT):
+            mass, even = (_by_segment(of, member) for of in (seen.mass(kind), seen.even(kind)[None, :, None]))
             sums.setdefault(kind, []).append(torch.stack([mass.sum(1), even.expand_as(mass).sum(1)]).cpu())
-            users += _by_user(kind, seen.start, mass.mean((0, 2)).cpu().numpy(), even[0, :, 0].cpu().numpy(), names)
-    tokens /= len(prompts)
-    tables = [_table(kind, sum(parts) / len(prompts), names, tokens) for kind, parts in sums.items()]
+            each, fair = mass.mean((0, 2)).cpu().numpy(), even[0, :, 0].cpu().numpy()
+            users += [
+                (seen.start + row, kind, names[at], float(each[row, at]), float(each[row, at] / fair[row, at]))
+                for row, at in zip(*np.nonzero(fair > 0), strict=True)  # what is not 0 can be seen
+            ]
+    lengths = dict(zip(names, tokens / len(parts), strict=True))
+    tables = [_table(kind, sum(of) / len(parts), lengths) for kind, of in sums.items()]
     columns = ["user", "kind", "segment", "mass", "lift"]
     return pd.concat(tables, ignore_index=True), pd.DataFrame(users, columns=columns)
 
 
-def _shares(reached: torch.Tensor, member: torch.Tensor) -> torch.Tensor:
+def attention_by_piece(question: Question, layer: int | None = None, head: int | None = None) -> pd.DataFrame:
+    """How much attention each piece of each prompt gets where the answer is made: from the tokens of the title that is
+    chosen; in a model that compares vectors, from the tokens whose states it compares.
+
+    Returns:
+        user (row of the cases), name, index, attention (of this ``layer`` and ``head``, or the mean over them) and
+        rollout (of all), each the sum over the tokens of the piece.
+    """
+    rows = []
+    for seen in attended(question, from_choice=True):
+        mass = seen.mass(seen.answering)
+        mass = mass if layer is None else mass[layer, None]
+        mass = mass if head is None else mass[:, :, head, None]
+        both = torch.stack([mass.mean(dim=(0, 2)), seen.rollout()]).cpu().numpy()
+        for row in range(len(seen.prompts)):
+            for piece in question.pieces[seen.start + row]:
+                reached = (float(of[row, piece.places].sum()) for of in both)
+                rows.append((seen.start + row, piece.name, piece.index, *reached))
+    return pd.DataFrame(rows, columns=[*COLUMNS, "attention", ROLLOUT])
+
+
+def attended(question: Question, from_choice: bool = False) -> Iterator[Attended]:
+    """The attention of the prompts batch by batch: from all tokens alike, or from those that make the answer, the title
+    that is chosen."""
+    recommender, prompts = question.recommender, question.prompts
+    for start in progress(range(0, len(prompts), BATCH), "attention"):
+        chosen = prompts[start : start + BATCH]
+        asked, titles = recommender.tensors(chosen, question.items[start : start + BATCH])
+        weights, answers = recommender.attention(asked, titles), recommender.llm.read_out(asked)
+        looks = {"encoder": asked.mask.bool(), "cross": titles.block >= 0}
+        if from_choice:
+            column = torch.from_numpy(question.choice[0][start : start + BATCH]).to(titles.block.device)
+            looks = {"encoder": answers, "cross": titles.block == column[:, None]}
+        looks["answer"] = looks["cross"] if answering(weights) == "cross" else answers
+        shares = {kind: looks[kind].float() / looks[kind].sum(1, keepdim=True) for kind in (*weights, "answer")}
+        answer = shares.pop("answer")
+        yield Attended(start, chosen, weights, shares, recommender.llm.task_type == ANSWERED_BY, answer)
+
+
+def _parts(prompt: Prompt, by_place: bool) -> list[tuple[str, np.ndarray]]:
+    """Name and places of the prompt's segments, or of its pieces and what is left of the segments."""
+    pieces = pieces_of(prompt) if by_place else []
+    names = {piece.name for piece in pieces}
+    titles = max((piece.index + 1 for piece in pieces if piece.name == "history"), default=0)
+    whole = [(s.name, np.arange(s.start, s.stop)) for s in prompt.segments if s.name not in names]
+    count = lambda piece: titles - piece.index if piece.name == "history" else piece.index + 1  # noqa: E731
+    return whole + [(PLACES[piece.name].format(count(piece)), piece.places) for piece in pieces]
+
+
+def _membership(parts: Sequence[list[tuple[str, np.ndarray]]], names: list[str], like: torch.Tensor) -> torch.Tensor:
+    """(B, L, segments) 1 where a token belongs to a segment, else 0; L and the device of ``like`` (…, L)."""
+    member = np.zeros((len(parts), like.shape[-1], len(names)), dtype=np.float32)
+    for row, own in enumerate(parts):
+        for name, places in own:
+            member[row, places, names.index(name)] = 1
+    return torch.from_numpy(member).to(like.device)
+
+
+def _by_segment(reached: torch.Tensor, member: torch.Tensor) -> torch.Tensor:
     """(layers, B, heads, segments) of what reaches each token (layers, B, heads, L); sums to 1."""
     mass = torch.einsum("nbhk,bks->nbhs", reached, member)
     return mass / mass.sum(-1, keepdim=True)
 
 
-def _by_user(kind: str, start: int, mass: np.ndarray, even: np.ndarray, names: list[str]) -> list[tuple]:
-    """A row for each user and each segment that it can see; mass and even (B, segments)."""
-    return [
-        (start + user, kind, names[at], float(mass[user, at]), float(mass[user, at] / even[user, at]))
-        for user, at in zip(*np.nonzero(even > 0), strict=True)
-    ]
-
-
-def attention_by_piece(
-    llm: LanguageModel,
-    writer: PromptWriter,
-    prompts: Sequence[Prompt],
-    candidates: np.ndarray,
-    soft: SoftPrompt | None,
-    first: np.ndarray,
-    batch: int = 16,
-    layer: int | None = None,
-    head: int | None = None,
-) -> pd.DataFrame:
-    """How much attention each piece of each prompt gets where the answer is made: from the tokens of the title that is
-    chosen, column ``first`` (U,) of the candidates; in a model that compares vectors, from the tokens whose states it
-    compares.
-
-    Returns:
-        user (row of ``prompts``), name, index, attention (of this ``layer`` and ``head``, or the mean over them) and
-        rollout (of all), each the sum over the tokens of the piece.
-    """
-    rows = []
-    for seen in attended(llm, writer, prompts, candidates, soft, batch, first):
-        mass = seen.mass(seen.answering)
-        mass = mass if layer is None else mass[layer, None]
-        mass = mass if head is None else mass[:, :, head, None]
-        raw = mass.mean(dim=(0, 2)).cpu().numpy()
-        rolled = seen.rollout().cpu().numpy()
-        for row, prompt in enumerate(seen.prompts):
-            rows += [
-                (seen.start + row, p.name, p.index, float(raw[row, p.places].sum()), float(rolled[row, p.places].sum()))
-                for p in pieces_of(prompt)
-            ]
-    return pd.DataFrame(rows, columns=["user", "name", "index", "attention", "rollout"])
-
-
-def attended(
-    llm: LanguageModel,
-    writer: PromptWriter,
-    prompts: Sequence[Prompt],
-    candidates: np.ndarray,
-    soft: SoftPrompt | None,
-    batch: int,
-    first: np.ndarray | None = None,
-) -> Iterator[Attended]:
-    """The attention of the prompts batch by batch: from all tokens alike, or from those that make the answer, where
-    ``first`` (U,) says which column of the candidates is chosen."""
-    for start in progress(range(0, len(prompts), batch), "attention"):
-        chosen = prompts[start : start + batch]
-        titles = writer.pack(chosen, candidates[start : start + batch]).to(llm.device)
-        asked = writer.batch(chosen).to(llm.device)
-        looks = {"encoder": asked.mask.bool(), "cross": titles.block >= 0}
-        if first is not None:
-            column = torch.from_numpy(first[start : start + batch]).to(llm.device)
-            looks = {"encoder": llm.compared(asked), "cross": titles.block == column[:, None]}
-        weights = llm.attentions(asked, titles, None if soft is None else soft(asked))
-        looks["answer"] = looks["cross"] if answering(weights) == "cross" else llm.compared(asked)
-        shares = {kind: looks[kind].float() / looks[kind].sum(1, keepdim=True) for kind in (*weights, "answer")}
-        answer = shares.pop("answer")
-        yield Attended(start, chosen, weights, shares, llm.task_type == ANSWERED_BY, answer)
-
-
-def _named(prompt: Prompt, by_place: bool) -> list[tuple[str, np.ndarray]]:
-    """The parts of the prompt that are told apart, and the places of their tokens."""
-    whole = [(s.name, np.arange(s.start, s.stop)) for s in prompt.segments]
-    if not by_place:
-        return whole
-    pieces = pieces_of(prompt)
-    taken = {piece.name for piece in pieces}
-    last = max((piece.index for piece in pieces if piece.name == "history"), default=0)
-    names = {"soft": lambda i: f"P{i + 1}", "history": lambda i: f"title {last - i + 1} back"}
-    names |= {"candidates": lambda i: f"candidate {i + 1}", "teacher": lambda i: f"suggestion {i + 1}"}
-    return [part for part in whole if part[0] not in taken] + [(names[p.name](p.index), p.places) for p in pieces]
-
-
-def _membership(parts: Sequence[list[tuple[str, np.ndarray]]], names: list[str], length: int) -> np.ndarray:
-    """(B, L, segments) 1 where a token belongs to a segment."""
-    member = np.zeros((len(parts), length, len(names)), dtype=np.float32)
-    for row, own in enumerate(parts):
-        for name, places in own:
-            member[row, places, names.index(name)] = 1
-    return member
-
-
-def _table(kind: str, sums: torch.Tensor, names: list[str], tokens: np.ndarray) -> pd.DataFrame:
-    """sums: (2, layers, heads, segments) mass, and what even attention would give."""
-    mass, even = sums.numpy()
-    layers, heads, _ = mass.shape
-    index = pd.MultiIndex.from_product([range(layers), range(heads), names], names=["layer", "head", "segment"])
+def _table(kind: str, means: torch.Tensor, tokens: dict[str, float]) -> pd.DataFrame:
+    """means: (2, layers, heads, segments) mass, and what even attention would give; tokens: by segment."""
+    mass, even = means.numpy()
+    index = [range(mass.shape[0]), range(mass.shape[1]), tokens]
+    index = pd.MultiIndex.from_product(index, names=["layer", "head", "segment"])
     table = pd.DataFrame({"mass": mass.ravel(), "even": even.ravel()}, index=index).reset_index()
     table = table[table["even"] > 0].assign(kind=kind)  # the rest cannot be looked at
-    table["tokens"] = table["segment"].map(dict(zip(names, tokens, strict=True)))
+    table["tokens"] = table["segment"].map(tokens)
     return table.assign(lift=table["mass"] / table["even"]).drop(columns="even")

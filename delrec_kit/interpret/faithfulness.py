@@ -5,16 +5,15 @@ is no better than a random order explains nothing. One that is no better than kn
 title or candidate, says nothing of single pieces: hence ``by_kind`` beside, and rank correlations within the kinds.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from delrec_kit.evaluation.statistics import bootstrap_intervals
-from delrec_kit.interpret.attribution import Score, choices, fall
-from delrec_kit.interpret.pieces import Piece, leave_out, pieces_of
-from delrec_kit.llm import LanguageModel, Prompt, PromptWriter
+from delrec_kit.evaluation import bootstrap_intervals
+from delrec_kit.interpret.question import Piece, Question, leave_out
+from delrec_kit.settings.streams import stream
 
 SHARES = (0.1, 0.2, 0.3, 0.5, 0.7)
 RANDOM, ORDERS = "random", 5  # orders a user, averaged
@@ -24,94 +23,83 @@ Interval = tuple[float, float, float]  # value, low, high
 
 
 def deletion_curves(
-    score: Score,
-    prompts: Sequence[Prompt],
-    explanations: Mapping[str, pd.Series],
-    seed: int,
-    shares: Sequence[float] = SHARES,
-    kept: Sequence[Piece | None] = (),
+    question: Question, explanations: Mapping[str, pd.Series], seed: int, shares: Sequence[float] = SHARES
 ) -> pd.DataFrame:
-    """The fall of the log-probability of each prompt's first choice as ever more of its pieces are taken out.
+    """How far the log-probability of each prompt's first choice falls as ever more of its pieces are taken out, the
+    most important first, and in random orders (the mean of several a user); a ``readout`` stays.
 
-    explanations: name -> importance of every piece, in the order of ``leave_one_out``'s rows; the most important go
-    first. Random orders are added, the mean of several a user. kept: of each prompt the piece that is never taken out
-    (``readouts``), none where left empty.
+    explanations: name -> importance of every piece, in the order of ``leave_one_out``'s rows.
 
     Returns:
-        explanation, user, share (of the pieces taken out), nats (how far the choice fell from the whole prompt's).
+        explanation, user (row of the cases), share (of the pieces taken out), nats.
     """
-    first, whole = choices(score, prompts)
-    table, cut = _in_order(prompts, explanations, seed, shares, kept, lambda own, count: own[:count])
-    return _orders_in_one(table.assign(nats=fall(score, first, whole, cut, table["user"].to_numpy())))
+    orders = _orders(question, explanations, seed)
+    return _curves(question, [(*at, share, own[: _count(share, own)]) for *at, own in orders for share in shares])
 
 
 def insertion_curves(
-    score: Score,
-    prompts: Sequence[Prompt],
-    explanations: Mapping[str, pd.Series],
-    seed: int,
-    shares: Sequence[float] = SHARES,
-    kept: Sequence[Piece | None] = (),
+    question: Question, explanations: Mapping[str, pd.Series], seed: int, shares: Sequence[float] = SHARES
 ) -> pd.DataFrame:
     """The counterpart of ``deletion_curves``: all pieces are out, and the most important come back first.
 
     Returns:
         explanation, user, share (of the pieces put back), nats (how far the choice rose over the prompt without any).
     """
-    first, whole = choices(score, prompts)
-    emptied = [leave_out(prompt, own) for prompt, own in zip(prompts, _taken(prompts, kept), strict=True)]
-    bare = fall(score, first, whole, emptied, np.arange(len(prompts)))
-    table, cut = _in_order(prompts, explanations, seed, shares, kept, lambda own, count: own[count:])
-    users = table["user"].to_numpy()
-    return _orders_in_one(table.assign(nats=bare[users] - fall(score, first, whole, cut, users)))
+    orders = _orders(question, explanations, seed)
+    emptied = [leave_out(prompt, own) for prompt, own in zip(question.prompts, _removable(question), strict=True)]
+    bare = question.fall(emptied, np.arange(len(emptied)))
+    out = [(*at, share, own[_count(share, own) :]) for *at, own in orders for share in shares]
+    return _curves(question, out, bare)
 
 
-def readouts(llm: LanguageModel, writer: PromptWriter, prompts: Sequence[Prompt]) -> list[Piece | None]:
+def readouts(question: Question) -> list[Piece | None]:
     """Of each prompt the last piece from whose state the answer is made, where it is made from pieces alone: without
     any of them the model would say nothing of the user, and the tests see only which was put back first."""
-    found = []
-    for prompt, where in zip(prompts, llm.compared(writer.batch(prompts)).cpu().numpy(), strict=True):
-        pieces, read = pieces_of(prompt), set(np.flatnonzero(where[: len(prompt.ids)]))
+    recommender, found = question.recommender, []
+    reads = recommender.llm.read_out(recommender.writer.batch(question.prompts)).cpu().numpy()
+    for prompt, pieces, where in zip(question.prompts, question.pieces, reads, strict=True):
+        read = set(np.flatnonzero(where[: len(prompt.ids)]))
         alone = read <= {place for piece in pieces for place in piece.places}
         found.append([piece for piece in pieces if read & set(piece.places)][-1] if alone and read else None)
     return found
 
 
-def _taken(prompts: Sequence[Prompt], kept: Sequence[Piece | None]) -> list[list[Piece]]:
-    """The pieces of each prompt that may be taken out."""
-    stays = [None if piece is None else (piece.name, piece.index) for piece in kept] or [None] * len(prompts)
+def _removable(question: Question) -> list[list[Piece]]:
+    """The pieces of each prompt that may be taken out: all but its readout."""
     return [
-        [piece for piece in pieces_of(prompt) if (piece.name, piece.index) != stay]
-        for prompt, stay in zip(prompts, stays, strict=True)
+        [piece for piece in pieces if piece is not stays]
+        for pieces, stays in zip(question.pieces, readouts(question), strict=True)
     ]
 
 
-def _orders_in_one(table: pd.DataFrame) -> pd.DataFrame:
-    return table.groupby(["explanation", "user", "share"], sort=False, as_index=False)["nats"].mean()
-
-
-def _in_order(
-    prompts: Sequence[Prompt],
-    explanations: Mapping[str, pd.Series],
-    seed: int,
-    shares: Sequence[float],
-    kept: Sequence[Piece | None],
-    gone: Callable[[list[Piece], int], list[Piece]],
-) -> tuple[pd.DataFrame, list[Prompt]]:
-    """explanation, user and share, and a prompt for each row without the pieces ``gone`` (ordered, count)."""
-    whole, taken = [pieces_of(prompt) for prompt in prompts], _taken(prompts, kept)
-    ends = np.cumsum([len(own) for own in whole])
-    drawn = np.random.default_rng(seed).random((ORDERS, ends[-1]))
-    rows, cut = [], []
+def _orders(
+    question: Question, explanations: Mapping[str, pd.Series], seed: int
+) -> Iterator[tuple[str, int, list[Piece]]]:
+    """Explanation, user, and the user's removable pieces, the most important first; random orders come last."""
+    ends, removable = np.cumsum([len(pieces) for pieces in question.pieces]), _removable(question)
+    drawn = stream(seed, "random orders").random((ORDERS, ends[-1]))
     for name, importance in [*explanations.items(), *((RANDOM, order) for order in drawn)]:
         each = np.split(np.asarray(importance, dtype=float), ends[:-1])
-        for user, (values, pieces, own) in enumerate(zip(each, whole, taken, strict=True)):
-            worth = {(piece.name, piece.index): -value for piece, value in zip(pieces, values, strict=True)}
-            ordered = sorted(own, key=lambda piece: worth[piece.name, piece.index])
-            for share in shares:
-                cut.append(leave_out(prompts[user], gone(ordered, max(1, round(share * len(own))))))
-                rows.append((name, user, share))
-    return pd.DataFrame(rows, columns=["explanation", "user", "share"]), cut
+        for user, (values, pieces, own) in enumerate(zip(each, question.pieces, removable, strict=True)):
+            worth = {(piece.name, piece.index): value for piece, value in zip(pieces, values, strict=True)}
+            yield name, user, sorted(own, key=lambda piece, worth=worth: -worth[piece.name, piece.index])
+
+
+def _count(share: float, pieces: Sequence[Piece]) -> int:
+    """How many pieces a share of them is: at least one."""
+    return max(1, round(share * len(pieces)))
+
+
+def _curves(
+    question: Question, out: Sequence[tuple[str, int, float, list[Piece]]], bare: np.ndarray | None = None
+) -> pd.DataFrame:
+    """The choice's fall without the pieces of each of ``out`` (explanation, user, share, pieces), or how much less it
+    is than ``bare`` (U,); the mean of orders of the same name."""
+    table = pd.DataFrame([row[:3] for row in out], columns=["explanation", "user", "share"])
+    users = table["user"].to_numpy()
+    fall = question.fall([leave_out(question.prompts[user], pieces) for _, user, _, pieces in out], users)
+    table["nats"] = fall if bare is None else bare[users] - fall
+    return table.groupby(["explanation", "user", "share"], sort=False, as_index=False)["nats"].mean()
 
 
 def faithfulness_table(curves: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
@@ -125,16 +113,17 @@ def faithfulness_table(curves: pd.DataFrame, resamples: int, seed: int) -> pd.Da
     mean = curves.pivot_table(index="user", columns="explanation", values="nats")
     rows = []
     for name in [column for column in dict.fromkeys(curves["explanation"]) if column != RANDOM]:
-        value, low, high = _ahead(mean[name] - mean[RANDOM], resamples, seed)
-        kind = _ahead(mean[name] - mean[KIND], resamples, seed) if KIND in mean else (np.nan,) * 3
+        value, low, high = _interval(mean[name] - mean[RANDOM], resamples, seed)
+        kind = _interval(mean[name] - mean[KIND], resamples, seed) if KIND in mean else (np.nan,) * 3
         rows.append((name, value, low, high, low > 0, *kind))
     columns = ["explanation", "value", "low", "high", "faithful", "over_kind", "over_kind_low", "over_kind_high"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _ahead(gain: pd.Series, resamples: int, seed: int) -> Interval:
-    low, high = bootstrap_intervals(gain.to_numpy()[None], seed=seed, resamples=resamples)
-    return float(gain.mean()), float(low[0]), float(high[0])
+def _interval(values: pd.Series, resamples: int, seed: int) -> Interval:
+    """The mean over users and its 95 % bootstrap interval."""
+    low, high = bootstrap_intervals(values.to_numpy()[None], seed=seed, resamples=resamples)
+    return float(values.mean()), float(low[0]), float(high[0])
 
 
 def by_kind(effects: pd.DataFrame, seed: int) -> pd.Series:
@@ -144,7 +133,7 @@ def by_kind(effects: pd.DataFrame, seed: int) -> pd.Series:
     others = {part: sums[part].sum() - sums[part] for part in ("sum", "size")}
     means = (others["sum"] / others["size"].clip(lower=1)).stack()
     known = means.loc[pd.MultiIndex.from_frame(effects[["user", "name"]])].to_numpy()
-    return pd.Series(known + 1e-9 * np.random.default_rng(seed).random(len(known)), index=effects.index)
+    return pd.Series(known + 1e-9 * stream(seed, "chance within a kind").random(len(known)), index=effects.index)
 
 
 def rank_agreement(
@@ -162,11 +151,8 @@ def rank_agreement(
         for key, own in table.groupby(list(groups))
         if len(own) > 2
     ]
-    each = pd.DataFrame(rows, columns=["user", "rho"]).groupby("user")["rho"].mean().to_numpy()
-    if not len(each):
-        return 0.0, 0.0, 0.0
-    low, high = bootstrap_intervals(each[None], seed=seed, resamples=resamples)
-    return float(each.mean()), float(low[0]), float(high[0])
+    each = pd.DataFrame(rows, columns=["user", "rho"]).groupby("user")["rho"].mean()
+    return _interval(each, resamples, seed) if len(each) else (0.0, 0.0, 0.0)
 
 
 def verdict(name: str, within: Interval, over_all: Interval, kind: float, tests: Mapping[str, pd.Series]) -> str:

@@ -5,16 +5,14 @@ or zeros; instruction text stays as it is. What the pieces get adds up to the di
 convergence delta. Shares that change with the baseline say more about it than about the prompt.
 """
 
-from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 from captum.attr import IntegratedGradients
 
-from delrec_kit.interpret.attribution import COLUMNS
-from delrec_kit.interpret.pieces import pieces_of
-from delrec_kit.llm import LanguageModel, Prompt, PromptWriter, SoftPrompt
+from delrec_kit.interpret.question import COLUMNS, Question
 from delrec_kit.run.progress import progress
 
 STEPS = 24
@@ -23,38 +21,26 @@ MEAN_WORD, ZEROS = "mean word", "zeros"  # baselines
 
 
 def integrated_gradients(
-    llm: LanguageModel,
-    writer: PromptWriter,
-    prompts: Sequence[Prompt],
-    candidates: np.ndarray,
-    soft: SoftPrompt | None,
-    steps: int = STEPS,
-    baseline: str = MEAN_WORD,
-    length_normalised: bool = False,
+    question: Question, steps: int = STEPS, baseline: str = MEAN_WORD
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Each piece's share of the log-probability of the first choice among candidates (U, m), in nats.
-
-    baseline: "mean word" or "zeros"; length_normalised: how titles are scored.
+    """Each piece's share of the log-probability of the first choice, in nats. baseline: "mean word" or "zeros".
 
     Returns:
-        user (row of ``prompts``), name, index, gradients; and user, total (prompt minus baseline) and delta (by how
-        much the shares miss it), both in nats.
+        user (row of the cases), name, index, gradients; and user, total (prompt minus baseline) and delta (by how much
+        the shares miss it), both in nats.
     """
+    recommender, llm = question.recommender, question.recommender.llm
     rows, sums = [], []
-    for user in progress(range(len(prompts)), "integrated gradients"):
-        prompt, items = prompts[user], candidates[user]
-        asked = writer.batch([prompt]).to(llm.device)
+    for user in progress(range(len(question.prompts)), "integrated gradients"):
+        pieces, log_p = question.pieces[user], partial(_log_p, question, user)
         with torch.no_grad():
-            whole = llm.embed(asked, None if soft is None else soft(asked)).float()
-            pieces = pieces_of(prompt)
+            prompt, _ = recommender.tensors([question.prompts[user]], question.items[[user]])
+            whole = llm.embed(prompt, recommender.soft(prompt)).float()
             base = whole.clone()
             instead = llm.embeddings.weight.float().mean(0) if baseline == MEAN_WORD else 0.0
             base[:, np.concatenate([piece.places for piece in pieces])] = instead
-            first = int(_log_p(llm, writer, prompt, items, soft, whole, length_normalised)[0].argmax())
-
-        def choice(embedded: torch.Tensor, prompt=prompt, items=items, first=first) -> torch.Tensor:
-            return _log_p(llm, writer, prompt, items, soft, embedded, length_normalised)[:, first]
-
+            first = int(log_p(whole)[0].argmax())
+        choice = lambda embedded, log_p=log_p, first=first: log_p(embedded)[:, first]  # noqa: E731
         shares, delta = IntegratedGradients(choice).attribute(
             whole, base, n_steps=steps, internal_batch_size=AT_ONCE, return_convergence_delta=True
         )
@@ -64,13 +50,9 @@ def integrated_gradients(
     return pd.DataFrame(rows, columns=[*COLUMNS, "gradients"]), pd.DataFrame(sums, columns=["user", "total", "delta"])
 
 
-def _log_p(
-    llm, writer, prompt: Prompt, items: np.ndarray, soft, embedded: torch.Tensor, length_normalised: bool
-) -> torch.Tensor:
-    """(n, m) log-probabilities of the candidates where the prompt is read as ``embedded`` (n, L, d)."""
-    several = [prompt] * len(embedded)
-    asked = writer.batch(several).to(llm.device)
-    titles = writer.pack(several, np.tile(items, (len(several), 1))).to(llm.device)
-    with llm.reading_instead(embedded):
-        scores = llm.score_titles(asked, titles, None if soft is None else soft(asked), length_normalised)
-    return scores.log_softmax(-1)
+def _log_p(question: Question, user: int, embedded: torch.Tensor) -> torch.Tensor:
+    """(n, m) log-probabilities of the user's candidates where the prompt is read as ``embedded`` (n, L, d)."""
+    n, recommender = len(embedded), question.recommender
+    asked = recommender.tensors([question.prompts[user]] * n, np.tile(question.items[user], (n, 1)))
+    with recommender.llm.reading_instead(embedded):
+        return recommender.logits(*asked).log_softmax(-1)

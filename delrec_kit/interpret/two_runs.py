@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from delrec_kit.evaluation.metrics import per_user
-from delrec_kit.evaluation.statistics import bootstrap_intervals, holm, sign_flip_p
+from delrec_kit.evaluation import bootstrap_intervals, judged, paired_test, per_user
+from delrec_kit.evaluation.paired import LEVEL
 from delrec_kit.interpret.recency import TEACHER
 from delrec_kit.settings.methods import DISTILLED
+from delrec_kit.settings.streams import stream
 
 COMPARED = (TEACHER, DISTILLED)  # whose recency profiles are drawn
 RESAMPLES = 1000
@@ -17,17 +18,17 @@ Values = dict[tuple[str, str, int], pd.Series]  # what, name and step (0: none) 
 
 
 def two_runs(one: Mapping[str, pd.DataFrame], other: Mapping[str, pd.DataFrame], seed: int = 0) -> pd.DataFrame:
-    """What the runs have in common.
+    """Means over users in both runs, and how they differ, of all that both have.
 
     Args:
-        one, other: "ranks" (a row a person by name, a column a method: a rank, or one a draw), "recency" (a
+        one, other: "ranks" (a row a person by name, a column a method; a rank, or an array of one a draw), "recency" (a
             ``recency_table``), "attention" (each user's ``attention_mass``).
 
     Returns:
         what ("HR@1", "recency", or "attention" and its kind), name (method, variant or segment), step (of recency,
         else 0), one, other, difference (other minus one), low, high (95 % bootstrap interval over users), paired
-        (whether the runs asked the same people) and, of HR@1 and attention in the same people, p (sign-flip test,
-        corrected by Holm's method over the rows of the same ``what``).
+        (whether the runs asked the same people) and, of HR@1 and attention in the same people, p (corrected over
+        the rows of the same ``what``, one family).
     """
     same = one["ranks"].index.equals(other["ranks"].index)
     found = [{**_hits(of["ranks"]), **_profile(of["recency"]), **_lift(of["attention"])} for of in (one, other)]
@@ -42,16 +43,15 @@ def two_runs(one: Mapping[str, pd.DataFrame], other: Mapping[str, pd.DataFrame],
             apart.setdefault(at[0], {})[len(rows) - 1] = after - before
     columns = ["what", "name", "step", "one", "other", "difference", "low", "high", "paired"]
     table = pd.DataFrame(rows, columns=columns).assign(p=np.nan)
-    for together in apart.values():  # one at a time, for not every user has every segment
-        p = [sign_flip_p(each[None], seed=seed, resamples=RESAMPLES)[0] for each in together.values()]
-        table.loc[list(together), "p"] = holm(np.array(p))
+    for together in apart.values():  # a family; not every user has every segment
+        table.loc[list(together), "p"] = judged(paired_test(list(together.values()), seed))["p_holm"].to_numpy()
     return table
 
 
 def surely(rows: pd.DataFrame) -> pd.Series:
     """Which rows of ``two_runs`` surely differ: by p where the same people were asked, else by the interval."""
     apart = (rows["low"] > 0) | (rows["high"] < 0)
-    return (rows["p"] < 0.05).where(rows["p"].notna(), apart)
+    return (rows["p"] < LEVEL).where(rows["p"].notna(), apart)
 
 
 def _hits(ranks: pd.DataFrame) -> Values:
@@ -76,7 +76,7 @@ def _interval(one: np.ndarray, other: np.ndarray, paired: bool, seed: int) -> tu
     if paired:
         low, high = bootstrap_intervals((other - one)[None], seed=seed, resamples=RESAMPLES)
         return float(low[0]), float(high[0])
-    rng = np.random.default_rng(seed)
+    rng = stream(seed, "bootstrap over other users")
     drawn = [rng.choice(values, (RESAMPLES, len(values))).mean(1) for values in (other, one)]
     low, high = np.quantile(drawn[0] - drawn[1], [0.025, 0.975])
     return float(low), float(high)

@@ -1,26 +1,28 @@
-"""Language models: loading (4-bit), one interface whatever the family, prompts, the soft prompt, title scoring."""
+"""Language models: loading (4-bit), one interface whatever the family, prompts, the soft prompt, the recommender."""
 
 from delrec_kit.llm.families.model import LanguageModel
+from delrec_kit.llm.from_teacher import Expectation, Suggestions
 from delrec_kit.llm.loading import check_reachable, load_llm, memory_footprint
 from delrec_kit.llm.prior import popularity_prior
 from delrec_kit.llm.prompts import Prompt, PromptBatch, PromptWriter, Segment
-from delrec_kit.llm.scoring import score_candidates, score_catalogue
+from delrec_kit.llm.recommender import LlmRecommender
 from delrec_kit.llm.soft_prompt import SoftPrompt
 from delrec_kit.llm.titles import PackedTitles, TitleTable
 
 __all__ = [
+    "Expectation",
     "LanguageModel",
+    "LlmRecommender",
     "PackedTitles",
     "Prompt",
     "PromptBatch",
     "PromptWriter",
     "Segment",
     "SoftPrompt",
+    "Suggestions",
     "TitleTable",
     "check_reachable",
     "load_llm",
     "memory_footprint",
     "popularity_prior",
-    "score_candidates",
-    "score_catalogue",
 ]

@@ -36,8 +36,7 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     _quiet()
     try:
         settings = AutoConfig.from_pretrained(source, revision=config.revision)
-        family = family_of(settings, config.name)
-        _refuse_idle(config, family)
+        family = _family(settings, config)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision)
         needed = memory.estimate(settings, LOADERS[family], config.quantization, whole)
         free = memory.free(device)
@@ -66,44 +65,33 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     format = _format(config, family, tokenizer, model)
-    llm = family(model, tokenizer, _identity(config, source, model, tokenizer, format), format)
-    if isinstance(llm, MaskedEncoder):
-        llm.pooling = config.pooling
-    return llm
+    return family(model, tokenizer, _identity(config, source, model, tokenizer, format), format)
 
 
 def check_reachable(config: LlmConfig) -> None:
     """Raise KitError where ``load_llm`` could not find the model or would refuse its family; loads no weights."""
     _quiet()
     try:
-        _refuse_idle(
-            config, family_of(AutoConfig.from_pretrained(_source(config), revision=config.revision), config.name)
-        )
+        _family(AutoConfig.from_pretrained(_source(config), revision=config.revision), config)
     except (OSError, ValueError) as error:
         raise KitError(_unloadable(config, error)) from error
 
 
-def _refuse_idle(config: LlmConfig, family: type[LanguageModel]) -> None:
-    """KitError for a setting that this family would not heed, so that no table is labelled with it."""
-    masked = family is MaskedEncoder
-    idle = [
-        ("verbalizer", masked and config.verbalizer != "title", "a masked encoder compares whole titles"),
-        ("length_normalised", masked and config.length_normalised, "a masked encoder has no likelihoods"),
-        ("among", not masked and config.among == "catalogue", "only a masked encoder compares all titles at once"),
-        ("chat", config.chat == "on" and family.task_type != "CAUSAL_LM", "only decoder-only models chat"),
-    ]
-    for name, given, why in idle:
-        if given:
-            default = LlmConfig.model_fields[name].default
-            raise KitError(f"llm.{name}={getattr(config, name)} does nothing for {config.name}: {why}; use {default}")
+def _family(settings: Any, config: LlmConfig) -> type[LanguageModel]:
+    """KitError also for a setting that this family would not heed, so that no table is labelled with it."""
+    family = family_of(settings, config.name)
+    if family is MaskedEncoder and config.verbalizer != "title":
+        raise KitError(
+            f"llm.verbalizer={config.verbalizer} does nothing for {config.name}: a masked encoder compares whole "
+            "titles; use title"
+        )
+    return family
 
 
 def compute_dtype(config: LlmConfig, device: str) -> torch.dtype:
     """bfloat16 where the hardware computes it, float16 on older GPUs (T5's ``wo`` then stays float32), CPU float32."""
     if config.quantization in DTYPES:
         return DTYPES[config.quantization]
-    if config.compute_dtype != "auto":
-        return getattr(torch, config.compute_dtype)
     if not device.startswith("cuda"):
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
@@ -126,9 +114,10 @@ def _source(config: LlmConfig) -> str:
         return str(TINY)
     if config.name == "minilm":
         return str(minilm_folder())
-    if looks_like_path(config.name) and not Path(config.name).expanduser().is_dir():
+    folder = Path(config.name).expanduser()
+    if looks_like_path(config.name) and not folder.is_dir():
         raise KitError(f"no language model at {config.name}: there is no such folder")
-    return str(Path(config.name).expanduser()) if Path(config.name).expanduser().is_dir() else config.name
+    return str(folder) if folder.is_dir() else config.repository
 
 
 def _format(config: LlmConfig, family: type[LanguageModel], tokenizer: Any, model: Any) -> TextFormat:
@@ -136,8 +125,7 @@ def _format(config: LlmConfig, family: type[LanguageModel], tokenizer: Any, mode
         return encoder_decoder_format(tokenizer, int(model.config.decoder_start_token_id))
     if family is MaskedEncoder:
         return masked_format(tokenizer)
-    chat = config.chat == "on" or (config.chat == "auto" and bool(getattr(tokenizer, "chat_template", None)))
-    return decoder_only_format(tokenizer, chat)
+    return decoder_only_format(tokenizer)
 
 
 def _quantised(quantization: str, dtype: torch.dtype) -> BitsAndBytesConfig | None:
@@ -177,8 +165,10 @@ def _unloadable(config: LlmConfig, error: Exception) -> str:
 def _identity(config: LlmConfig, source: str, model: Any, tokenizer: Any, format: TextFormat) -> dict[str, str]:
     weights = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
     digest = hashlib.sha256()
-    for path in weights:
-        digest.update(path.read_bytes())
+    for path in weights:  # shards may be larger than the memory
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
     revision = getattr(model.config, "_commit_hash", None) or config.revision or ""
     named = config.name in ("tiny", "minilm") or not weights
     return {

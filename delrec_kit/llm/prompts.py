@@ -35,22 +35,22 @@ class Segment:
 
 @dataclass(frozen=True)
 class Prompt:
-    """ids (L,); state (d,): what the teacher expects next, as a vector, where a conditioned soft prompt needs it."""
+    """ids (L,); expects (d,): what the teacher expects next, as a vector, where a conditioned soft prompt needs it."""
 
     ids: np.ndarray
     segments: tuple[Segment, ...]
-    state: np.ndarray | None = None
+    expects: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """ids (B, L) with soft tokens below zero and right padding; mask (B, L), 1 where a token stands; told (B, L), true
-    on the titles of the history; state (B, d) of the prompts that have one."""
+    """ids (B, L) with soft tokens below zero and right padding; mask (B, L), 1 where a token stands; history (B, L),
+    true on the titles of the history; expects (B, d): of the prompts that have one."""
 
     ids: torch.Tensor
     mask: torch.Tensor
-    told: torch.Tensor
-    state: torch.Tensor | None = None
+    history: torch.Tensor
+    expects: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> "PromptBatch":
         return PromptBatch(*(None if part is None else part.to(device) for part in vars(self).values()))
@@ -59,25 +59,24 @@ class PromptBatch:
 class PromptWriter:
     """Writes the prompts of one dataset for one model, and packs the answers that are scored.
 
-    extra: more templates by task; format: how the model wants its text, an encoder-decoder's by default; verbalizer:
-    what is scored as the answer. "title" is the whole title; "index" the letter or number that the prompt puts before
-    the candidate; "first_token" the title's first token, which many titles share: only to reproduce the authors' code.
-    notices: what is lost of the titles, counted. vectors (N+1, d): one a title, where prompts are to say in a vector
-    what the teacher expects.
+    templates: the words of the prompts, by task; format: how the model wants its text, an encoder-decoder's by default;
+    verbalizer: what is scored as the answer. "title" is the whole title; "index" the letter or number that the prompt
+    puts before the candidate; "first_token" the title's first token, which many titles share: only to reproduce the
+    authors' code.
+    notices: what is lost of the titles, counted.
     """
-
-    vectors: np.ndarray | None = None
 
     def __init__(
         self,
         tokenizer: Any,
         domain: Domain,
         titles: list[str],
-        extra: Mapping[str, str] = {},
+        templates: Mapping[str, str] = TEMPLATES,
         format: TextFormat | None = None,
         verbalizer: str = "title",
     ):
         self.tokenizer = tokenizer
+        self.templates = dict(templates)
         self.format = format or encoder_decoder_format(tokenizer)
         self.table = TitleTable.build(tokenizer, titles, self.format.eos, self.format.gap)
         same = self.format.gap == self.format.answer_gap
@@ -87,7 +86,7 @@ class PromptWriter:
         self.labels = Labels(tokenizer, self.format.answer_gap) if verbalizer == "index" else None
         self._separator = self._encode(TITLE_SEPARATOR.rstrip() if self.format.gap else TITLE_SEPARATOR)
         nouns = {name: getattr(domain, name) for name in NOUNS[:4]} | {"past_title": domain.past.capitalize()}
-        self._templates = {task: self._compile(text, nouns) for task, text in {**TEMPLATES, **extra}.items()}
+        self._templates = {task: self._compile(text, nouns) for task, text in templates.items()}
 
     def write(
         self,
@@ -95,11 +94,13 @@ class PromptWriter:
         slots: Mapping[str, Sequence[int]],
         k: int = 0,
         text: str | None = None,
+        expects: np.ndarray | None = None,
     ) -> Prompt:
         """The prompt of ``task`` ("final", "rps", "ta").
 
         slots: item ids by slot name; k: soft tokens at ``{soft}``; text: words put there instead, such as a
         hand-written description of the teacher. With neither, the bracketed part about the pattern is left out.
+        expects (d,): what the teacher expects, for a conditioned soft prompt.
         """
         soft = np.arange(-1, -k - 1, -1) if k else self._encode(self.format.gap + text) if text else None
         parts: list[tuple[str, int, np.ndarray]] = []
@@ -114,7 +115,7 @@ class PromptWriter:
                     parts.append(("soft", 0, soft))
                 else:
                     parts.extend(self._titles(name, slots[name]))
-        return self._join(self._framed(parts))
+        return self._join(self._framed(parts), expects)
 
     def pack(self, prompts: Sequence[Prompt], candidates: np.ndarray) -> PackedTitles:
         """The answers of ``candidates`` (B, m), to be scored behind each of the B prompts."""
@@ -137,23 +138,22 @@ class PromptWriter:
             return decode(prompt.ids)
         return f"{decode(prompt.ids[: soft[0]])} <P> {decode(prompt.ids[soft[-1] + 1 :])}"
 
-    def batch(self, prompts: Sequence[Prompt | np.ndarray]) -> PromptBatch:
-        rows = [p.ids if isinstance(p, Prompt) else p for p in prompts]
-        lengths = np.array([len(row) for row in rows])
+    def batch(self, prompts: Sequence[Prompt]) -> PromptBatch:
+        """Raises ValueError where some of the prompts know what the teacher expects, and others do not."""
+        lengths = np.array([len(prompt.ids) for prompt in prompts])
         mask = np.arange(lengths.max()) < lengths[:, None]
         ids = np.full(mask.shape, self.format.pad, dtype=np.int64)
-        ids[mask] = np.concatenate(rows)
-        told = np.zeros(mask.shape, dtype=bool)
+        ids[mask] = np.concatenate([prompt.ids for prompt in prompts])
+        history = np.zeros(mask.shape, dtype=bool)
         for row, prompt in enumerate(prompts):
-            for segment in prompt.segments if isinstance(prompt, Prompt) else ():
+            for segment in prompt.segments:
                 if segment.name == "history":
-                    told[row, segment.start : segment.stop] = True
-        states = [getattr(prompt, "state", None) for prompt in prompts]
-        known = [state for state in states if state is not None]
-        if known and len(known) < len(states):
+                    history[row, segment.start : segment.stop] = True
+        expects = [prompt.expects for prompt in prompts if prompt.expects is not None]
+        if expects and len(expects) < len(prompts):
             raise ValueError("some prompts of a batch know what the teacher expects, and others do not")
-        state = torch.from_numpy(np.stack(known)) if known else None
-        return PromptBatch(*map(torch.from_numpy, (ids, mask.astype(np.int64), told)), state)
+        known = torch.from_numpy(np.stack(expects)) if expects else None
+        return PromptBatch(*map(torch.from_numpy, (ids, mask.astype(np.int64), history)), known)
 
     def _encode(self, text: str) -> np.ndarray:
         return np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)
@@ -179,8 +179,8 @@ class PromptWriter:
                 parts.append(("instruction", -1, self._separator))
             title = self.table[int(item)]
             if slot == "candidates" and self.labels is not None:  # the label goes wherever its title goes
-                told = self._encode(self.format.gap + self.labels.of(len(items))[index] + ":")
-                title = np.concatenate([told, title])
+                label = self._encode(self.format.gap + self.labels.of(len(items))[index] + ":")
+                title = np.concatenate([label, title])
             parts.append((slot, index, title))
         return parts
 
@@ -197,10 +197,10 @@ class PromptWriter:
         return [*parts, ("answer", -1, slot), *around(format.ending)]
 
     @staticmethod
-    def _join(parts: list[tuple[str, int, np.ndarray]]) -> Prompt:
+    def _join(parts: list[tuple[str, int, np.ndarray]], expects: np.ndarray | None) -> Prompt:
         stops = np.cumsum([len(ids) for _, _, ids in parts])
         segments = tuple(
             Segment(name, index, int(stop) - len(ids), int(stop))
             for (name, index, ids), stop in zip(parts, stops, strict=True)
         )
-        return Prompt(np.concatenate([ids for _, _, ids in parts]), segments)
+        return Prompt(np.concatenate([ids for _, _, ids in parts]), segments, expects)

@@ -4,6 +4,7 @@ A constant P says the same of every user. The last c vectors may be conditioned 
 vector plus a linear map of what the teacher expects of this user, said in title vectors (``Prompt.state``).
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from delrec_kit.llm.families.model import LanguageModel
-from delrec_kit.llm.prompts import PromptBatch
+from delrec_kit.llm.prompts import PromptBatch, PromptWriter
 from delrec_kit.llm.templates import template_hash
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.streams import stream_seed
+
+METADATA = "trained_with"
 
 
 class SoftPrompt(nn.Module):
@@ -33,27 +37,32 @@ class SoftPrompt(nn.Module):
         say what the teacher expects, where P depends on it."""
         if not self.c:
             return self.vectors
-        if prompts.state is None:
+        if prompts.expects is None:
             raise ValueError("a conditioned soft prompt needs prompts that say what the teacher expects")
-        return self._told(prompts.state.to(self.vectors))
+        return self.given(prompts.expects.to(self.vectors))
 
-    def _told(self, state: torch.Tensor) -> torch.Tensor:
-        """(B, k, d) for what the teacher expects, (B, d)."""
-        said = torch.einsum("bd,cde->bce", state, self.maps) / state.shape[1] ** 0.5
-        constant = self.vectors.expand(len(said), *self.vectors.shape)
-        return torch.cat([constant[:, : -self.c], constant[:, -self.c :] + said], dim=1)
+    def given(self, expects: torch.Tensor) -> torch.Tensor:
+        """P (B, k, d) of users of whom the teacher expects ``expects`` (B, d): the last c vectors are
+        v_j + expects @ maps_j / sqrt(d)."""
+        mapped = torch.einsum("bd,cde->bce", expects, self.maps) / expects.shape[1] ** 0.5
+        constant = self.vectors.expand(len(mapped), *self.vectors.shape)
+        return torch.cat([constant[:, : -self.c], constant[:, -self.c :] + mapped], dim=1)
 
     @torch.no_grad()
-    def told(self, state: torch.Tensor) -> "SoftPrompt":
-        """P as prompts that say ``state`` (d,) have it, constant."""
-        return SoftPrompt(self._told(state[None].to(self.vectors))[0]).requires_grad_(False) if self.c else self
+    def constant(self, expects: torch.Tensor) -> "SoftPrompt":
+        """P as one user has it, of whom the teacher expects ``expects`` (d,)."""
+        return SoftPrompt(self.given(expects[None].to(self.vectors))[0]).requires_grad_(False) if self.c else self
 
     @classmethod
     def untrained(cls, llm: LanguageModel, k: int, seed: int, conditioned: int = 0) -> "SoftPrompt":
         """k embeddings of random words of the vocabulary: on the scale that the LLM is used to. The maps of the
         ``conditioned`` last start as the identity: what the teacher expects, as a blend of titles."""
         words = torch.tensor(sorted(set(range(len(llm.tokenizer))) - set(llm.tokenizer.all_special_ids)))
-        chosen = words[torch.randint(len(words), (k,), generator=torch.Generator().manual_seed(seed))]
+        chosen = words[
+            torch.randint(
+                len(words), (k,), generator=torch.Generator().manual_seed(stream_seed(seed, "words that P begins as"))
+            )
+        ]
         maps = torch.eye(llm.d, device=llm.device).expand(conditioned, -1, -1) * llm.d**0.5 if conditioned else None
         return cls(llm.embeddings.weight.detach()[chosen.to(llm.device)].clone(), maps)
 
@@ -73,30 +82,31 @@ class SoftPrompt(nn.Module):
 
     def shuffled(self, seed: int) -> "SoftPrompt":
         """The same vectors in another order, the conditioned ones among themselves: does their order matter?"""
-        rng = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(stream_seed(seed, "shuffled P"))
         constant, last = (torch.randperm(n, generator=rng) for n in (self.k - self.c, self.c))
         order = torch.cat([constant, self.k - self.c + last]).to(self.vectors.device)
         maps = self.maps.detach()[last.to(order.device)] if self.c else None
         return SoftPrompt(self.vectors.detach()[order], maps).requires_grad_(False)
 
-    def save(self, path: Path, llm: LanguageModel) -> None:
-        """As safetensors that also name the LLM, its revision, the tokenizer and the templates."""
+    def save(self, path: Path, llm: LanguageModel, writer: PromptWriter) -> None:
+        """As safetensors that also name the LLM, its revision, the tokenizer and the templates, as one entry of JSON:
+        several entries would be written in random order."""
         tensors = {name: p.detach().cpu().contiguous() for name, p in self.named_parameters()}
-        save_file(tensors, path, metadata=_identity(llm))
+        save_file(tensors, path, metadata={METADATA: json.dumps(_identity(llm, writer), sort_keys=True)})
 
     @classmethod
-    def load(cls, path: Path, llm: LanguageModel) -> "SoftPrompt":
+    def load(cls, path: Path, llm: LanguageModel, writer: PromptWriter) -> "SoftPrompt":
         """Raises KitError if P was trained with another LLM, revision, tokenizer or template."""
         if not path.is_file():
             raise KitError(f"no soft prompt at {path}; run notebook 03 first")
         with safe_open(path, framework="pt") as file:
-            _check(path, file.metadata() or {}, _identity(llm))
+            _check(path, json.loads((file.metadata() or {}).get(METADATA, "{}")), _identity(llm, writer))
             maps = file.get_tensor("maps") if "maps" in file.keys() else None  # noqa: SIM118
             return cls(file.get_tensor("vectors"), maps).to(llm.device)
 
 
-def _identity(llm: LanguageModel) -> dict[str, str]:
-    return {**llm.identity, "template": template_hash()[:16]}
+def _identity(llm: LanguageModel, writer: PromptWriter) -> dict[str, str]:
+    return {**llm.identity, "template": template_hash(writer.templates)}
 
 
 def _check(path: Path, saved: Mapping[str, str], now: Mapping[str, str]) -> None:

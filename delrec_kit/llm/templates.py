@@ -6,6 +6,7 @@ section 4, arXiv 2406.11156). A part in square brackets is left out when what it
 """
 
 import hashlib
+from collections.abc import Mapping
 
 TITLE_SEPARATOR = "; "
 
@@ -28,6 +29,6 @@ TEMPLATES = {
 }
 
 
-def template_hash() -> str:
-    """SHA-256 of all templates: a soft prompt is only good in the text that it was trained in."""
-    return hashlib.sha256((TITLE_SEPARATOR + repr(sorted(TEMPLATES.items()))).encode()).hexdigest()
+def template_hash(templates: Mapping[str, str] = TEMPLATES) -> str:
+    """16 digits of a SHA-256 of all templates: a soft prompt is only good in the text that it was trained in."""
+    return hashlib.sha256((TITLE_SEPARATOR + repr(sorted(templates.items()))).encode()).hexdigest()[:16]

@@ -36,23 +36,24 @@ def encoder_decoder_format(tokenizer: Any, start: int = 0) -> TextFormat:
     return TextFormat(eos, _pad(tokenizer), start, answer=(eos,), gap=_gap(tokenizer), answer_gap=_gap(tokenizer))
 
 
-def decoder_only_format(tokenizer: Any, chat: bool) -> TextFormat:
+def decoder_only_format(tokenizer: Any) -> TextFormat:
     """The answer continues the prompt; a chat model's prompt is what its user says.
 
-    Raises KitError where the tokenizer has no end-of-sequence token, or ``chat`` is asked and it has no template.
+    Where a chat template does not show where an answer begins, the prompt is plain text, and a line says so. Raises
+    KitError where the tokenizer has no end-of-sequence token.
     """
     eos, pad, gap = _eos(tokenizer), _pad(tokenizer), _gap(tokenizer)
-    if not chat:
-        return TextFormat(eos, pad, opening=_opening(tokenizer), gap=gap, answer_gap=gap)
+    plain = TextFormat(eos, pad, opening=_opening(tokenizer), gap=gap, answer_gap=gap)
     if not getattr(tokenizer, "chat_template", None):
-        raise KitError("llm.chat=on, but the tokenizer has no chat template; leave it at auto")
+        return plain
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": MARK}], tokenize=False, add_generation_prompt=True, enable_thinking=False
     )
     before, found, after = text.partition(MARK)
     closing = tuple(tokenizer(after, add_special_tokens=False)["input_ids"])
     if not found or not closing:
-        raise KitError("the tokenizer's chat template does not show where an answer begins; set llm.chat=off")
+        print("the tokenizer's chat template does not show where an answer begins: prompts are plain text")
+        return plain
     opening = tuple(tokenizer(before, add_special_tokens=False)["input_ids"])
     return TextFormat(eos, pad, None, opening, closing[:-1], closing[-1:], gap=gap)
 

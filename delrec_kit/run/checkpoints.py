@@ -1,11 +1,16 @@
-"""Which checkpoint a Trainer may resume from: a process that is killed while it writes one leaves a torn one."""
+"""What a training resumes from: the tensors that learn, in the newest checkpoint that was written to its end."""
 
 import json
 import shutil
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
 from delrec_kit.run.processes import main_only, wait
 
+WEIGHTS = "trainable.safetensors"
 LAST_WRITTEN = "trainer_state.json"
 
 
@@ -17,6 +22,27 @@ def last_checkpoint(folder: Path) -> str | None:
     wait()  # every process has looked before one of them changes what there is
     main_only(lambda: [shutil.rmtree(path) for path in torn])
     return None if newest is None else str(newest)
+
+
+def learning(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that learn, by name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def save_learning(model: nn.Module, folder: Path) -> None:
+    """Write the parameters that learn; what is frozen is never written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: p.detach().cpu().contiguous() for name, p in learning(model).items()}, folder / WEIGHTS)
+
+
+@torch.no_grad()
+def load_learning(model: nn.Module, folder: Path) -> None:
+    """Copy saved tensors into the parameters that learn. Raises ValueError where the two sets of names differ."""
+    saved, parameters = load_file(folder / WEIGHTS), learning(model)
+    if saved.keys() != parameters.keys():
+        raise ValueError(f"checkpoint holds other parameters than learn: {sorted(saved.keys() ^ parameters.keys())}")
+    for name, parameter in parameters.items():
+        parameter.copy_(saved[name])
 
 
 def _is_whole(path: Path) -> bool:

@@ -17,16 +17,20 @@ from pathlib import Path
 
 from delrec_kit.run.inputs import digests, reads_files
 from delrec_kit.run.locking import only_writer
-from delrec_kit.settings.config import KitConfig, validated
+from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.resolve import validated
 
-STAGES = {"01": "data", "02": "teacher", "03": "prompt", "04": "adapter", "05": "evaluation"}
+STAGES = {  # number of the notebook -> what it makes
+    "01": "data", "02": "teacher", "03": "prompt", "04": "adapter", "05a": "evaluation", "05b": "interpretation",
+}  # fmt: skip
 DEPENDS = {  # settings that a stage reads, beyond those of the stages before it
     "data": ("seed", "data"),
     "teacher": ("teacher",),
-    "prompt": ("llm", "distill"),
+    "prompt": ("llm", "train", "distill"),
     "adapter": ("finetune",),
     "evaluation": ("evaluation",),
+    "interpretation": (),
 }
 
 
@@ -51,7 +55,9 @@ class RunDirectory:
     def create(cls, path: str | Path, config: KitConfig) -> "RunDirectory":
         """Make ``path`` (or take up what lies there) with ``config`` as its settings.
 
-        Raises KitError if the folder cannot be made, or if another process is writing in it with other settings.
+        A run whose later stages are not done may get other settings for these. Raises KitError where a finished stage
+        would become stale, naming the settings that differ; if the folder cannot be made; or if another process is
+        writing in it with other settings.
         """
         path = Path(path).expanduser().resolve()
         try:
@@ -59,7 +65,14 @@ class RunDirectory:
         except OSError as error:
             raise KitError(f"cannot make the run directory {path}: {error.strerror}; name another folder") from None
         run = cls(path, config)
-        if _stored(path) != config.model_dump(mode="json"):
+        stored = _stored(path)
+        if stored != config.model_dump(mode="json"):
+            stale = [stage for stage in DEPENDS if run._marker(stage) and not run.is_done(stage)]
+            if stored is not None and stale and cls(path, validated(stored)).is_done(stale[0]):
+                raise KitError(
+                    f"{path} was made with other settings: {_differing(stored, config)}; name another --run-dir, or "
+                    f"delete {', '.join(f'{stage}/' for stage in stale)} there to make them anew"
+                )
             with run.locked():
                 write_json(path / "config.json", config.model_dump(mode="json"))
         return run
@@ -112,10 +125,11 @@ class RunDirectory:
     def require(self, stage: str) -> Path:
         """The folder of a stage that must be done by now."""
         if not self.is_done(stage):
-            number = next(n for n, name in STAGES.items() if name == stage)
-            state = "was made with other settings" if self.folder(stage).exists() else "has not been run"
+            missing = next((name for name in DEPENDS if not self.is_done(name)), stage)  # the first, which comes first
+            number = next(n for n, name in STAGES.items() if name == missing)
+            state = "was made with other settings" if self.folder(missing).exists() else "has not been run"
             raise KitError(
-                f"{self.path.name}: stage {number} ({stage}) {state}; run notebook {number} first, or "
+                f"{self.path.name}: stage {number} ({missing}) {state}; run notebook {number} first, or "
                 "python -m delrec_kit run with the settings of this run"
             )
         return self.folder(stage)
@@ -169,6 +183,18 @@ class RunDirectory:
         except (OSError, ValueError):  # none, or damaged: not done
             return {}
         return content if isinstance(content, dict) else {}
+
+
+def _differing(stored: dict, config: KitConfig) -> str:
+    """The settings that differ, each as "key is a there, b was asked for"."""
+    there, asked = (_flat(values) for values in (stored, config.model_dump(mode="json")))
+    keys = [key for key in dict.fromkeys([*asked, *there]) if there.get(key) != asked.get(key) and key != "profile"]
+    return ", ".join(f"{key} is {there.get(key)!r} there, {asked.get(key)!r} was asked for" for key in keys)
+
+
+def _flat(values: dict) -> dict:
+    parts = ({f"{s}.{k}": v for k, v in of.items()} if isinstance(of, dict) else {s: of} for s, of in values.items())
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def _stored(path: Path) -> dict | None:

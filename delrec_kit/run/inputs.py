@@ -14,17 +14,28 @@ def _packed(*names: str) -> tuple[str, ...]:
     return tuple(name + end for name in names for end in ("", ".gz"))
 
 
-def _amazon(category: str, *later: str) -> tuple[str, ...]:
-    """Patterns of reviews and metadata of 2014, whose names bear ``category``, and of 2018 and 2023, and of ratings."""
-    names = [f"reviews_{category}", *later, f"meta_{category}", *(f"meta_{name}" for name in later)]
-    return _packed(*(f"{name}*.{kind}" for name in names for kind in ("json", "jsonl")), f"ratings_{category}.csv")
+def amazon_files(*categories: str) -> tuple[tuple[str, ...], ...]:
+    """Patterns of reviews, ratings alone, benchmark splits and metadata of ``categories``: 2014 says
+    reviews_Toys_and_Games_5.json.gz, 2018 Toys_and_Games_5.json.gz, 2023 Toys_and_Games.jsonl.gz."""
+    kinds, names = ("json", "jsonl"), [start + name for name in categories for start in ("reviews_", "")]
+    return (
+        _packed(*(f"{name}*.{kind}" for name in names for kind in kinds)),
+        _packed(*(f"{start}{name}.csv" for name in categories for start in ("ratings_", ""))),
+        _packed(*(f"{name}.{part}.csv" for name in categories for part in ("train", "valid", "test"))),
+        _packed(*(f"meta_{name}*.{kind}" for name in categories for kind in kinds)),
+    )
+
+
+def _amazon(*categories: str) -> tuple[str, ...]:
+    return tuple(pattern for patterns in amazon_files(*categories) for pattern in patterns)
 
 
 RAW_FILES = {  # names or patterns; what the readers look for, and what a fingerprint counts
     "ml-100k": ("u.data", "u.item"),
     "ml-1m": ("ratings.dat", "movies.dat"),
     "beauty": _amazon("Beauty", "All_Beauty", "Luxury_Beauty", "Beauty_and_Personal_Care"),
-    "home-kitchen": _amazon("Home_and_Kitchen", "Home_and_Kitchen"),
+    "home-kitchen": _amazon("Home_and_Kitchen"),
+    "amazon": _packed("*.json", "*.jsonl", "*.csv"),
     "steam": _packed("steam_reviews.json", "steam_new.json", "steam_games.json"),
     "recbole": ("*.inter", "*.item"),
     "llara": (
@@ -38,6 +49,7 @@ PUBLISHED = (
     "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon_v2/ (2018) or https://amazon-reviews-2023.github.io/ (2023)"
 )
 FOLDERS = {  # what the folder must hold of a dataset that the kit does not download
+    "amazon": f"a folder with reviews (or ratings) and metadata of one category of Amazon's products, {PUBLISHED}",
     "beauty": f"a folder with reviews and metadata of Amazon's beauty products, {PUBLISHED}",
     "home-kitchen": f"a folder with reviews and metadata of Amazon's Home and Kitchen, {PUBLISHED}",
     "steam": "a folder with steam_reviews.json.gz and steam_games.json.gz, published at "

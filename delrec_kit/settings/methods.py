@@ -1,31 +1,25 @@
 """Every row that a comparison can hold, by name: what its prompt shows and what its adapter learns from.
 
 DELRec section 5 (arXiv 2406.11156) compares most of them; the controls that it lacks distil into the language model's
-weights in place of P. "Without temporal analysis" and "without pattern simulating" are runs of their own: set
-``distill.weight_ta=0`` or ``distill.weight_rps=0``.
+weights in place of P. "Without temporal analysis" and "without pattern simulating" are runs of their own.
 """
 
 from dataclasses import dataclass
 
-LABELS_ONLY, TEACHER_ONLY, BOTH = ("next_item",), ("ta", "rps"), ("ta", "rps", "next_item")
+LABELS_ONLY, TEACHER_ONLY, BOTH = ("labels",), ("stage 1",), ("stage 1", "labels")
 
 
 @dataclass(frozen=True)
 class Method:
-    """label: in figures; prompt: what stands in the place of P; lessons: what an adapter learns from, none where the
-    language model stays frozen; learns_prompt: P learns together with the adapter; fades: the lessons of stage 1 weigh
-    less with every step, in the end nothing."""
+    """label: in figures; prompt: what stands in the place of P; learns_from: what an adapter learns from, nothing where
+    the language model stays frozen; learns_prompt: P learns together with the adapter; fades: the examples of stage 1
+    weigh less with every step, in the end nothing."""
 
     label: str
     prompt: str = "none"  # none, untrained, distilled, shuffled, described (the pattern in words), teacher (its items)
-    lessons: tuple[str, ...] = ()
+    learns_from: tuple[str, ...] = ()
     learns_prompt: bool = False
     fades: bool = False
-
-    @property
-    def soft(self) -> bool:
-        """Whether the prompt holds soft tokens."""
-        return self.prompt in ("untrained", "distilled", "shuffled")
 
 
 METHODS = {
@@ -48,11 +42,21 @@ METHODS = {
     "delrec_faded": Method("DELRec, teacher faded", "distilled", BOTH, fades=True),
 }
 DISTILLED = "llm_distilled_prompt"  # what stage 1 made, in the frozen language model
-ADAPTED = tuple(name for name, method in METHODS.items() if method.lessons)
-FROZEN = tuple(name for name, method in METHODS.items() if not method.lessons)
+ADAPTED = tuple(name for name, method in METHODS.items() if method.learns_from)
+FROZEN = tuple(name for name, method in METHODS.items() if not method.learns_from)
 FUSED = "+teacher"  # after a method's name: its scores and the teacher's, weighed on validation cases
 GATED = "+teacher_gated"  # weighed by what each is sure of
-DESCRIPTION = (
+BOUNDS = {"oracle": "oracle", "ceiling": "ceiling"}  # what no method can beat
+OTHERS = {  # without a language model
+    "popularity": "popularity",
+    "markov": "Markov",
+    "content": "content",
+    "teacher": "teacher",
+    "teacher_gated": "teacher, gated",
+    **BOUNDS,
+}
+LABELS = OTHERS | {name: method.label for name, method in METHODS.items()}  # in figures
+DESCRIPTION = (  # for the rows whose prompt is "described"
     "what comes next follows from the last few: often the next part of the same series, or what people who had these "
     "chose right after, and seldom what is unlike them"
 )

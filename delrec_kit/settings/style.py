@@ -1,7 +1,7 @@
 """One look for every figure: colours that colour-blind readers can tell apart, and a marker or hatch beside each."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from textwrap import wrap
@@ -11,9 +11,11 @@ import matplotlib as mpl
 import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.path import Path as Outline
 
-from delrec_kit.settings.methods import FUSED, METHODS
+from delrec_kit.settings.methods import FUSED, LABELS
 
 PALETTE = [
     "#0072B2",
@@ -41,24 +43,21 @@ STYLE = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "lines.markeredgewidth": 1.3,
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "image.cmap": "cividis",
     "axes.prop_cycle": cycler(color=PALETTE) + cycler(linestyle=DASHES) + cycler(marker=MARKERS),
 }
-METHOD_LABELS = {
-    "popularity": "popularity",
-    "markov": "Markov",
-    "teacher": "teacher",
-    "llm_zero_shot": "LLM, zero-shot",
-    "llm_untrained_prompt": "LLM, untrained P",
-    "llm_distilled_prompt": "LLM, distilled P",
-    "llm_finetuned": "LLM, fine-tuned",
-    "delrec": "DELRec",
-    "oracle": "oracle",
-}
-MORE_LABELS = {"teacher_gated": "teacher, gated"}  # without a colour of their own
+FIRST = ["popularity", "markov", "teacher", "llm_zero_shot", "llm_untrained_prompt", "llm_distilled_prompt"]
+FIRST += ["llm_finetuned", "delrec", "oracle"]  # a colour each; the others' colours come again, their shapes do not
+PLACES = {name: place for place, name in enumerate(dict.fromkeys([*FIRST, *LABELS]))}
+HALVES = [Outline.wedge(start, start + 180) for start in (0, 180, 90, 270)]
+STROKES = ["2", "3", "1", (8, 2, 0), "x"]  # of rows that are never weighed with the teacher: these cannot be hollow
+STARS = [(4, 1, 0), (6, 1, 0), (3, 1, 0)]  # DELRec's kin
+SHAPES = [*MARKERS, ">", *STROKES, *HALVES[:2], "d", "p", *HALVES[2:], *STARS]
+BAR_HATCHES = [*HATCHES, *(a + b for n, a in enumerate(HATCHES[1:], 1) for b in HATCHES[n:])]
 
 
 def use_style() -> None:
@@ -87,28 +86,43 @@ def styled(draw: Callable) -> Callable:
 def label(method: str) -> str:
     """How a method of the comparison is written in figures; unknown names stay as they are."""
     base, plus, gated = method.partition(FUSED)
-    known = {**METHOD_LABELS, **MORE_LABELS}.get(base) or (METHODS[base].label if base in METHODS else base)
-    return known + (" + teacher" if plus else "") + (", gated" if gated else "")
+    return LABELS.get(base, base) + (" + teacher" if plus else "") + (", gated" if gated else "")
 
 
-def look(method: str) -> dict[str, str]:
-    """The colour and marker that a method of the comparison has in every figure."""
-    known = list(METHOD_LABELS)
-    place = known.index(method) if method in known else sum(map(ord, method))
-    return {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+def look(method: str) -> dict[str, Any]:
+    """The dot that a method of the comparison has in every figure: a shape and a colour of its own, hollow where its
+    scores are weighed with the teacher's, pale and larger where a gate weighs them."""
+    base, plus, gated = method.partition(FUSED)
+    place = _place(base)
+    colour = PALETTE[place % len(PALETTE)]
+    shape = {"color": colour, "marker": SHAPES[place % len(SHAPES)]}
+    if shape["marker"] in STROKES:
+        shape["markeredgewidth"] = 2.2
+    if gated:
+        return shape | {"markerfacecolor": _pale(colour), "markersize": 11}
+    return shape | {"markerfacecolor": "white" if plus else colour}
 
 
-def side_by_side(columns: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """One column a name, the rows of all of them in the order in which they come first."""
-    rows = list(dict.fromkeys(key for column in columns.values() for key in column.index))
-    return pd.DataFrame(columns).reindex(rows)
+def bar_look(method: str) -> dict[str, Any]:
+    """The bar that a method has in every figure: a hatch and a colour of its own."""
+    place = _place(method.partition(FUSED)[0])
+    return {"facecolor": _pale(PALETTE[place % len(PALETTE)]), "hatch": BAR_HATCHES[place % len(BAR_HATCHES)]}
+
+
+def _place(base: str) -> int:
+    return PLACES.get(base, sum(map(ord, base)))
+
+
+def _pale(colour: str) -> tuple[float, float, float]:
+    """A third of the colour, two thirds white."""
+    return tuple(1 - (1 - part) / 3 for part in to_rgb(colour))
 
 
 def dot(axis: Axes, place: int, value: float, low: float, high: float, **looks: Any) -> None:
     """A value and its interval, lying at ``place``."""
     # the percentile interval need not hold the mean, so a bar is never negative
     reach = [[max(0.0, value - low)], [max(0.0, high - value)]]
-    axis.errorbar([value], [place], xerr=reach, markersize=6, capsize=3, linestyle="none", **looks)
+    axis.errorbar([value], [place], xerr=reach, **{"markersize": 8, "capsize": 3, "linestyle": "none", **looks})
 
 
 def filled_if(sure: bool) -> dict[str, str]:

@@ -5,63 +5,47 @@ from difflib import get_close_matches
 
 import pandas as pd
 
-from delrec_kit.interpret import ATTENTION, EFFECT, GRADIENTS, SAID, ByHand, user_page
+from delrec_kit.interpret import ATTENTION, EFFECT, GRADIENTS, SAID, ByHand, Span, user_page
 from delrec_kit.interpret.by_hand import THROUGH_P
-from delrec_kit.interpret.spans import Span
-from delrec_kit.run.directory import read_json
-from delrec_kit.settings.config import KitConfig
+from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError, nearest
-from delrec_kit.settings.methods import FROZEN, METHODS
 from delrec_kit.settings.style import label
-from delrec_kit.study.inside import folder_inside
-from delrec_kit.study.workbench import Workbench
+from delrec_kit.study.study import Study
 
 
-def row_to_ask(config: KitConfig, method: str | None) -> str:
+def row_to_ask(study: Study, method: str | None) -> str:
     """A row with a language model that can be asked; None: DELRec, or the last that was fine-tuned. Raises KitError for
     another name."""
-    adapted = config.finetune.methods
-    if method is None:
-        return "delrec" if "delrec" in adapted else adapted[-1]
-    if method not in (*adapted, *FROZEN):
-        raise KitError(f"this run has no method '{method}' to ask{nearest(method, (*adapted, *FROZEN))}")
-    return method
+    name = study.answering(method)
+    if name not in study.rows():
+        raise KitError(f"this run has no method '{name}' to ask{nearest(name, study.rows())}")
+    return name
 
 
-def by_hand(bench: Workbench, name: str) -> ByHand:
+def by_hand(study: Study, name: str) -> ByHand:
     """The method ``name`` and the teacher, to be asked about histories and candidates of one's own."""
-    config, (llm, writer, soft) = bench.run.config, bench.open_method(name)
-    return ByHand(
-        llm,
-        writer,
-        soft,
-        bench.ask(METHODS[name]),
-        bench.teacher,
-        bench.expectations(writer),
-        bench.data.split.titles,
-        config.distill.h,
-        config.llm.length_normalised,
-    )
+    return ByHand(study.recommender(name), study.teacher, study.data.split.titles)
 
 
-def tested(bench: Workbench, user: str) -> tuple[list[int], list[int], int]:
+def tested(study: Study, user: str) -> tuple[list[int], list[int], int]:
     """History, candidates and target of one user of the test. Raises KitError for a user that is not tested, naming the
     nearest key."""
-    split = bench.data.split
+    split = study.data.split
     keys = [split.user_keys[u] for u in split.test.user]
     if user not in keys:
         close = get_close_matches(user, keys, n=1) or keys[:1]
         raise KitError(f"no test case of user '{user[:80]}'; one of the {len(keys)} that are tested is '{close[0]}'")
     row = keys.index(user)
-    return split.test.history[row].tolist(), bench.data.test_candidates[row].tolist(), int(split.test.target[row])
+    return split.test.history[row].tolist(), study.data.test_candidates[row].tolist(), int(split.test.target[row])
 
 
-def explain_user(bench: Workbench, user: str, method: str | None = None) -> str:
+def explain_user(run: RunDirectory, user: str, method: str | None = None) -> str:
     """The page (HTML) that explains what ``method`` (DELRec) chose for one user of the test. Raises KitError for a user
     that is not tested, or a method that the run does not have."""
-    name = row_to_ask(bench.run.config, method)
-    history, candidates, target = tested(bench, user)
-    asked = by_hand(bench, name)
+    study = Study(run)
+    name = row_to_ask(study, method)
+    history, candidates, target = tested(study, user)
+    asked = by_hand(study, name)
     ranks = asked.ranking(history, candidates)
     ranking = pd.DataFrame(
         {
@@ -75,31 +59,31 @@ def explain_user(bench: Workbench, user: str, method: str | None = None) -> str:
     if "prior" in ranks:
         ranking["chance, popularity alone"] = ranks["prior"].map("{:.1%}".format)
     ranking = ranking.sort_values(f"rank, {label(name)}")
-    told = {name: text for name, text in SAID.items() if name != ATTENTION}
-    spans, missed = asked.explained(history, candidates, list(told))
+    texts = {name: text for name, text in SAID.items() if name != ATTENTION}
+    spans, missed = asked.explained(history, candidates, list(texts))
     facts = [
-        ("run", str(bench.run.path)),
+        ("run", run.path.name),
         ("method", label(name)),
         ("first choice", ranking["candidate"].iloc[0]),
-        ("what came next", bench.data.split.titles[target]),
+        ("what came next", study.data.split.titles[target]),
         ("what speaks for it most", _strongest(spans, max)),
         ("what speaks against it most", _strongest(spans, min)),
     ]
     if missed is not None:
         total = sum(span.values[GRADIENTS] for span in spans if span.values)
-        told[GRADIENTS] += f" The shares add up to {total:.2f} nats and miss what they should by {abs(missed):.2f}."
-    if asked.expectations is not None and asked.ask.method.soft:
-        told[GRADIENTS] += f" {THROUGH_P}."
-    return user_page(f"What {label(name)} chose for user {user}", facts, ranking, spans, told, judged(bench, name))
+        texts[GRADIENTS] += f" The shares add up to {total:.2f} nats and miss what they should by {abs(missed):.2f}."
+    if asked.recommender.expects is not None:
+        texts[GRADIENTS] += f" {THROUGH_P}."
+    return user_page(f"What {label(name)} chose for user {user}", facts, ranking, spans, texts, judged(run, name))
 
 
-def judged(bench: Workbench, name: str) -> list[str]:
-    """The verdicts of notebook 05 on explanations of the method ``name``, or that there are none."""
-    path = folder_inside(bench.run.folder("evaluation"), name) / "verdicts.json"
+def judged(run: RunDirectory, name: str) -> list[str]:
+    """The verdicts of notebook 05b on explanations of the method ``name``, or that there are none."""
+    path = run.folder("interpretation") / name / "verdicts.json"
     if path.is_file():
-        told = read_json(path)
-        return [*(f"{text} ({told['users']} users)" for text in told["verdicts"]), *told["notes"]]
-    return [f"Explanations of {label(name)} were not tested in this run: evaluation.inside names the rows that are."]
+        found = read_json(path)
+        return [*(f"{text} ({found['users']} users)" for text in found["verdicts"]), *found["notes"]]
+    return [f"Explanations of {label(name)} were not tested in this run: notebook 05b tests those of two rows."]
 
 
 def _strongest(spans: Sequence[Span], which: Callable) -> str:

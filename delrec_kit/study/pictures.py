@@ -1,7 +1,7 @@
-"""The pictures of notebook 05, each from a run directory: the figure and the numbers that it shows.
+"""The pictures of notebooks 05a to 05c, each from a run directory: the figure and the numbers that it shows.
 
 Use them in a notebook of your own: ``figure, table = pictures.recency("runs/demo")``. Those that look inside a method
-take its name, of ``evaluation.inside``; by default it is the frozen language model with the distilled P.
+take its name, such as "delrec"; by default it is the frozen language model with the distilled P.
 """
 
 from functools import partial
@@ -11,8 +11,15 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from delrec_kit.evaluation import METRICS, load_comparison, plot_comparison, plot_differences
-from delrec_kit.evaluation.comparison import ranks_of
+from delrec_kit.evaluation import (
+    METRICS,
+    TESTED,
+    difference_table,
+    load_comparison,
+    plot_comparison,
+    plot_differences,
+    ranks_of,
+)
 from delrec_kit.interpret import (
     nearest_words,
     plot_agreement,
@@ -33,15 +40,14 @@ from delrec_kit.interpret import (
 )
 from delrec_kit.interpret import projection as projected
 from delrec_kit.interpret.attention import answering
-from delrec_kit.interpret.widgets import OneUser
-from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt
+from delrec_kit.interpret.panel import OneUser
+from delrec_kit.llm import LlmRecommender, SoftPrompt
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError, nearest
-from delrec_kit.settings.methods import DISTILLED, METHODS
+from delrec_kit.settings.methods import DISTILLED
 from delrec_kit.study.explain import by_hand, judged, row_to_ask, tested
-from delrec_kit.study.inside import folder_inside, looked_into
-from delrec_kit.study.pipeline import workbench
-from delrec_kit.study.workbench import Workbench
+from delrec_kit.study.inside import looked_into
+from delrec_kit.study.study import Study
 
 Picture = tuple[Figure, pd.DataFrame]
 Run = RunDirectory | str | Path
@@ -56,18 +62,19 @@ def differences(run: Run, metric: str = "HR@1") -> Picture:
     """Paired differences between methods. Raises KitError for an unknown metric."""
     if metric not in METRICS:
         raise KitError(f"no metric '{metric}'{nearest(metric, METRICS)}")
-    return plot_differences(load_comparison(_open(run).require("evaluation")), metric)
+    comparison = load_comparison(_open(run).require("evaluation"))
+    return plot_differences(difference_table(comparison, [*TESTED, metric]), metric)
 
 
 def agreement(run: Run) -> Picture:
     """How far each method of the language model agrees with the teacher."""
-    return plot_agreement(_table(run, "agreement"))
+    return plot_agreement(_table(run, "evaluation", "agreement"))
 
 
 def recency(run: Run) -> Picture:
     """How much the item j steps back changes the choice: teacher, language model without P, with P. Raises KitError
     where no history is long enough."""
-    table = _table(run, "recency", "variant", "user")
+    table = _table(run, "interpretation", "recency")
     if table.empty:
         raise KitError("no test history is long enough for a recency profile")
     return plot_recency(table)
@@ -114,74 +121,66 @@ def faithfulness(run: Run, method: str | None = None) -> Picture:
 
 def verdicts(run: Run, method: str | None = None) -> dict:
     """Whether to believe attention and gradients: sentences, and the numbers behind them."""
-    path = folder_inside(_open(run).require("evaluation"), _looked(run, method)) / "verdicts.json"
-    told = read_json(path) if path.is_file() else {}
-    if "spearman_of_a_kind" not in told:
-        raise _old(path)
-    return told
+    return read_json(_open(run).require("interpretation") / _looked(run, method) / "verdicts.json")
 
 
 def words(run: Run) -> Picture:
     """The words of the vocabulary nearest to each soft token."""
-    _, llm, _, soft, untrained = _vectors(run)
-    return plot_words(nearest_words(llm, soft, untrained))
+    _, delrec, P, untrained = _vectors(run)
+    return plot_words(nearest_words(delrec.llm, P, untrained))
 
 
 def cosines(run: Run) -> Picture:
     """The titles nearest to each soft token."""
-    bench, llm, writer, soft, untrained = _vectors(run)
-    return plot_cosines(title_cosines(llm, writer, bench.data.split.titles, soft, untrained))
+    study, delrec, P, untrained = _vectors(run)
+    return plot_cosines(title_cosines(delrec.llm, delrec.writer, study.data.split.titles, P, untrained))
 
 
 def projection(run: Run) -> Picture:
     """P before and after training, among the titles."""
-    _, llm, writer, soft, untrained = _vectors(run)
-    return plot_projection(*projected(llm, writer, soft, untrained))
+    _, delrec, P, untrained = _vectors(run)
+    return plot_projection(*projected(delrec.llm, delrec.writer, P, untrained))
 
 
-def _vectors(run: Run) -> tuple[Workbench, LanguageModel, PromptWriter, SoftPrompt, SoftPrompt]:
+def _vectors(run: Run) -> tuple[Study, LlmRecommender, SoftPrompt, SoftPrompt]:
     """P as it was trained and before; where it depends on the user, as it is when the teacher expects what it expects
     of the test users on average."""
-    bench = workbench(_open(run))
-    llm, writer, soft = bench.open_method(DISTILLED)
-    untrained = bench.soft_prompt(METHODS["llm_untrained_prompt"], llm)
-    expects = bench.expectations(writer)
-    if expects is not None:
-        mean = torch.from_numpy(expects.of_cases(bench.data.split.test).mean(0))
-        soft, untrained = soft.told(mean), untrained.told(mean)
-    return bench, llm, writer, soft, untrained
+    study = Study(_open(run))
+    delrec = study.recommender(DISTILLED)
+    P, untrained = delrec.P, study.soft_prompt("llm_untrained_prompt", delrec.llm, delrec.writer)
+    if delrec.expects is not None:
+        mean = torch.from_numpy(delrec.expects(study.data.split.test).mean(0))
+        P, untrained = P.constant(mean), untrained.constant(mean)
+    return study, delrec, P, untrained
 
 
 def growth(run: Run) -> Picture:
     """How P grew over stage 1."""
-    path = _open(run).require("prompt") / "growth.csv"
-    if not path.is_file():
-        raise _old(path)
-    return plot_growth(pd.read_csv(path))
+    return plot_growth(_table(run, "prompt", "growth"))
 
 
 def one_user(run: Run, user: str | None = None, method: str | None = None) -> Picture:
     """How the teacher and ``method`` (DELRec) rank the candidates of one test user (the first)."""
-    bench = workbench(_open(run))
-    name = row_to_ask(bench.run.config, method)
-    history, candidates, target = tested(bench, _users(bench)[0] if user is None else str(user))
-    return plot_ranking(by_hand(bench, name).ranking(history, candidates), target, method=name)
+    study = Study(_open(run))
+    name = row_to_ask(study, method)
+    history, candidates, target = tested(study, _users(study)[0] if user is None else str(user))
+    return plot_ranking(by_hand(study, name).ranking(history, candidates), target, method=name)
 
 
 def widget(run: Run, method: str | None = None) -> OneUser:
     """One user by hand, for a notebook: choose a user, change the history, colour the prompt; show its ``box``."""
-    bench = workbench(_open(run))
-    name = row_to_ask(bench.run.config, method)
+    study = Study(_open(run))
+    name = row_to_ask(study, method)
     seen = _inside(run, None, "attention")  # how many layers and heads there are is the same for all
     seen = seen[seen["kind"] == answering(seen["kind"])]
-    users = {user: partial(tested, bench, user) for user in _users(bench)}
+    users = {user: partial(tested, study, user) for user in _users(study)}
     size = int(seen["layer"].max()) + 1, int(seen["head"].max()) + 1
-    return OneUser(by_hand(bench, name), users, *size, name, judged(bench, name))
+    return OneUser(by_hand(study, name), users, *size, name, judged(study.run, name))
 
 
-def _users(bench: Workbench) -> list[str]:
+def _users(study: Study) -> list[str]:
     """Those that are tested."""
-    return [bench.data.split.user_keys[u] for u in bench.data.split.test.user]
+    return [study.data.split.user_keys[u] for u in study.data.split.test.user]
 
 
 def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Picture:
@@ -202,7 +201,7 @@ def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Pictu
     parts = [
         {
             "ranks": ranks_of(run.path),
-            "recency": _table(run, "recency", "user"),
+            "recency": _table(run, "interpretation", "recency"),
             "attention": _inside(run, None, "attention_by_user"),
         }
         for run in opened
@@ -214,30 +213,17 @@ def _looked(run: Run, method: str | None) -> str:
     """A row that the run looked inside; None: the first of them."""
     known = looked_into(_open(run).config)
     if method is not None and method not in known:
-        raise KitError(f"this run did not look inside '{method}'{nearest(method, known)}; evaluation.inside names rows")
+        raise KitError(f"this run did not look inside '{method}'{nearest(method, known)}")
     return known[0] if method is None else method
 
 
 def _inside(run: Run, method: str | None, name: str) -> pd.DataFrame:
-    return _table(run, f"inside/{_looked(run, method)}/{name}")
+    return _table(run, "interpretation", f"{_looked(run, method)}/{name}")
 
 
 def _open(run: Run) -> RunDirectory:
     return run if isinstance(run, RunDirectory) else RunDirectory.open(run)
 
 
-def _table(run: Run, name: str, *columns: str) -> pd.DataFrame:
-    """A table of a run's evaluation; raises KitError where it lacks ``columns``."""
-    folder = _open(run).require("evaluation")
-    path = folder / f"{name}.csv"
-    if not path.is_file() or not folder_inside(folder).is_dir():  # before, a recency profile took titles out
-        raise _old(path)
-    table = pd.read_csv(path)
-    if set(columns) - set(table):
-        raise _old(path)
-    return table
-
-
-def _old(path: Path) -> KitError:
-    stage = next(folder for folder in path.parents if folder.name in ("prompt", "evaluation"))
-    return KitError(f"{path} is missing or of an older version of the kit; delete {stage} and run its notebook again")
+def _table(run: Run, stage: str, name: str) -> pd.DataFrame:
+    return pd.read_csv(_open(run).require(stage) / f"{name}.csv")

@@ -1,10 +1,12 @@
 """What is ranked under each protocol: which items for whom, once or in several draws, and the teacher's scores of them.
 
 ``candidates``: the candidate sets of the run, the paper's protocol, in ``evaluation.draws`` draws of the distractors of
-which the first is stored with the run. ``uniform-20``, ``popularity-15``: the same with other sets, as named by
-``evaluation.sets``. ``rerank``: the teacher's first N of the whole catalogue, nothing put in by hand.
+which the first is stored with the run. ``uniform-20``, ``popularity-15``: other candidate sets. ``rerank-N``: the
+teacher's first N of the whole catalogue, nothing put in by hand. ``orders-N``: the first candidate sets, listed in N
+orders. ``full-U``: the whole catalogue for U users.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,10 +14,12 @@ import numpy as np
 
 from delrec_kit.data import Cases, draw_candidates
 from delrec_kit.evaluation import expected_ranks
-from delrec_kit.study.workbench import Workbench
-from delrec_kit.teachers import Scorer, scores_of
+from delrec_kit.llm import LlmRecommender
+from delrec_kit.settings.streams import stream
+from delrec_kit.study.study import Study
+from delrec_kit.teachers import Scorer
 
-RERANK = "rerank"
+CANDIDATES, RERANK = "candidates", "rerank"
 PARTS = ("valid", "test")
 
 
@@ -26,6 +30,9 @@ class Ranked:
     cases: Cases
     items: np.ndarray
     teacher: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Ranked":
+        return Ranked(self.cases.take(rows), self.items[:, rows], self.teacher[:, rows])
 
     @cached_property
     def place(self) -> np.ndarray:
@@ -41,56 +48,83 @@ class Ranked:
         ranks[listed] = expected_ranks(scores[listed], self.place[listed])
         return ranks[0] if len(ranks) == 1 else ranks.T
 
-    def scored_by(self, scorer: Scorer) -> np.ndarray:
-        """(D, U, m) scores of the items."""
-        return _folded(scores_of(scorer, self.cases, _flat(self.items)), len(self.items))
+
+def number(study: Study, kind: str) -> int:
+    """N of the protocol ``kind-N`` among those of the run; 0 where it is not among them."""
+    wanted = [name.partition("-") for name in study.run.config.evaluation.protocols]
+    return next((int(n) for name, _, n in wanted if name == kind), 0)
 
 
-def protocols(bench: Workbench) -> list[str]:
-    """Those that the run's settings ask for, the whole catalogue apart."""
-    settings = bench.run.config.evaluation
-    return ["candidates", *settings.sets, *([RERANK] if settings.rerank else [])]
+def protocols(study: Study) -> list[str]:
+    """The protocols that compare methods on items of their own: candidates, other candidate sets, rerank."""
+    wanted = [name for name in study.run.config.evaluation.protocols if name.partition("-")[0] in SETS]
+    return [CANDIDATES, *wanted, *([RERANK] if number(study, RERANK) else [])]
 
 
-def ranked(bench: Workbench, part: str, protocol: str) -> Ranked:
-    """Validation cases, on which weights are fitted, are drawn once; test cases as often as ``evaluation.draws``."""
-    cases, items, teacher = bench.ranked(part, RERANK if protocol == RERANK else "candidates")
+SETS = ("uniform", "popularity")
+
+
+def ranked(study: Study, part: str, protocol: str) -> Ranked:
+    """What is ranked of the test cases, as often as ``evaluation.draws`` says, or of the validation cases on which
+    weights are fitted, once."""
+    whole = _of_all(study, part, protocol)
+    return whole.take(study.weighing) if part == "valid" else whole
+
+
+def _of_all(study: Study, part: str, protocol: str) -> Ranked:
+    if protocol == RERANK:
+        return _proposed(study, part)
+    cases, items, teacher = study.ranked(part)
     stored = Ranked(cases, items[None], teacher[None])
-    draws = 1 if part == "valid" else bench.run.config.evaluation.draws
-    if protocol == RERANK or (protocol == "candidates" and draws == 1):
+    draws = 1 if part == "valid" else study.run.config.evaluation.draws
+    if protocol == CANDIDATES and draws == 1:
         return stored
-    drawn = [_draw(bench, part, protocol, n) for n in range(protocol == "candidates", draws)]
-    fresh = Ranked(cases, np.stack(drawn), np.empty(0))
-    scores = fresh.scored_by(bench.teacher)
-    if protocol != "candidates":
-        return Ranked(cases, fresh.items, scores)
-    return Ranked(cases, np.concatenate([stored.items, fresh.items]), np.concatenate([stored.teacher, scores]))
+    drawn = np.stack([_draw(study, part, protocol, n) for n in range(protocol == CANDIDATES, draws)])
+    scores = score_sets(study.teacher, cases, {protocol: drawn})[protocol]
+    if protocol != CANDIDATES:
+        return Ranked(cases, drawn, scores)
+    return Ranked(cases, np.concatenate([stored.items, drawn]), np.concatenate([stored.teacher, scores]))
+
+
+def score_sets(scorer: Scorer, cases: Cases, sets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """(D, U, m) scores of each of ``sets``, (D, U, m) items for the cases. Whoever lists the items that it ranks is
+    asked once a draw, everyone else once for all."""
+    if isinstance(scorer, LlmRecommender) and scorer.llm.lists:
+        return {name: np.stack([scorer.scores(cases, each) for each in items]) for name, items in sets.items()}
+    flat = [items.swapaxes(0, 1).reshape(len(cases), -1) for items in sets.values()]
+    scores = scorer.scores(cases, np.concatenate(flat, axis=1))
+    parts = np.split(scores, np.cumsum([table.shape[1] for table in flat])[:-1], axis=1)
+    return {
+        name: part.reshape(len(cases), len(items), -1).swapaxes(0, 1)
+        for part, (name, items) in zip(parts, sets.items(), strict=True)
+    }
 
 
 def reordered(sets: Ranked, orders: int, seed: int) -> Ranked:
     """The first draw's items in ``orders`` random orders."""
-    items, teacher = sets.items[0], sets.teacher[0]
-    rng = np.random.default_rng([seed, 3])
-    order = rng.permuted(np.tile(np.arange(items.shape[1]), (orders, len(items), 1)), axis=2)
-    taken = (np.take_along_axis(np.broadcast_to(table, order.shape), order, 2) for table in (items, teacher))
-    return Ranked(sets.cases, *taken)
+    rng = stream(seed, "orders of the candidates")
+    shape = (orders, *sets.items.shape[1:])
+    order = rng.permuted(np.tile(np.arange(shape[2]), (*shape[:2], 1)), axis=2)
+    tables = (np.broadcast_to(table[0], shape) for table in (sets.items, sets.teacher))
+    return Ranked(sets.cases, *(np.take_along_axis(table, order, 2) for table in tables))
 
 
-def _draw(bench: Workbench, part: str, protocol: str, draw: int) -> np.ndarray:
-    settings = bench.run.config.data
+def _proposed(study: Study, part: str) -> Ranked:
+    """In random order: in the teacher's, the place in a list would tell its rank."""
+    N, table = number(study, RERANK), study.proposed(part)
+    items, scores = (np.stack(table[name])[:, :N] for name in ("top_items", "top_scores"))
+    order = stream(study.run.config.seed, f"order of what is reranked, {part}").permuted(
+        np.tile(np.arange(items.shape[1]), (len(items), 1)), axis=1
+    )
+    shuffled = (np.take_along_axis(values, order, 1)[None] for values in (items, scores))
+    return Ranked(getattr(study.data.split, part), *shuffled)
+
+
+def _draw(study: Study, part: str, protocol: str, draw: int) -> np.ndarray:
+    settings, split = study.run.config.data, study.data.split
     distractors, m = settings.distractors, settings.candidates
-    if protocol != "candidates":
+    if protocol != CANDIDATES:
         distractors, _, size = protocol.partition("-")
         m = int(size)
-    seed = [bench.run.config.seed, 10 + PARTS.index(part), draw]
-    return draw_candidates(bench.data.split, getattr(bench.data.split, part), m, seed, bench.consumed, distractors)
-
-
-def _flat(table: np.ndarray) -> np.ndarray:
-    """(D, U, m) as (U, D * m)."""
-    return table.transpose(1, 0, 2).reshape(table.shape[1], -1)
-
-
-def _folded(table: np.ndarray, draws: int) -> np.ndarray:
-    """(U, D * m) as (D, U, m)."""
-    return table.reshape(len(table), draws, -1).transpose(1, 0, 2)
+    seed = [study.run.config.seed, 10 + PARTS.index(part), draw]
+    return draw_candidates(split, getattr(split, part), m, seed, study.consumed, distractors)

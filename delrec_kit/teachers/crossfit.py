@@ -10,77 +10,65 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from delrec_kit.data import Ragged, Split
+from delrec_kit.data import Cases, Ragged, Split
 from delrec_kit.evaluation import membership
-from delrec_kit.settings.config import TeacherConfig
+from delrec_kit.settings.config import LISTED, TeacherConfig
 from delrec_kit.settings.errors import KitError
-from delrec_kit.teachers.scorer import Scorer, top_items
+from delrec_kit.settings.streams import stream, stream_seed
+from delrec_kit.teachers.scorer import CatalogueScorer, Scorer, catalogue_scores, top_items
 from delrec_kit.teachers.teacher import Teacher
 from delrec_kit.teachers.training import fit
 
-OTHERS = 40
-FOLDS = "folds"
+FOLDS = 2
+OTHERS = 40  # random items beside the teacher's first in the lists of a prefix
 
 
-def assign_folds(users: int, folds: int, seed: int) -> np.ndarray:
-    """(users,) fold of each user: a random partition into parts of nearly equal size."""
-    return np.random.default_rng(seed).permutation(np.arange(users) % folds)
-
-
-def fold_teachers(
-    split: Split, config: TeacherConfig, epochs: int, seed: int, checkpoints: Path | None = None
-) -> tuple[np.ndarray, list[Teacher]]:
-    """One teacher a fold, trained on the other folds' users for ``epochs``.
-
-    Returns:
-        fold of each user (U,), and the teachers: ``teachers[fold[u]]`` has never seen user u.
-    """
-    fold = assign_folds(len(split.train), config.folds, seed)
-    teachers = [
-        fit(
-            split.train.take(np.flatnonzero(fold != f)),
-            split.n_items,
-            config,
-            seed + 1 + f,
-            None if checkpoints is None else checkpoints / f"fold-{f}",
-            f"teacher without fold {f + 1}/{config.folds}",
-            epochs=epochs,
-        )[0]
-        for f in range(config.folds)
-    ]
-    return fold, teachers
-
-
-class CrossFitted:
-    """A Scorer that answers for each user with the teacher that has not seen that user."""
+class CrossFitted(CatalogueScorer):
+    """Answers for each user with the teacher that has not seen that user: ``teachers[fold[user]]``, fold (U,)."""
 
     def __init__(self, fold: np.ndarray, teachers: Sequence[Scorer]):
         self.fold = fold
         self.teachers = teachers
 
+    def catalogue(self, cases: Cases) -> np.ndarray:
+        """Raises ValueError for cases of people who are nobody of the training data."""
+        if len(cases) and not 0 <= cases.user.min() <= cases.user.max() < len(self.fold):
+            raise ValueError("cross-fitted scores depend on whose histories they are: give the cases their users")
+        rows = [np.flatnonzero(self.fold[cases.user] == f) for f in range(len(self.teachers))]
+        scores = [teacher.scores(cases.take(part)) for part, teacher in zip(rows, self.teachers, strict=True)]
+        return np.concatenate(scores)[np.argsort(np.concatenate(rows))]
+
     def save(self, folder: Path) -> None:
         """Write ``folds/``: each teacher, and the fold of each user."""
         for f, teacher in enumerate(self.teachers):
-            teacher.save(folder / FOLDS / str(f))
-        pd.DataFrame({"fold": self.fold}).to_parquet(folder / FOLDS / "users.parquet", index=False)
+            teacher.save(folder / "folds" / str(f))
+        pd.DataFrame({"fold": self.fold}).to_parquet(folder / "folds" / "users.parquet", index=False)
 
     @classmethod
     def load(cls, folder: Path) -> "CrossFitted":
         """Read what ``save`` wrote. Raises KitError where a teacher is missing."""
-        fold = pd.read_parquet(folder / FOLDS / "users.parquet")["fold"].to_numpy()
-        return cls(fold, [Teacher.load(folder / FOLDS / str(f)) for f in range(fold.max() + 1)])
+        fold = pd.read_parquet(folder / "folds" / "users.parquet")["fold"].to_numpy()
+        return cls(fold, [Teacher.load(folder / "folds" / str(f)) for f in range(fold.max() + 1)])
 
-    def scores(self, histories: Ragged, users: np.ndarray | None = None) -> np.ndarray:
-        if users is None or len(users) != len(histories):
-            raise ValueError("cross-fitted scores depend on whose histories they are: give users (B,)")
-        parts = [(np.flatnonzero(self.fold[users] == f), teacher) for f, teacher in enumerate(self.teachers)]
-        scored = [(rows, teacher.scores(histories.take(rows))) for rows, teacher in parts if len(rows)]
-        if not scored:
-            return self.teachers[0].scores(histories)
-        table = np.empty((len(histories), scored[0][1].shape[1]), np.float32)
-        for rows, scores in scored:
-            table[rows] = scores
-        return table
+
+def fold_teachers(
+    split: Split, config: TeacherConfig, epochs: int, seed: int, checkpoints: Path | None = None
+) -> CrossFitted:
+    """One teacher a fold of the users, each trained on the other folds' users for ``epochs``."""
+    fold = assign_folds(len(split.train), FOLDS, seed)
+    teachers = []
+    for f in range(FOLDS):
+        others = split.train.take(np.flatnonzero(fold != f))
+        folder = None if checkpoints is None else checkpoints / f"without fold {f + 1} of {FOLDS}"
+        teachers.append(
+            fit(others, split.n_items, config, stream_seed(seed, f"teacher without fold {f}"), epochs, folder)[0]
+        )
+    return CrossFitted(fold, teachers)
+
+
+def assign_folds(users: int, folds: int, seed: int) -> np.ndarray:
+    """(users,) fold of each user: a random partition into parts of nearly equal size."""
+    return stream(seed, "folds").permutation(np.arange(users) % folds)
 
 
 def draw_prefixes(train: Ragged, per_user: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,47 +77,40 @@ def draw_prefixes(train: Ragged, per_user: int, seed: int) -> tuple[np.ndarray, 
     Returns:
         users and lengths, both (rows,): the history is ``train[user][:length]``.
     """
-    rng = np.random.default_rng(seed)
+    rng = stream(seed, "prefixes")
     users, place = train.rows, np.arange(len(train.values))
     shuffled = np.lexsort((rng.random(len(users)), users))  # within each user
     chosen = np.sort(shuffled[place - train.offsets[users] < per_user])
     return users[chosen], chosen - train.offsets[users[chosen]] + 1
 
 
-def distillation_table(split: Split, scorer: Scorer, config: TeacherConfig, seed: int) -> pd.DataFrame:
-    """The teacher's lists on training prefixes, one row a prefix. Only training sequences are read.
+def distillation_table(split: Split, scorer: Scorer, prefixes: int, seed: int) -> pd.DataFrame:
+    """The teacher's lists on up to ``prefixes`` prefixes of each training sequence, one row a prefix. Only training
+    sequences are read.
 
     Returns:
         user, length (history = ``train[user][:length]``), top_items and top_scores (best first, history excluded),
         other_items and other_scores (random items that are neither in the user's training sequence nor in top_items).
-        All lists of a column are equally long: ``config.top`` and 40, or what a small catalogue allows.
+        All lists of a column are equally long: ``LISTED`` and ``OTHERS``, or what a small catalogue allows.
 
     Raises:
         KitError: where a user's training sequence leaves fewer than two items of the catalogue.
     """
-    users, lengths = draw_prefixes(split.train, config.prefixes, seed)
-    histories = Ragged.slices(split.train.values, split.train.offsets[users], lengths)
-    sequences = split.train.take(users)
-    top, others = _list_lengths(split, config)
-    rng = np.random.default_rng([seed, 1])
-    rows = []
-    for start in range(0, len(users), 512):  # bounds the memory: scores are (rows, N+1)
-        part = np.arange(start, min(start + 512, len(users)))
-        scores = scorer.scores(histories.take(part), users[part])
-        best = top_items(scores, histories.take(part), top)
-        rest = _draw_others(sequences.take(part), best, others, split.n_items, rng)
-        rows.append((best, np.take_along_axis(scores, best, 1), rest, np.take_along_axis(scores, rest, 1)))
-    names = ["top_items", "top_scores", "other_items", "other_scores"]
-    columns = {name: [row for part in parts for row in part] for name, parts in zip(names, zip(*rows))}
-    return pd.DataFrame({"user": users, "length": lengths, **columns})
-
-
-def _list_lengths(split: Split, config: TeacherConfig) -> tuple[int, int]:
     free = split.n_items - split.train.most_different
     if free < 2:
         raise KitError(f"a training sequence holds all but {free} items of the catalogue; nothing is left to list")
-    others = min(OTHERS, max(free - config.top, free // 2))
-    return min(config.top, free - others), others
+    others = min(OTHERS, max(free - LISTED, free // 2))
+    users, lengths = draw_prefixes(split.train, prefixes, seed)
+    cases = Cases.of_histories(Ragged.slices(split.train.values, split.train.offsets[users], lengths), users)
+    rng = stream(seed, "other items of a list")
+    table = {name: [] for name in ("top_items", "top_scores", "other_items", "other_scores")}
+    for rows, scores in catalogue_scores(scorer, cases):
+        best = top_items(scores, cases.history.take(rows), min(LISTED, free - others))
+        rest = _draw_others(split.train.take(users[rows]), best, others, split.n_items, rng)
+        for name, items in (("top", best), ("other", rest)):
+            table[f"{name}_items"] += list(items)
+            table[f"{name}_scores"] += list(np.take_along_axis(scores, items, 1))
+    return pd.DataFrame({"user": users, "length": lengths, **table})
 
 
 def _draw_others(sequences: Ragged, best: np.ndarray, count: int, n_items: int, rng: np.random.Generator) -> np.ndarray:

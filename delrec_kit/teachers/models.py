@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from delrec_kit.settings.config import TeacherConfig
 
 INITIAL_SD = 0.02
+HEADS = 1  # of attention in SASRec
 
 
 class SequentialModel(nn.Module):
@@ -48,7 +49,7 @@ class SASRec(SequentialModel):
         self.positions = nn.Embedding(config.length, config.width)
         nn.init.normal_(self.positions.weight, std=INITIAL_SD)
         block = nn.TransformerEncoderLayer(
-            config.width, config.heads, config.width, config.dropout, batch_first=True, norm_first=True
+            config.width, HEADS, config.width, config.dropout, batch_first=True, norm_first=True
         )
         norm = nn.LayerNorm(config.width)
         self.blocks = nn.TransformerEncoder(block, config.layers, norm, enable_nested_tensor=False)

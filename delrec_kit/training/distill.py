@@ -1,4 +1,8 @@
-"""Stage 1 (DELRec section 4.2): distil the teacher's pattern into P. Only P learns."""
+"""Stage 1 (DELRec section 4.2, arXiv 2406.11156): distil the teacher's pattern into P. Only P learns.
+
+P is moved by w_TA grad L_TA + w_RPS grad L_RPS, where the weights follow the norms of the two gradients and the rates
+at which the losses fall (``task_weights``).
+"""
 
 from functools import partial
 from pathlib import Path
@@ -7,15 +11,71 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt
-from delrec_kit.settings.config import DistillConfig
-from delrec_kit.training.examples import Examples
-from delrec_kit.training.growth import Growth
-from delrec_kit.training.task import CandidateRanker, collate
-from delrec_kit.training.trainer import KitTrainer, Measure, run_training
-from delrec_kit.training.weights import TaskWeights
+from delrec_kit.llm import LlmRecommender, PromptWriter
+from delrec_kit.run.checkpoints import learning
+from delrec_kit.run.trainer import Validate
+from delrec_kit.settings.config import KitConfig
+from delrec_kit.training.examples import Example, Examples, collate
+from delrec_kit.training.loss import Loss, Ranker, kl_loss
+from delrec_kit.training.task_weights import TaskWeights
+from delrec_kit.training.trainer import StageTrainer, stage_loop
+from delrec_kit.training.travel import SoftPromptTravel
 
-TASKS = ("ta", "rps")
+
+def distill(
+    recommender: LlmRecommender,
+    tasks: dict[str, Examples],
+    config: KitConfig,
+    validate: Validate,
+    checkpoints: Path,
+    loss: Loss = kl_loss,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train the P of ``recommender`` (in place) on ``tasks``, and resume where a killed run left off.
+
+    Returns the learning curve, and how far each soft token travelled.
+    """
+    model, pairs = Ranker(recommender, loss), TaskPairs(tasks)
+    recommender.P.requires_grad_(True)
+    assert all(name.startswith("soft.") for name in learning(model)), "only P may learn in stage 1"
+    weights = TaskWeights([1.0] * len(tasks), config.distill.weighting == "dynamic", recommender.llm.device)
+    travel = SoftPromptTravel(recommender.P)
+    trainer = DistillTrainer(
+        model,
+        pairs,
+        stage_loop("stage 1", config, config.distill, len(pairs), checkpoints),
+        validate,
+        partial(collate_pairs, recommender.writer),
+        resumables=[weights, travel],
+        task_weights=weights,
+    )
+    return trainer.fit(), travel.table
+
+
+class DistillTrainer(StageTrainer):
+    """Each task has a backward of its own, so that its gradient norm on P is known at no extra cost."""
+
+    def __init__(self, *args, task_weights: TaskWeights, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.task_weights = task_weights
+
+    def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
+        model = self.model  # bare: the gradients of several processes meet below, not in a wrapper's hooks
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        learns = list(learning(model).values())
+        losses, gradients = [], []
+        for batch in inputs.values():
+            loss = model(batch["prompts"], batch["titles"], batch["targets"])
+            parts = torch.autograd.grad(loss, learns)
+            losses.append(loss.detach())
+            gradients.append(torch.cat([part.flatten() for part in parts]))
+        # every process weighs the tasks by the losses and gradients of all, else their P's would drift apart
+        losses, gradients = (self.accelerator.reduce(torch.stack(of), "mean") for of in (losses, gradients))
+        weights = self.task_weights.update(losses, gradients.norm(dim=1))
+        totals = (weights @ gradients).split([p.numel() for p in learns])
+        for p, total in zip(learns, totals, strict=True):
+            p.grad = total.view_as(p) if p.grad is None else p.grad + total.view_as(p)
+        return (weights * losses).sum()
 
 
 class TaskPairs(Dataset):
@@ -33,69 +93,9 @@ class TaskPairs(Dataset):
         each = [examples.lengths for examples in self.tasks.values()]
         return [sum(lengths[i % len(lengths)] for lengths in each) for i in range(len(self))]
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> dict[str, Example]:
         return {name: examples[index % len(examples)] for name, examples in self.tasks.items()}
 
 
-class DistillTrainer(KitTrainer):
-    """Each task has a backward of its own, so that its gradient norm on P is known at no extra cost."""
-
-    def __init__(self, *args, task_weights: TaskWeights, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.task_weights = task_weights
-
-    def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
-        model = self.model  # bare: the gradients of several processes meet below, not in a wrapper's hooks
-        model.train()
-        inputs = self._prepare_inputs(inputs)
-        learns = list(model.trainable().values())
-        losses, gradients = [], []
-        for batch in inputs.values():
-            loss = model(**batch)
-            parts = torch.autograd.grad(loss, learns)
-            losses.append(loss.detach())
-            gradients.append(self.accelerator.reduce(torch.cat([part.flatten() for part in parts]), "mean"))
-        losses, gradients = torch.stack(losses), torch.stack(gradients)
-        weights = self.task_weights.update(losses, gradients.norm(dim=1))
-        totals = (weights @ gradients).split([p.numel() for p in learns])
-        for p, total in zip(learns, totals, strict=True):
-            p.grad = total.view_as(p) if p.grad is None else p.grad + total.view_as(p)
-        return (weights * losses).sum()
-
-
-def distill(
-    llm: LanguageModel,
-    writer: PromptWriter,
-    soft: SoftPrompt,
-    tasks: dict[str, Examples],
-    validate: Measure,
-    config: DistillConfig,
-    seed: int,
-    checkpoints: Path,
-    length_normalised: bool = False,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train ``soft`` (in place) on ``tasks`` (any of "ta" and "rps"); returns the learning curve and how P grew."""
-    model = CandidateRanker(llm, soft.requires_grad_(True), length_normalised)
-    assert all(name.startswith("soft.") for name in model.trainable()), "only P may learn in stage 1"
-    base = [{"ta": config.weight_ta, "rps": config.weight_rps}[name] for name in tasks]
-    weights = TaskWeights(base, config.weighting == "dynamic", llm.device)
-    growth = Growth(soft)
-    curve = run_training(
-        DistillTrainer,
-        model,
-        TaskPairs(tasks),
-        partial(collate_pairs, writer),
-        validate,
-        config,
-        seed,
-        checkpoints,
-        "stage 1",
-        callbacks=[growth],
-        resumables=[weights, growth],
-        task_weights=weights,
-    )
-    return curve, growth.table
-
-
-def collate_pairs(writer: PromptWriter, rows: list[dict]) -> dict:
+def collate_pairs(writer: PromptWriter, rows: list[dict[str, Example]]) -> dict:
     return {name: collate(writer, [row[name] for row in rows]) for name in rows[0]}

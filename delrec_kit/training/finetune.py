@@ -1,85 +1,97 @@
-"""Stage 2 (DELRec section 4.3): P stays as it is, the language model learns to rank next items by AdaLoRA."""
+"""Stage 2 (DELRec section 4.3, arXiv 2406.11156): P stays as it is, the LLM learns to rank next items by AdaLoRA."""
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import torch
 from peft import PeftModel
 
-from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt
+from delrec_kit.llm import LlmRecommender
+from delrec_kit.run.checkpoints import learning
+from delrec_kit.run.learning_curve import valid_columns
 from delrec_kit.run.processes import main_only
-from delrec_kit.settings.config import FinetuneConfig
-from delrec_kit.training.adalora import RankBudget, orthogonality
-from delrec_kit.training.adapter import add_adapter, live_ranks, save_adapter
-from delrec_kit.training.examples import Examples
-from delrec_kit.training.fading import Marked, collate_marked, faded
-from delrec_kit.training.task import CandidateRanker, collate
-from delrec_kit.training.trainer import KitTrainer, Measure, run_training, total_steps, valid_columns
+from delrec_kit.run.trainer import Validate
+from delrec_kit.settings.config import KitConfig
+from delrec_kit.training.adalora import RankBudget, add_adapter, live_ranks, orthogonality, save_adapter
+from delrec_kit.training.examples import Joined, collate
+from delrec_kit.training.loss import Loss, Ranker, kl_loss
+from delrec_kit.training.trainer import StageTrainer, stage_loop
 
 
-class FinetuneTrainer(KitTrainer):
-    """The task loss, plus AdaLoRA's orthogonality penalty; the log keeps the task loss by itself."""
+@dataclass(frozen=True)
+class Finetuned:
+    """curve: of learning; adapter: the peft model, None where none was trained; trainable: how many numbers learned."""
 
-    def __init__(self, *args, peft_model: PeftModel, **kwargs):
+    curve: pd.DataFrame
+    adapter: PeftModel | None
+    trainable: int
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """The rank that AdaLoRA left to each layer."""
+        return live_ranks(self.adapter) if self.adapter else {}
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary peft folder; only the main process does."""
+        if self.adapter:
+            main_only(lambda: save_adapter(self.adapter, folder))
+
+
+def finetune(
+    recommender: LlmRecommender,
+    examples: Joined,
+    config: KitConfig,
+    validate: Validate,
+    checkpoints: Path,
+    loss: Loss = kl_loss,
+) -> Finetuned:
+    """Train an adapter inside the language model of ``recommender`` (in place), and resume where a killed run left off.
+
+    P learns too where its parameters require gradients. With ``finetune.adapter=none`` nothing is trained, and the
+    curve is one validation of the language model as it is.
+    """
+    if config.finetune.adapter == "none":
+        return Finetuned(pd.DataFrame([{"step": 0, "train_loss": float("nan"), **valid_columns(validate())}]), None, 0)
+    P = recommender.P
+    prompt = {f"soft.{name}" for name, p in P.named_parameters() if p.requires_grad} if P is not None else set()
+    loop = stage_loop(f"stage 2, {recommender.name}", config, config.finetune, len(examples), checkpoints)
+    peft_model = add_adapter(recommender.llm, config.finetune, loop.steps, config.seed)
+    model = Ranker(recommender, loss)
+    others = {name for name in learning(model) if "lora_" not in name}
+    assert others == prompt, "only the adapter may learn in stage 2, and P where it is told to"
+    budgets = [RankBudget(peft_model)] if config.finetune.adapter == "adalora" else []
+    trainer = FinetuneTrainer(
+        model,
+        examples,
+        loop,
+        validate,
+        partial(collate, recommender.writer),
+        resumables=budgets,
+        peft_model=peft_model,
+        fades=examples.fades,
+    )
+    return Finetuned(trainer.fit(), peft_model, sum(p.numel() for p in learning(model).values()))
+
+
+class FinetuneTrainer(StageTrainer):
+    """The task loss, plus AdaLoRA's orthogonality penalty; the log keeps the task loss by itself. fades: examples that
+    are no true labels weigh 1 - (share of the steps done)."""
+
+    def __init__(self, *args, peft_model: PeftModel, fades: bool, **kwargs):
         super().__init__(*args, **kwargs)
         self.peft_model = peft_model
+        self.fades = fades
 
     def training_step(self, model, inputs, num_items_in_batch=None):
         model.train()
         inputs = self._prepare_inputs(inputs)
-        if "taught" in inputs:
-            inputs["weights"] = faded(inputs.pop("taught"), self.state.global_step / self.state.max_steps)
+        true_label = inputs.pop("true_label")
+        if self.fades:
+            done = self.state.global_step / self.state.max_steps
+            inputs["weights"] = torch.where(true_label, 1.0, 1.0 - done)
         task_loss = self.compute_loss(model, inputs)
         penalty = orthogonality(self.peft_model) if self.peft_model.peft_config["default"].peft_type == "ADALORA" else 0
         self.accelerator.backward(task_loss + penalty)
         return task_loss.detach()
-
-
-def finetune(
-    llm: LanguageModel,
-    writer: PromptWriter,
-    soft: SoftPrompt | None,
-    examples: Examples,
-    validate: Measure,
-    config: FinetuneConfig,
-    seed: int,
-    checkpoints: Path,
-    folder: Path,
-    what: str = "stage 2",
-    length_normalised: bool = False,
-    learns_prompt: bool = False,
-    fades: bool = False,
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Train an adapter inside ``llm`` (in place) and save it to ``folder``.
-
-    Returns the learning curve and the rank that AdaLoRA left to each layer; with ``finetune.adapter=none`` nothing is
-    trained, and the curve is one validation of the language model as it is. ``learns_prompt`` lets P learn too;
-    ``fades`` lets what is no true label weigh less with every step.
-    """
-    if soft is not None:
-        soft.requires_grad_(learns_prompt)
-    if config.adapter == "none":
-        main_only(lambda: folder.mkdir(parents=True, exist_ok=True))
-        return pd.DataFrame([{"step": 0, "train_loss": float("nan"), **valid_columns(validate())}]), {}
-    peft_model = add_adapter(llm, config, total_steps(len(examples), config), seed)
-    model = CandidateRanker(llm, soft, length_normalised)
-    others = {name for name in model.trainable() if "lora_" not in name}
-    prompt = {f"soft.{name}" for name, _ in soft.named_parameters()} if learns_prompt else set()
-    assert others == prompt, "only the adapter may learn in stage 2, and P where it is told to"
-    budgets = [RankBudget(peft_model)] if config.adapter == "adalora" else []
-    curve = run_training(
-        FinetuneTrainer,
-        model,
-        Marked(examples) if fades else examples,
-        partial(collate_marked if fades else collate, writer),
-        validate,
-        config,
-        seed,
-        checkpoints,
-        what,
-        callbacks=budgets,
-        resumables=budgets,
-        peft_model=peft_model,
-    )
-    main_only(lambda: save_adapter(peft_model, folder))
-    return curve, live_ranks(peft_model)

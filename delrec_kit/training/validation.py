@@ -1,59 +1,32 @@
-"""How good a ranker is on validation cases: what both stages stop early on. No gradient flows from here."""
-
-from dataclasses import dataclass
+"""How good a recommender is on validation cases: what both stages stop early on. No gradient flows from here."""
 
 import numpy as np
 from scipy.special import log_softmax
 
 from delrec_kit.data import Cases, answer_index
 from delrec_kit.evaluation import expected_ranks
-from delrec_kit.llm import LanguageModel, PromptWriter, SoftPrompt, score_candidates
-from delrec_kit.training.lessons import Ask
+from delrec_kit.llm import LlmRecommender
 
 
-@dataclass(frozen=True)
 class Validation:
-    """cases, candidates (U, m), the teacher's scores of them (U, m), its first items (U, h) and, for conditioned
-    prompts, what it expects (U, d), cut to the users that are scored each time."""
+    """Called, it measures a recommender as it is at that moment. cases: U validation cases; items (U, m): their
+    candidates; teacher (U, m): the teacher's scores of these. The prompts are written once."""
 
-    cases: Cases
-    candidates: np.ndarray
-    teacher: np.ndarray
-    favourites: np.ndarray
-    states: np.ndarray | None = None
+    def __init__(self, recommender: LlmRecommender, cases: Cases, items: np.ndarray, teacher: np.ndarray):
+        self.recommender, self.items = recommender, items
+        self.prompts = recommender.prompts(cases, items)
+        self.answer = answer_index(items, cases.target)
+        self.teacher_first = teacher == teacher.max(1, keepdims=True)
 
-    @classmethod
-    def sample(
-        cls,
-        cases: Cases,
-        candidates: np.ndarray,
-        teacher: np.ndarray,
-        favourites: np.ndarray,
-        users: int,
-        seed: int,
-        states: np.ndarray | None = None,
-    ) -> "Validation":
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(cases.user))[:users])
-        known = None if states is None else states[chosen]
-        return cls(cases.take(chosen), candidates[chosen], teacher[chosen], favourites[chosen], known)
-
-    def measure(
-        self,
-        llm: LanguageModel,
-        writer: PromptWriter,
-        soft: SoftPrompt | None,
-        ask: Ask,
-        length_normalised: bool = False,
-    ) -> dict[str, float]:
-        """loss: cross-entropy of the true next item among the candidates, in nats; HR@1; same first choice as the
-        teacher."""
-        prompts = ask.prompts(writer, self.cases.history, self.candidates, self.favourites, self.states)
-        scores = score_candidates(llm, writer, prompts, self.candidates, soft, length_normalised=length_normalised)
-        answer = answer_index(self.candidates, self.cases.target)
+    def __call__(self) -> dict[str, float]:
+        """loss: cross-entropy of the true next item among the candidates, in nats; HR@1; agreement: same first choice
+        as the teacher, shared out among ties."""
+        scores = self.recommender.score_prompts(self.prompts, self.items)
         log_p = log_softmax(scores.astype(np.float64), axis=1)
-        first, theirs = (values == values.max(1, keepdims=True) for values in (scores, self.teacher))
+        first = scores == scores.max(1, keepdims=True)
+        both = (first & self.teacher_first).sum(1) / (first.sum(1) * self.teacher_first.sum(1))
         return {
-            "loss": float(-log_p[np.arange(len(answer)), answer].mean()),
-            "HR@1": float((expected_ranks(scores, answer) <= 1).mean()),
-            "agreement": float(((first & theirs).sum(1) / (first.sum(1) * theirs.sum(1))).mean()),
+            "loss": float(-log_p[np.arange(len(self.answer)), self.answer].mean()),
+            "HR@1": float((expected_ranks(scores, self.answer) <= 1).mean()),
+            "agreement": float(both.mean()),
         }

@@ -13,13 +13,13 @@ import pytest
 from delrec_kit.batch import notebooks as notebook_runner
 from delrec_kit.batch.notebooks import NotebookFailed, run_notebooks
 from delrec_kit.run.directory import RunDirectory
-from delrec_kit.settings.config import resolve
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.resolve import resolve
 
 PARAMETERS = 'profile = "demo"\nrun_dir = "../runs/demo"\noverrides = []'
 COMPLETE = """\
 import os, sys
-from delrec_kit.settings.config import resolve
+from delrec_kit.settings.resolve import resolve
 from delrec_kit.run.directory import RunDirectory, write_json
 run = RunDirectory.create(run_dir, resolve(profile, overrides))
 print("interpreter", sys.executable)
@@ -35,7 +35,7 @@ def sources(tmp_path, monkeypatch):
     """Makes ``01_data_prep.ipynb`` with given code cells, in the place of the kit's notebooks."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    monkeypatch.setattr(notebook_runner, "notebooks_folder", lambda: folder)
+    monkeypatch.setattr(notebook_runner, "shipped", lambda name: folder)
 
     def write(*cells):
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in (PARAMETERS, *cells)])
@@ -147,9 +147,13 @@ def test_widget_state_is_not_kept(tmp_path, sources):
 
 def test_a_missing_notebook_is_named(tmp_path, sources):
     sources(COMPLETE)
-    run, _ = start(tmp_path)
-    with pytest.raises(KitError, match="0 notebooks that start with 02_"):
-        run_notebooks(run, "demo", [], ["02"])
+    with pytest.raises(KitError, match=r"unknown stage '02' \(known: 01"):
+        notebook_runner.numbers_of("02")
+
+
+def test_only_what_a_notebook_has_as_parameters_is_handed_over(tmp_path, sources):
+    folder = sources(COMPLETE)
+    assert notebook_runner.parameters_of(folder / "01_data_prep.ipynb") == ["profile", "run_dir", "overrides"]
 
 
 def test_ctrl_c_ends_the_kernel_and_leaves_no_drafts(tmp_path, sources):
@@ -157,16 +161,17 @@ def test_ctrl_c_ends_the_kernel_and_leaves_no_drafts(tmp_path, sources):
         COMPLETE.replace("    seen =", "    print('writing', flush=True)\n    __import__('time').sleep(60)\n    seen =")
     )
     run, _ = start(tmp_path)
-    folder = notebook_runner.notebooks_folder()
+    folder = notebook_runner.shipped("notebooks")
     code = (
-        "import sys\nfrom pathlib import Path\nfrom delrec_kit import __main__, notebook_runner\n"
-        f"notebook_runner.notebooks_folder = lambda: Path({str(folder)!r})\n"
+        "import sys\nfrom pathlib import Path\nfrom delrec_kit import __main__\n"
+        "from delrec_kit.batch import notebooks\n"
+        f"notebooks.shipped = lambda name: Path({str(folder)!r})\n"
         f"sys.exit(__main__.main(['run', '--stages', '01', '--run-dir', {str(run.path)!r}]))"
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a background job's child ignores it
     process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=Path(notebook_runner.__file__).parents[1], **heard, **pipes
+        [sys.executable, "-c", code], cwd=Path(notebook_runner.__file__).parents[2], **heard, **pipes
     )
     assert any("writing" in line for line in process.stdout)
     process.send_signal(signal.SIGINT)

@@ -1,6 +1,7 @@
 """A grid of runs: what it expands to, what is copied, and that a failing run does not stop the others."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -8,8 +9,8 @@ from delrec_kit.__main__ import main
 from delrec_kit.batch import sweep
 from delrec_kit.batch.sweep import read_grid, run_sweep
 from delrec_kit.run.directory import RunDirectory, read_json
-from delrec_kit.settings.config import resolve
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.resolve import resolve
 
 GRID = "profile: smoke\nset: {data.candidates: 9}\ngrid: {seed: [0, 1], distill.k: [3, 5]}\n"
 
@@ -21,6 +22,13 @@ def grid(tmp_path):
         return tmp_path / "grid.yaml"
 
     return write
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_the_experiments_of_the_kit_can_be_read(path):
+    assert len(read_grid(path, ["data.data_dir=null"])) >= 2 and path.read_text(encoding="utf-8").startswith("# ")
 
 
 def test_every_combination_is_a_run_of_its_own(grid):
@@ -66,7 +74,7 @@ def test_a_faulty_grid_is_one_line_before_anything_runs(grid, text, says, capsys
 
 def test_long_names_are_cut_and_stay_apart(grid):
     sets = ", ".join(f"uniform-{m}" for m in range(2, 40))
-    text = f"profile: smoke\ngrid: {{evaluation.sets: [[{sets}]], finetune.methods: [[delrec], [delrec_kept]]}}"
+    text = f"profile: smoke\ngrid: {{evaluation.protocols: [[{sets}]], finetune.methods: [[delrec], [delrec_kept]]}}"
     names = [cell.name for cell in read_grid(grid(text))]
     assert len(set(names)) == 2 and max(map(len, names)) < 120
 

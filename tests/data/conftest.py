@@ -7,7 +7,6 @@ import pytest
 from hypothesis import settings
 
 from delrec_kit.data import Domain, Interactions
-from delrec_kit.data.interactions import natural_order
 
 settings.register_profile("kit", derandomize=True, deadline=None)
 settings.load_profile("kit")
@@ -41,10 +40,6 @@ def made():
         columns = ["user", "item", "timestamp", "split"][: len(rows[0])]
         frame = pd.DataFrame(rows, columns=columns).astype({"user": "str", "item": "str", "timestamp": "int64"})
         titles = pd.Series({str(i): f"Title {i}" for i in range(1, items + 1)})
-        users = natural_order(pd.Index(frame["user"].unique()))
-        frame["user"] = pd.Categorical(frame["user"], users)
-        frame["item"] = pd.Categorical(frame["item"], titles.index)
-        frame = frame.sort_values(["user", "timestamp"], kind="stable").reset_index(drop=True)
-        return Interactions(frame, titles, Domain(), [])
+        return Interactions.of_frame(frame, titles, Domain(), [])
 
     return _made

@@ -26,7 +26,7 @@ def folder(write):
     return str(write(lines(ROWS), "item,title\n" + "".join(f"{i},Title {i}\n" for i in range(1, 61))))
 
 
-@pytest.mark.parametrize("cut", [{"max_length": 6}, {"min_rating": 3.0}, {"split": "temporal"}, {}])
+@pytest.mark.parametrize("cut", [{"max_length": 6}, {"positive": 3.0}, {"split": "temporal"}, {}])
 def test_nothing_that_a_user_ever_had_is_a_distractor(cut, folder, tmp_path):
     made = prepare(DataConfig(dataset="custom", data_dir=folder, **cut), 0)
     made.save(tmp_path / "data")
@@ -41,11 +41,6 @@ def test_nothing_that_a_user_ever_had_is_a_distractor(cut, folder, tmp_path):
         assert {int(split.item_keys[item]) for item in own} == had[split.user_keys[user]]
         extra += len(own)
     assert (extra > sum(len(set(c)) for c in split.test.history)) and (split.cut is None) == (not cut)
-
-
-def test_the_longest_sequence_may_be_shorter_than_the_least_a_user_needs(folder):
-    data = prepare(DataConfig(dataset="custom", data_dir=folder, max_length=5, min_interactions=10), 0)
-    assert (data.split.test.history.lengths == 4).all() and len(data.split.user_keys) == USERS
 
 
 def test_the_core_holds_after_the_cut(folder):
@@ -67,7 +62,7 @@ def test_titles_with_nothing_in_them_are_left_out(write):
 def test_users_who_go_with_a_filter_are_counted(write):
     rows = ROWS + [("low", n, n, 1) for n in range(1, 6)]
     items = "item,title\n" + "".join(f"{i},Title {i}\n" for i in range(1, 61))
-    data = prepare(DataConfig(dataset="custom", data_dir=str(write(lines(rows), items)), min_rating=2.0), 0)
+    data = prepare(DataConfig(dataset="custom", data_dir=str(write(lines(rows), items)), positive=2.0), 0)
     assert any("rated below 2, and with them 1 users, left out" in notice for notice in data.notices)
 
 
@@ -122,6 +117,6 @@ def test_card_and_timeline_count_a_brought_split_alike(write):
     assert data.timeline["interactions"].sum() == data.statistics["interactions"] == 12 * 8
     for plot in (plot_time, plot_split):
         plot(data)
-    with pytest.raises(KitError, match=r"data\.min_interactions=7 would break the split that the data brings"):
-        prepare(config.model_copy(update={"min_interactions": 7}), 0)
+    with pytest.raises(KitError, match=r"data\.core=7 would break the split that the data brings"):
+        prepare(config.model_copy(update={"core": 7}), 0)
     assert isinstance(data.timeline, pd.DataFrame)

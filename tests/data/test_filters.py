@@ -19,7 +19,7 @@ def plain_core(rows, core):
 
 
 @given(ROWS, st.integers(1, 4))
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_k_core_is_the_fixed_point(made, rows, core):
     expected = plain_core(rows, core)
     if not expected:

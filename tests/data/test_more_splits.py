@@ -1,13 +1,15 @@
 """The temporal split, the split by user, popularity-matched distractors, and the optional filters."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delrec_kit.data import by_user, draw_candidates, leave_one_out, prepare, temporal
-from delrec_kit.data.filters import above_rating, last_of_each, one_of_repeats, with_titles
-from delrec_kit.data.interactions import Interactions
+from delrec_kit.data import Interactions, by_user, draw_candidates, leave_one_out, prepare, temporal
+from delrec_kit.data.domain import FILMS
+from delrec_kit.data.filters import last_of_each, one_of_repeats, positive_only, with_titles
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
@@ -15,7 +17,7 @@ MANY = [(f"u{u}", (u * 7 + step * 5) % 30 + 1, 100 * step + u) for u in range(30
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(1, 30), st.integers(0, 400)), min_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_nothing_that_trains_is_later_than_a_target(made, rows):
     rows = [(user, place % 30 + 1, time) for place, (user, _, time) in enumerate(rows)]
     try:
@@ -83,16 +85,15 @@ def test_filters_leave_out_what_they_say(made):
     assert last.frame["timestamp"].tolist() == [3, 5, 4]
     assert last.notices == ["2 interactions of 1 users before their last 2 left out"]
     assert last_of_each(repeated, 4) is repeated
-    rated = Interactions(repeated.frame.assign(rating=[5, 1, 3, 2, 4]), repeated.titles, repeated.domain)
-    assert above_rating(rated, 3).frame["timestamp"].tolist() == [1, 3, 4]
-    assert above_rating(rated, 3).notices == ["2 interactions rated below 3 left out"]
-    assert above_rating(rated, 3).frame["user"].cat.categories.tolist() == ["a", "b"]
-    with pytest.raises(KitError, match="has no ratings"):
-        above_rating(repeated, 3)
+    rated = Interactions.of_frame(repeated.frame.assign(rating=[5, 1, 3, 2, 4]), repeated.titles, FILMS, [])
+    assert positive_only(rated, 3).frame["timestamp"].tolist() == [1, 3, 4]
+    assert positive_only(rated, 3).notices == ["2 interactions rated below 3 left out"]
+    assert positive_only(rated, 3).frame["user"].cat.categories.tolist() == ["a", "b"]
+    with pytest.raises(KitError, match="neither labels nor ratings"):
+        positive_only(repeated, 3)
     with pytest.raises(KitError, match="leaves no interactions"):
-        above_rating(rated, 6)
-    nameless = Interactions(repeated.frame, repeated.titles, repeated.domain, [], frozenset(["1", "9"]))
-    titled = with_titles(nameless)
+        positive_only(rated, 6)
+    titled = with_titles(replace(repeated, untitled=frozenset(["1", "9"])))
     assert titled.frame["item"].tolist() == ["2"] and len(titled.titles) == 28
     assert titled.notices == ["2 items without a title and their 4 interactions, and with them 1 users, left out"]
 
@@ -109,7 +110,7 @@ def folder(write):
         {"split": "temporal"},
         {"split": "by-user"},
         {"distractors": "popularity"},
-        {"min_rating": 2.0},
+        {"positive": 2.0},
         {"repeats": "first"},
         {"max_length": 4},
     ],

@@ -9,8 +9,7 @@ import pooch
 import pytest
 import requests
 
-from delrec_kit.data.grouplens import MIRROR, ML_100K, download
-from delrec_kit.data.resuming import resuming
+from delrec_kit.data.sources.grouplens import MIRROR, ML_100K, download, resuming
 from delrec_kit.settings.errors import KitError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)

@@ -52,13 +52,13 @@ def store(folder, **files):
     return folder
 
 
-def read(folder, dataset="beauty"):
-    return read_source(DataConfig(dataset=dataset, data_dir=str(folder)), 0)[0]
+def read(folder, dataset="beauty", **settings):
+    return read_source(DataConfig(dataset=dataset, data_dir=str(folder), **settings))
 
 
 def refused(folder, *parts, dataset="beauty"):
     with pytest.raises(KitError) as caught:
-        read(folder, dataset)
+        read(folder, dataset, positive=0)
     text = str(caught.value)
     assert "\n" not in text
     for part in parts:
@@ -195,5 +195,5 @@ def test_missing_and_surplus_files(tmp_path):
 )
 def test_without_a_folder_the_source_is_named(dataset, parts):
     with pytest.raises(KitError, match=f"dataset {dataset} needs --data-dir") as caught:
-        read_source(DataConfig(dataset=dataset), 0)
+        read_source(DataConfig(dataset=dataset))
     assert all(part in str(caught.value) for part in parts)

@@ -6,9 +6,14 @@ import pandas as pd
 import pytest
 
 from delrec_kit.data import brought_split, prepare
-from delrec_kit.data.llara import read_llara
+from delrec_kit.data.sources import read_source
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
+
+
+def read_llara(folder, **settings):
+    return read_source(DataConfig(dataset="llara", data_dir=str(folder), **settings))
+
 
 NAMES = "".join(f"{i}::Game {i}: Part\n" for i in range(8))
 PARTS = {  # 8 is padding: there are 8 items
@@ -97,12 +102,12 @@ def test_faults_are_located(tmp_path, text, parts):
 @pytest.mark.parametrize(
     ("frame", "parts"),
     [
-        ({"seq": [[1], [99]], "next": [2, 2]}, ["valid.parquet, line 2, column 'seq': the id '99' is not in"]),
-        ({"seq": [[1], []], "next": [2, 2]}, ["valid.parquet, line 2, column 'seq': the sequence is empty"]),
+        ({"seq": [[1], [99]], "next": [2, 2]}, ["valid.parquet, row 2, column 'seq': the id '99' is not in"]),
+        ({"seq": [[1], []], "next": [2, 2]}, ["valid.parquet, row 2, column 'seq': the sequence is empty"]),
         ({"seq": ["1 2"], "next": [2]}, ["valid.parquet, column 'seq':", "where lists of ids are expected"]),
         ({"seq": [[[1, 5]]], "next": [2]}, ["where lists of ids are expected"]),
         ({"seqs": [[1]], "next": [2]}, ["valid.parquet: no column 'seq'; did you mean 'seqs'?"]),
-        ({"seq": [[1], [2]], "next": ["2", None]}, ["line 2, column 'next': the id 'nan' is not in"]),
+        ({"seq": [[1], [2]], "next": ["2", None]}, ["row 2, column 'next': the id '' is not in"]),
     ],
 )
 def test_faults_in_parquet_are_located(tmp_path, frame, parts):

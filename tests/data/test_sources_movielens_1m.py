@@ -6,10 +6,15 @@ from dataclasses import replace
 import pooch
 import pytest
 
-from delrec_kit.data.grouplens import ML_1M, download, extract
-from delrec_kit.data.movielens import read_movielens_1m
-from delrec_kit.data.replaced import Replaced
+from delrec_kit.data.sources import read_source
+from delrec_kit.data.sources.grouplens import ML_1M, download, extract
+from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
+
+
+def read_movielens_1m(folder, **settings):
+    return read_source(DataConfig(dataset="ml-1m", data_dir=str(folder), **settings))
+
 
 RATINGS = "1::10::5::978300760\n1::2::3::978302109\n2::10::4::978301968\n"
 FILMS = "2::Lantern, The (1991)::Drama\n3::Unseen: Part 2 (1992)::Comedy|Drama\n10::Café Gris, Le (1993)::Comedy\n"
@@ -24,7 +29,7 @@ def folder(tmp_path):
 
 def refused(folder, *parts):
     with pytest.raises(KitError) as caught:
-        read_movielens_1m(folder)
+        read_movielens_1m(folder, positive=1)
     for part in parts:
         assert part in str(caught.value), str(caught.value)
 
@@ -60,13 +65,6 @@ def test_faults_are_located(folder, name, text, parts):
 def test_a_missing_file_names_what_is_near(folder):
     (folder / "movies.dat").rename(folder / "movie.dat")
     refused(folder, "no file movies.dat", "'movie.dat'")
-
-
-def test_no_delimiter_is_lost_between_blocks(folder):
-    for ahead in range(2**20 - 3, 2**20 + 2):
-        (folder / "long").write_bytes(b"x" * ahead + b"::y:z::")
-        with (folder / "long").open("rb") as raw:
-            assert Replaced(raw, b"::", b"|").read() == b"x" * ahead + b"|y:z|"
 
 
 @pytest.fixture

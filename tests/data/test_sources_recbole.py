@@ -2,10 +2,15 @@
 
 import pytest
 
-from delrec_kit.data.recbole import read_recbole
+from delrec_kit.data.sources import read_source
 from delrec_kit.run.inputs import digests
 from delrec_kit.settings.config import DataConfig, KitConfig
 from delrec_kit.settings.errors import KitError
+
+
+def read_recbole(folder, **settings):
+    return read_source(DataConfig(dataset="recbole", data_dir=str(folder), **settings))
+
 
 INTER = (
     "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
@@ -25,7 +30,7 @@ def folder(tmp_path):
 
 def refused(folder, *parts):
     with pytest.raises(KitError) as caught:
-        read_recbole(folder)
+        read_recbole(folder, positive=1)
     for part in parts:
         assert part in str(caught.value), str(caught.value)
 

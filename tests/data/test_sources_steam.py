@@ -5,8 +5,14 @@ import json
 
 import pytest
 
-from delrec_kit.data.steam import read_steam
+from delrec_kit.data.sources import read_source
+from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
+
+
+def read_steam(folder, **settings):
+    return read_source(DataConfig(dataset="steam", data_dir=str(folder), **settings))
+
 
 REVIEWS = [
     {"username": "Ann", "hours": 3.5, "product_id": "10", "date": "2017-11-05", "text": 'It\'s "good"\n'},

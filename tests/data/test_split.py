@@ -11,7 +11,7 @@ from delrec_kit.settings.errors import KitError
 
 TIMES = st.integers(0, 6)  # few, so that times tie
 ROWS = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 9), TIMES), min_size=1, max_size=40)
-LOOSE = settings(max_examples=60)
+LOOSE = settings(max_examples=40)
 
 
 def by_user(rows):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delrec_kit.data import Domain, clean_title
-from delrec_kit.data.titles import CONTROL, MAX_TITLE, clean_titles
+from delrec_kit.data.titles import CONTROL, LENGTH, clean_titles
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_one_title(raw, clean):
 @given(st.text(max_size=400))
 def test_every_title_comes_out_plain(raw):
     clean = clean_title(raw)
-    assert len(clean) <= MAX_TITLE
+    assert len(clean) <= LENGTH
     assert clean == " ".join(clean.split())
     assert unicodedata.is_normalized("NFC", clean)
     assert not CONTROL.search(clean)
@@ -57,11 +57,11 @@ def test_every_title_comes_out_plain(raw):
 def test_long_titles_are_cut_between_words_and_inside_none():
     words = clean_title("seventeen letters " * 20)
     assert words.endswith(" letters…") or words.endswith(" seventeen…")
-    assert MAX_TITLE - 40 <= len(words) <= MAX_TITLE
-    assert clean_title("x" * 500) == "x" * (MAX_TITLE - 1) + "…"
+    assert LENGTH - 40 <= len(words) <= LENGTH
+    assert clean_title("x" * 500) == "x" * (LENGTH - 1) + "…"
     accents = clean_title("q\u0307\u0323" * 200)[:-1]
     assert len(accents) % 3 == 0, "a letter keeps all its accents"
-    assert clean_title("x" * MAX_TITLE) == "x" * MAX_TITLE
+    assert clean_title("x" * LENGTH) == "x" * LENGTH
 
 
 def test_clean_ups_are_counted_and_empty_titles_are_named():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from delrec_kit.data.world import MIXTURE, PATTERNS, make_world
-from delrec_kit.data.world_titles import LEXICON, make_catalogue
+from delrec_kit.data.made_world.titles import LEXICON, make_catalogue
+from delrec_kit.data.made_world.world import MIXTURE, PATTERNS, make_world
 
 
 @pytest.fixture(scope="module")

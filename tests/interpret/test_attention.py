@@ -6,49 +6,41 @@ import pandas as pd
 import pytest
 import torch
 
-from delrec_kit.interpret import attention_by_piece, attention_mass, plot_attention, plot_heads, plot_places
+from delrec_kit.interpret import attention, attention_by_piece, attention_mass, plot_attention, plot_heads, plot_places
 from delrec_kit.interpret.attention import Attended
-from delrec_kit.llm import SoftPrompt
+from delrec_kit.llm import LlmRecommender, SoftPrompt
 
 CANDIDATES = np.array([[1, 2, 4], [6, 5, 8], [9, 10, 11]])
 
 
 @pytest.fixture
-def prompts(writer):
-    return [writer.write("final", {"history": [7, 12], "candidates": row}, 3) for row in CANDIDATES]
+def asked(plain_llm, writer, question, monkeypatch):
+    monkeypatch.setattr(attention, "BATCH", 2)
+    recommender = LlmRecommender(plain_llm, writer, SoftPrompt.untrained(plain_llm, 3, seed=0))
+    return question(recommender, [[7, 12]] * 3, CANDIDATES)
 
 
 @pytest.fixture
-def mass(plain_llm, writer, prompts):
-    soft = SoftPrompt.untrained(plain_llm, 3, seed=0)
-    return attention_mass(plain_llm, writer, prompts, CANDIDATES, soft, batch=2)[0]
+def mass(asked):
+    return attention_mass(asked)[0]
 
 
-def test_all_attention_is_accounted_for(mass):
+def test_all_attention_is_accounted_for_and_lift_is_mass_per_token_over_the_mean(mass):
     sums = mass.groupby(["kind", "layer", "head"])["mass"].sum()
     assert len(sums) == 2 * 2 * 4 + 1 and set(mass["kind"]) == {"encoder", "cross", "rollout"}
     np.testing.assert_allclose(sums, 1, atol=1e-4)
     assert set(mass["segment"]) == {"instruction", "history", "soft", "candidates", "answer"}
-
-
-def test_lift_is_mass_per_token_over_the_mean(mass):
-    soft = mass[mass["segment"] == "soft"]
-    assert (soft["tokens"] == 3).all()
-    total = mass.drop_duplicates("segment")["tokens"].sum()
+    soft, total = mass[mass["segment"] == "soft"], mass.drop_duplicates("segment")["tokens"].sum()
+    assert (soft["tokens"] == 3).all() and mass["lift"].std() > 0.01
     np.testing.assert_allclose(soft["lift"], soft["mass"] / 3 * total, rtol=0.05)  # prompts differ a little in length
-    assert mass["lift"].std() > 0.01
-
-
-def test_pictures_draw_what_the_table_says(mass):
     figure, shown = plot_attention(mass)
     assert len(figure.axes) >= 3 and len(shown) == 2 * 2 * 5 + 5
     figure, shown = plot_heads(mass)
     assert (shown["segment"] == "soft").all() and len(shown) == 2 * 2 * 4
 
 
-def test_each_place_is_a_part_of_its_segment(plain_llm, writer, prompts, mass):
-    soft = SoftPrompt.untrained(plain_llm, 3, seed=0)
-    table, _ = attention_mass(plain_llm, writer, prompts, CANDIDATES, soft, batch=2, by_place=True)
+def test_each_place_is_a_part_of_its_segment(asked, mass):
+    table, _ = attention_mass(asked, by_place=True)
     places = {"history": ["title 2 back", "title 1 back"], "soft": ["P1", "P2", "P3"]}
     places["candidates"] = [f"candidate {n}" for n in (1, 2, 3)]
     assert set(table["segment"]) == {"instruction", "answer", *chain(*places.values())}
@@ -61,9 +53,8 @@ def test_each_place_is_a_part_of_its_segment(plain_llm, writer, prompts, mass):
     assert len(numbers) == 2 * 10 + 10 and "times even attention" in figure.get_suptitle()
 
 
-def test_each_users_attention_has_the_same_mean(plain_llm, writer, prompts):
-    soft = SoftPrompt.untrained(plain_llm, 3, seed=0)
-    table, users = attention_mass(plain_llm, writer, prompts, CANDIDATES, soft, batch=2)
+def test_each_users_attention_has_the_same_mean(asked):
+    table, users = attention_mass(asked)
     assert users.groupby(["user", "kind"])["mass"].sum().between(1 - 1e-4, 1 + 1e-4).all()
     at = ["kind", "segment"]
     mean = table.groupby(at)["mass"].mean()
@@ -107,16 +98,22 @@ def test_rollout_by_hand():
     np.testing.assert_allclose(seen, [[0.75, 0.25]], err_msg="its first layer reads words, its second their mixture")
 
 
-def test_rollout_sums_up_and_raw_attention_is_another_thing(plain_llm, writer, prompts):
-    soft = SoftPrompt.untrained(plain_llm, 3, seed=0)
+def choosing(asked, columns):
+    """The question, as if these columns of the candidates had been chosen."""
+    other = replace(asked)
+    other.__dict__["choice"] = (np.array(columns), np.zeros(len(columns)))
+    return other
+
+
+def test_rollout_sums_up_and_raw_attention_is_another_thing(asked):
     first = np.array([0, 2, 1])
-    table = attention_by_piece(plain_llm, writer, prompts, CANDIDATES, soft, first, batch=2)
+    table = attention_by_piece(choosing(asked, first))
     assert list(table.columns) == ["user", "name", "index", "attention", "rollout"]
     assert table.groupby("user").size().tolist() == [2 + 3 + 3] * 3
     for column in ("attention", "rollout"):
         assert table.groupby("user")[column].sum().between(0.05, 1).all() and (table[column] > 0).all()
     assert not np.allclose(table["attention"], table["rollout"], rtol=0.05)
-    other = attention_by_piece(plain_llm, writer, prompts, CANDIDATES, soft, 2 - first, batch=3)
+    other = attention_by_piece(choosing(asked, 2 - first))
     assert not np.allclose(table["attention"], other["attention"]), "another title looks elsewhere"
     kept = table["user"] == 2
     pd.testing.assert_frame_equal(table[kept], other[kept], check_exact=False, rtol=1e-4)

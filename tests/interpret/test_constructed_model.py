@@ -6,15 +6,13 @@ import torch
 
 from delrec_kit.interpret import (
     attention_by_piece,
-    choices,
     deletion_curves,
     faithfulness_table,
     insertion_curves,
     integrated_gradients,
     leave_one_out,
-    pieces_of,
 )
-from delrec_kit.llm import SoftPrompt, score_candidates
+from delrec_kit.llm import LlmRecommender, SoftPrompt
 
 USERS, K, MARKED = 6, 3, 6  # item 6 is the word "Rising", which no other title here has
 MARK, SAME, SAID, START = range(4)  # directions: the deciding word's, every word's, what was found, where titles begin
@@ -44,50 +42,39 @@ def model(plain_llm):
     return plain_llm
 
 
-def asked(writer, kind):
-    """Prompts in which the mark stands in one title of the history, one soft token or one candidate; and P, which piece
-    it is, and the candidates."""
-    rng, candidates = np.random.default_rng(0), [5, 4, 1]
-    if kind == "candidates":
-        candidates[2] = MARKED
+def constructed(kind):
+    """Histories, candidates and P in which the mark stands in one title of the history, one soft token or one
+    candidate, and which piece it is."""
+    rng, vectors = np.random.default_rng(0), torch.zeros(K, 64)
     histories = [rng.permutation(TITLES)[:5] for _ in range(USERS)]
     places = rng.integers(0, 5, USERS) if kind == "history" else np.full(USERS, {"soft": 1, "candidates": 2}[kind])
-    for history, place in zip(histories, places, strict=True):
-        if kind == "history":
+    if kind == "history":
+        for history, place in zip(histories, places, strict=True):
             history[place] = MARKED
-    items = np.array([candidates] * USERS)
-    prompts = [writer.write("final", {"history": h, "candidates": candidates}, K) for h in histories]
-    vectors = torch.zeros(K, 64)
     vectors[:, SAME] = 1.0
-    if kind == "soft":
-        vectors[1, MARK] = 1.0
-    return prompts, SoftPrompt(vectors).requires_grad_(False), places, items
+    vectors[1, MARK] = float(kind == "soft")
+    items = np.array([[5, 4, MARKED if kind == "candidates" else 1]] * USERS)
+    return histories, items, SoftPrompt(vectors).requires_grad_(False), places
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["history", "soft", "candidates"])
-def test_every_explanation_finds_the_token_and_the_test_believes_it(model, writer, kind):
-    prompts, soft, places, items = asked(writer, kind)
-
-    def score(some, users):
-        return score_candidates(model, writer, some, items[users], soft)
-
-    first = choices(score, prompts)[0]
-    assert (first == 1).all(), "the answer is Silent Harbour"
-    seen = attention_by_piece(model, writer, prompts, items, soft, first)
-    shares, sums = integrated_gradients(model, writer, prompts, items, soft)
-    told = {
-        "effect": leave_one_out(score, prompts)["effect"],
+def test_every_explanation_finds_the_token_and_the_test_believes_it(model, writer, question, kind):
+    histories, items, soft, places = constructed(kind)
+    asked = question(LlmRecommender(model, writer, soft), histories, items)
+    assert (asked.choice[0] == 1).all(), "the answer is Silent Harbour"
+    seen, (shares, sums) = attention_by_piece(asked), integrated_gradients(asked)
+    explanations = {
+        "effect": leave_one_out(asked)["effect"],
         "gradients": shares["gradients"],
         "attention": seen["attention"],
         "rollout": seen["rollout"],
     }
-    ends = np.cumsum([len(pieces_of(prompt)) for prompt in prompts])
-    for name, values in told.items():
-        for user, own in enumerate(np.split(values.to_numpy(), ends[:-1])):
-            most = pieces_of(prompts[user])[own.argmax()]
-            assert (most.name, most.index) == (kind, places[user]), name
+    for name, values in explanations.items():
+        most = seen.loc[values.groupby(seen["user"]).idxmax()]
+        assert (most["name"] == kind).all() and (most["index"] == places).all(), name
     assert (sums["delta"].abs() < 0.2 * sums["total"].abs()).all()
-    wrong = {f"not {name}": -values for name, values in told.items()}
+    wrong = {f"not {name}": -values for name, values in explanations.items()}
     for curves in (deletion_curves, insertion_curves):
-        table = faithfulness_table(curves(score, prompts, told | wrong, seed=0), 200, 0).set_index("explanation")
-        assert table.loc[list(told), "faithful"].all() and not table.loc[list(wrong), "faithful"].any()
+        table = faithfulness_table(curves(asked, explanations | wrong, seed=0), 200, 0).set_index("explanation")
+        assert table.loc[list(explanations), "faithful"].all() and not table.loc[list(wrong), "faithful"].any()

@@ -1,12 +1,9 @@
-"""One user's page: what stands in it, that nothing of the data is taken for markup, and how a browser shows it."""
+"""One user's page: what stands in it, and that nothing of the data is taken for markup."""
 
-import os
-import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from delrec_kit.data import Domain
 from delrec_kit.interpret import Span, leave_out, pieces_of, spans_of, user_page
@@ -27,8 +24,7 @@ class Reader(HTMLParser):
         self.open, self.text, self.kinds, self.links = [], [], [], []
 
     def handle_starttag(self, tag, attrs):
-        if tag not in ("meta",):
-            self.open.append(tag)
+        self.open += [tag] * (tag != "meta")
         self.kinds += [value for name, value in attrs if name == "class"]
         self.links += [value for name, value in attrs if name in ("src", "href")]
 
@@ -49,18 +45,11 @@ def test_the_page_is_whole_and_titles_are_no_markup():
     reader.feed(page())
     assert reader.open == [] and reader.links == [], "every tag is closed, and nothing is fetched"
     text = " ".join(reader.text)
-    for wanted in (
-        "User <7>",
-        "Alien <1979> & 'co'",
-        "Red Moon ← what came next",
-        "+0.5",
-        "-1",
-        "in nats",
-        "a <poor> guide",
-    ):
-        assert wanted in text, wanted
-    assert reader.kinds.count("piece for") == 1 and reader.kinds.count("piece against") == 1
-    assert reader.kinds.count("piece") == 1, "what hardly matters bears no mark"
+    wanted = ["User <7>", "Alien <1979> & 'co'", "Red Moon ← what came next", "+0.5", "-1", "in nats", "a <poor> guide"]
+    assert [part for part in wanted if part not in text] == []
+    assert [reader.kinds.count(kind) for kind in ("piece for", "piece against", "piece")] == [1, 1, 1], (
+        "the last unmarked"
+    )
     assert "script" not in page()
 
 
@@ -69,9 +58,9 @@ def test_spans_are_the_prompt_in_its_order(writer):
     values = {(p.name, p.index): {"effect": float(n)} for n, p in enumerate(pieces_of(prompt))}
     spans = spans_of(writer, prompt, values)
     assert [s.values["effect"] for s in spans if s.values] == list(np.arange(len(values), dtype=float))
-    told = [(s.name, s.index, s.text) for s in spans if s.values]
-    assert told[0] == ("history", 0, "Silent Harbour") and ("soft", 2, "P3") in told
-    assert ("candidates", 1, "The Last Harbour Song") in told
+    named = [(s.name, s.index, s.text) for s in spans if s.values]
+    assert named[0] == ("history", 0, "Silent Harbour") and ("soft", 2, "P3") in named
+    assert ("candidates", 1, "The Last Harbour Song") in named
 
 
 def test_a_title_of_unknown_words_is_shown_as_unknown(plain_llm):
@@ -88,17 +77,3 @@ def test_a_candidates_letter_goes_with_it(plain_llm):
     pieces = [piece for piece in pieces_of(prompt) if piece.name == "candidates"]
     text = writer.text(leave_out(prompt, pieces[:1]))
     assert "B ##: Red Moon" in text and "Rising" not in text and "A ##:" not in text
-
-
-@pytest.mark.skipif(
-    not os.environ.get("DELREC_BROWSER"), reason="set DELREC_BROWSER to a headless Chromium to lift this"
-)
-def test_a_browser_shows_it(tmp_path):
-    (tmp_path / "page.html").write_text(page(), encoding="utf-8")
-    picture = tmp_path / "page.png"
-    command = [os.environ["DELREC_BROWSER"], "--headless", "--no-sandbox", "--disable-gpu", "--window-size=900,700"]
-    subprocess.run([*command, f"--screenshot={picture}", (tmp_path / "page.html").as_uri()], check=True, timeout=120)
-    assert picture.read_bytes()[:4] == b"\x89PNG" and picture.stat().st_size > 10_000
-    dump = [*command, "--dump-dom", (tmp_path / "page.html").as_uri()]
-    dumped = subprocess.run(dump, check=True, timeout=120, capture_output=True, text=True).stdout
-    assert dumped.count('class="piece') == 3 and "<h1>User &lt;7&gt;</h1>" in dumped

@@ -18,18 +18,12 @@ def made(better, step, lift, users=range(USERS)):
     recency = at.to_frame(index=False, name=["variant", "step", "user"])
     recency["changed"] = (recency["step"] == np.where(recency["variant"] == "teacher", 1, step)).astype(int)
     recency["moved"] = 0.0
-    attention = pd.DataFrame(
-        [
-            (u, "cross", name, 0.5, value + 0.1 * (u % 3))
-            for u in range(8)
-            for name, value in (("soft", lift), ("history", 1.0))
-        ],
-        columns=["user", "kind", "segment", "mass", "lift"],
-    )
+    lifts = [(u, name, value + 0.1 * (u % 3)) for u in range(8) for name, value in (("soft", lift), ("history", 1.0))]
+    attention = pd.DataFrame(lifts, columns=["user", "segment", "lift"]).assign(kind="cross", mass=0.5)
     return {"ranks": ranks, "recency": recency, "attention": attention}
 
 
-def test_what_differs_is_told_with_its_interval():
+def test_what_differs_is_said_with_its_interval():
     found = two_runs(made(20, 1, 2.0), made(50, 3, 5.0))
     table = found[found["what"] != "recency"].set_index(["what", "name"])
     hits = table.loc[("HR@1", "llm_distilled_prompt")]
@@ -53,8 +47,7 @@ def test_a_users_draws_are_averaged():
     for run in runs:
         ranks = run["ranks"]["llm_distilled_prompt"]
         run["ranks"]["llm_distilled_prompt"] = [np.array([rank, 2.0]) for rank in ranks]
-    table = two_runs(*runs).set_index(["what", "name"])
-    hits = table.loc[("HR@1", "llm_distilled_prompt")]
+    hits = two_runs(*runs).set_index(["what", "name"]).loc[("HR@1", "llm_distilled_prompt")]
     assert (hits["one"], hits["other"]) == pytest.approx((10 / USERS, 25 / USERS))
 
 

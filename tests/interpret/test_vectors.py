@@ -1,9 +1,11 @@
 import numpy as np
+import pandas as pd
 import torch
 
 from delrec_kit.interpret import (
     nearest_words,
     plot_cosines,
+    plot_growth,
     plot_projection,
     plot_words,
     projection,
@@ -15,7 +17,7 @@ from delrec_kit.llm import SoftPrompt
 def test_a_prompt_made_of_words_lies_at_these_words(plain_llm):
     ids = [plain_llm.tokenizer.convert_tokens_to_ids(word) for word in ("Moon", "Harbour")]
     soft = SoftPrompt(3.0 * plain_llm.embeddings.weight[ids].detach())
-    untrained = SoftPrompt.untrained(plain_llm, 2, seed=0)
+    untrained = SoftPrompt.untrained(plain_llm, 2, seed=1)
     table = nearest_words(plain_llm, soft, untrained, top=2)
     first = table[table["rank"] == 0]
     assert first["word"].tolist() == ["Moon", "Harbour"]
@@ -45,7 +47,7 @@ def test_a_prompt_made_of_a_title_lies_at_that_title(plain_llm, writer):
     assert len(numbers) == 20 and "soft token" in figure._suptitle.get_text()
 
 
-def test_the_nearest_title_is_found_and_chance_is_told(plain_llm, writer):
+def test_the_nearest_title_is_found_and_chance_is_said(plain_llm, writer):
     titles = [f"title {item}" for item in range(len(writer.table.lengths))]
     words = plain_llm.embeddings.weight.detach()
     at = torch.stack([words[torch.from_numpy(writer.table[item])].mean(0) for item in (6, 9)])
@@ -57,3 +59,14 @@ def test_the_nearest_title_is_found_and_chance_is_told(plain_llm, writer):
     assert len(table) == 2 * table["title"].nunique() and 0.1 < table["chance"].iloc[0] < 0.9
     figure, numbers = plot_cosines(table)
     assert "2 of 2" in figure.get_suptitle() and len(numbers) == len(table)
+
+
+def test_every_soft_token_grows_in_a_row_of_its_own():
+    moved = np.arange(30.0).reshape(3, 10) / 7
+    rows = [(10 * step, token, 1 + moved[step, token], moved[step, token]) for step in range(3) for token in range(10)]
+    table = pd.DataFrame(rows, columns=["step", "token", "length", "moved"])
+    figure, numbers = plot_growth(table)
+    axis = figure.axes[0]
+    assert [text.get_text() for text in axis.get_yticklabels()] == [f"P{n}" for n in range(1, 11)]
+    np.testing.assert_allclose(axis.collections[0].get_array().reshape(10, 3), moved.T)
+    assert numbers is table and f"{moved[2].mean():.1f} times its first length away" in figure.get_suptitle()

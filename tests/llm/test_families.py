@@ -10,15 +10,21 @@ import torch
 from torch.nn import functional as F
 
 from delrec_kit.data import Domain
-from delrec_kit.llm import PromptWriter, SoftPrompt, load_llm, score_candidates, score_catalogue
-from delrec_kit.settings.config import DistillConfig, FinetuneConfig, LlmConfig
+from delrec_kit.llm import LlmRecommender, PromptWriter, SoftPrompt, load_llm
+from delrec_kit.llm.text import decoder_only_format
+from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.resolve import resolve
 
 spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
 families = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(families)
 CANDIDATES = np.array([[1, 2, 4, 5, 3], [6, 5, 2, 1, 8]])
 K = 3
+
+
+def scored(llm, writer, prompts, items, P=None):
+    return LlmRecommender(llm, writer, P).score_prompts(prompts, items)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +42,7 @@ def folders(tmp_path_factory):
 def opened(folder, quantization="fp32", verbalizer="title", **kwargs):
     llm = load_llm(LlmConfig(name=str(folder), quantization=quantization, **kwargs), "cpu")
     writer = PromptWriter(llm.tokenizer, Domain(), families.TITLES, format=llm.format, verbalizer=verbalizer)
-    llm.study(writer.table)
+    llm.encode_titles(writer.table)
     return llm, writer
 
 
@@ -70,8 +76,8 @@ def compared(llm, writer, prompt, item, vectors):
     alone = torch.tensor([[*llm.format.opening, *writer.table[item], *(llm.format.ending or llm.format.answer)]])
     title = llm.model(input_ids=alone).last_hidden_state[0].mean(0)
     hidden = llm.model(inputs_embeds=embedded(llm, prompt, vectors)[None]).last_hidden_state[0]
-    told = [hidden[s.start : s.stop] for s in prompt.segments if s.name == "history"]
-    return 20 * F.cosine_similarity(torch.cat(told).mean(0), title, dim=0).item()
+    history = [hidden[s.start : s.stop] for s in prompt.segments if s.name == "history"]
+    return 20 * F.cosine_similarity(torch.cat(history).mean(0), title, dim=0).item()
 
 
 @pytest.mark.parametrize("quantization", ["fp32", "nf4"])
@@ -80,7 +86,7 @@ def test_scores_equal_one_plain_forward_pass_a_title(name, quantization, folders
     llm, writer = opened(folders(name), quantization)
     prompts = asked(writer)
     soft = SoftPrompt(torch.randn(K, llm.d, generator=torch.Generator().manual_seed(1)))
-    scores = score_candidates(llm, writer, prompts, CANDIDATES, soft)
+    scores = scored(llm, writer, prompts, CANDIDATES, soft)
     plain = continued if name in families.DECODERS else compared
     with torch.no_grad():
         expected = [
@@ -89,7 +95,7 @@ def test_scores_equal_one_plain_forward_pass_a_title(name, quantization, folders
     np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
     assert np.ptp(scores[0]) > 0.5
     assert scores[0, 0] == scores[0, 4], "equal titles tie"
-    whole = score_catalogue(llm, writer, prompts, soft)
+    whole = LlmRecommender(llm, writer, soft)._catalogue(prompts, None)
     assert whole.shape == (2, len(families.TITLES)) and (whole[:, 0] == -np.inf).all()
     np.testing.assert_allclose(np.take_along_axis(whole, CANDIDATES, 1), scores, rtol=0, atol=1e-4)
 
@@ -99,7 +105,7 @@ def test_every_soft_token_gets_a_gradient_and_nothing_else_does(name, folders):
     llm, writer = opened(folders(name), "nf4")
     prompts = asked(writer)
     soft = SoftPrompt.untrained(llm, K, seed=0)
-    score_candidates(llm, writer, prompts, CANDIDATES, soft)  # 4-bit layers must still pass gradients after scoring
+    scored(llm, writer, prompts, CANDIDATES, soft)  # 4-bit layers must still pass gradients after scoring
     scores = llm.score_titles(writer.batch(prompts), writer.pack(prompts, CANDIDATES), soft.vectors)
     (scores.log_softmax(-1)[:, 0].sum()).backward()
     assert (soft.vectors.grad.abs().amax(1) > 0).all()
@@ -123,22 +129,21 @@ def test_attention_is_there_and_the_fast_one_comes_back(name, folders):
 @pytest.mark.parametrize("name", ["gpt2", "llama", "qwen3", "bert", "modernbert"])
 @pytest.mark.parametrize("adapter", ["adalora", "lora"])
 def test_an_adapter_trains_and_comes_back_from_disk(name, adapter, folders, tmp_path):
-    from delrec_kit.training import finetune, load_adapter
-    from delrec_kit.training.examples import Examples
+    from delrec_kit.training import Examples, Joined, finetune, load_adapter
 
     llm, writer = opened(folders(name), "nf4")
     targets = np.eye(5, dtype=np.float32)[[1, 2]]
     examples = Examples(asked(writer) * 6, np.tile(CANDIDATES, (6, 1)), np.tile(targets, (6, 1)))
     soft = SoftPrompt.untrained(llm, K, seed=0)
-    score = lambda model: score_candidates(model, writer, asked(writer), CANDIDATES, soft)  # noqa: E731
+    score = lambda model: scored(model, writer, asked(writer), CANDIDATES, soft)  # noqa: E731
     before = score(llm)
     loss = lambda: {"loss": float(-torch.from_numpy(score(llm)).log_softmax(-1)[[0, 1], [1, 2]].mean())}  # noqa: E731
-    config = FinetuneConfig(
-        adapter=adapter, examples=12, epochs=6, batch=4, learning_rate=2e-2, init_r=4, target_r=2, validations=2
-    )
+    config = resolve("smoke", [f"finetune.adapter={adapter}", "train.epochs=6", "train.batch=4", "finetune.rank=2"])
     start = loss()["loss"]
-    curve, ranks = finetune(llm, writer, soft, examples, loss, config, 0, tmp_path / "c", tmp_path / "a")
-    assert curve["valid_loss"].min() < start - 0.05 and ranks
+    recommender = LlmRecommender(llm, writer, soft.requires_grad_(False))
+    tuned = finetune(recommender, Joined([examples]), config, loss, tmp_path / "c")
+    tuned.save(tmp_path / "a")
+    assert tuned.curve["valid_loss"].min() < start - 0.05 and tuned.ranks
     fresh, _ = opened(folders(name), "nf4")
     np.testing.assert_allclose(score(fresh), before, atol=1e-5)
     load_adapter(fresh, tmp_path / "a")
@@ -148,8 +153,7 @@ def test_an_adapter_trains_and_comes_back_from_disk(name, adapter, folders, tmp_
 
 @pytest.mark.parametrize("name", ["llama", "bert"])
 def test_stage_1_trains_p_through_any_family(name, folders, tmp_path):
-    from delrec_kit.training import distill
-    from delrec_kit.training.examples import Examples
+    from delrec_kit.training import Examples, distill
 
     llm, writer = opened(folders(name), "nf4")
     targets = np.eye(5, dtype=np.float32)[[1, 2]]
@@ -157,14 +161,14 @@ def test_stage_1_trains_p_through_any_family(name, folders, tmp_path):
     soft = SoftPrompt.untrained(llm, K, seed=0)
     loss = lambda: {  # noqa: E731
         "loss": float(
-            -torch.from_numpy(score_candidates(llm, writer, asked(writer), CANDIDATES, soft))
+            -torch.from_numpy(scored(llm, writer, asked(writer), CANDIDATES, soft))
             .log_softmax(-1)[[0, 1], [1, 2]]
             .mean()
         )
     }
-    config = DistillConfig(k=K, examples=12, epochs=10, batch=4, learning_rate=5e-2, validations=2)
+    config = resolve("smoke", ["train.epochs=10", "train.batch=4", "distill.learning_rate=5e-2"])
     start = loss()["loss"]
-    distill(llm, writer, soft, {"rps": rps}, loss, config, 0, tmp_path / "c")
+    distill(LlmRecommender(llm, writer, soft), {"rps": rps}, config, loss, tmp_path / "c")
     assert loss()["loss"] < start - 0.05
 
 
@@ -179,18 +183,16 @@ def test_a_blank_belongs_to_the_word_behind_it(folders):
         assert "  " not in text and "first:Silent" not in text
 
 
-def test_a_chat_model_gets_its_template(folders):
+def test_a_chat_model_gets_its_template(folders, capsys):
     llm, writer = opened(folders("qwen3"))
     prompt = writer.write("final", {"history": [4], "candidates": [1, 5]}, K)
     text = llm.tokenizer.decode([i for i in prompt.ids if i >= 0])
     assert text.startswith("<|user|>This person") and text.endswith("is<|end|><|assistant|>\n")
     assert [s.name for s in prompt.segments][-1] == "answer"
     assert [s.start for s in prompt.segments] == [0, *(s.stop for s in prompt.segments)][:-1]
-    plain, writer = opened(folders("qwen3"), chat="off")
-    assert plain.identity["text"] != llm.identity["text"]
-    assert "<|user|>" not in plain.tokenizer.decode(writer.write("final", {"history": [4], "candidates": [1]}).ids)
-    with pytest.raises(KitError, match="no chat template"):
-        opened(folders("gpt2"), chat="on")
+    llm.tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"  # where would an answer begin?
+    assert decoder_only_format(llm.tokenizer) == opened(folders("llama"))[0].format
+    assert "prompts are plain text" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
@@ -199,7 +201,7 @@ def test_the_index_verbalizer_scores_the_letter_before_a_candidate(name, folders
     prompts = asked(writer)
     text = llm.tokenizer.decode([i for i in prompts[0].ids if i >= 0])
     assert "A: Red Moon" in text and "E: Red Moon" in text
-    scores = score_candidates(llm, writer, prompts, CANDIDATES, SoftPrompt.untrained(llm, K, 0))
+    scores = scored(llm, writer, prompts, CANDIDATES, SoftPrompt.untrained(llm, K, 0))
     with torch.no_grad():
         rows = embedded(llm, prompts[0], SoftPrompt.untrained(llm, K, 0).vectors)
         last = llm.model(inputs_embeds=rows[None]).logits[0, -1].log_softmax(-1)
@@ -211,7 +213,7 @@ def test_the_first_token_verbalizer_ties_titles_that_share_it(folders):
     llm, writer = opened(folders("gpt2"), verbalizer="first_token")
     rows = np.array([[7, 8, 9, 1, 2]])
     prompts = [writer.write("final", {"history": [4], "candidates": rows[0]}, K)]
-    scores = score_candidates(llm, writer, prompts, rows, SoftPrompt.untrained(llm, K, 0))
+    scores = scored(llm, writer, prompts, rows, SoftPrompt.untrained(llm, K, 0))
     assert scores[0, 0] == scores[0, 1] == scores[0, 2] and len(np.unique(scores)) >= 3
 
 
@@ -228,7 +230,7 @@ def test_a_prompt_that_is_too_long_is_said(folders):
     llm, writer = opened(folders("gpt2"))
     prompt = writer.write("final", {"history": [4] * 200, "candidates": [1, 2]})
     with pytest.raises(KitError, match="reads 512: lower"):
-        score_candidates(llm, writer, [prompt], np.array([[1, 2]]))
+        scored(llm, writer, [prompt], np.array([[1, 2]]))
 
 
 @pytest.mark.parametrize("name", [*families.DECODERS, *families.ENCODERS])
@@ -243,16 +245,16 @@ def test_memory_is_known_before_loading(name, quantization, folders):
 
     config = LlmConfig(name=str(folders(name)), quantization=quantization)
     settings = AutoConfig.from_pretrained(config.name)
-    told = estimate(settings, LOADERS[family_of(settings, name)], quantization, whole_dtype(config, "cpu"))
+    estimated = estimate(settings, LOADERS[family_of(settings, name)], quantization, whole_dtype(config, "cpu"))
     llm = load_llm(config, "cpu")
-    assert told == pytest.approx(memory_footprint(llm), rel=0.1)
+    assert estimated == pytest.approx(memory_footprint(llm), rel=0.1)
 
 
 def test_most_of_a_catalogue_is_scored_as_a_few_titles_are(folders):
     llm, writer = opened(folders("bert"))
     prompts, catalogue = asked(writer), np.tile(np.arange(1, len(families.TITLES)), (2, 1))
-    all_of_it = score_candidates(llm, writer, prompts, catalogue)
-    one_by_one = np.concatenate([score_candidates(llm, writer, prompts, catalogue[:, i : i + 1]) for i in range(18)], 1)
+    all_of_it = scored(llm, writer, prompts, catalogue)
+    one_by_one = np.concatenate([scored(llm, writer, prompts, catalogue[:, i : i + 1]) for i in range(18)], 1)
     np.testing.assert_allclose(all_of_it, one_by_one, atol=1e-4)
     assert np.ptp(all_of_it, axis=1).min() > 0.1
 
@@ -260,12 +262,12 @@ def test_most_of_a_catalogue_is_scored_as_a_few_titles_are(folders):
 def test_a_masked_encoder_lets_a_conditioned_prompt_speak_for_the_user(folders):
     llm, writer = opened(folders("bert"))
     states = np.random.default_rng(0).normal(size=(2, llm.d)).astype(np.float32)
-    prompts = [replace(prompt, state=state) for prompt, state in zip(asked(writer), states)]
+    prompts = [replace(prompt, expects=state) for prompt, state in zip(asked(writer), states)]
     soft = SoftPrompt.untrained(llm, K, seed=0, conditioned=2)
     batch = writer.batch(prompts)
     hidden = llm.read(batch, soft(batch)).states
-    scores = score_candidates(llm, writer, prompts, CANDIDATES, soft)
+    scores = scored(llm, writer, prompts, CANDIDATES, soft)
     for row in range(2):
-        told = hidden[row][batch.ids[row] < 0].mean(0)
-        wanted = 20 * F.normalize(told, dim=0) @ llm.vectors[CANDIDATES[row]].T
+        answer = hidden[row][batch.ids[row] < 0].mean(0)
+        wanted = 20 * F.normalize(answer, dim=0) @ llm.vectors[CANDIDATES[row]].T
         np.testing.assert_allclose(scores[row], wanted.detach(), atol=1e-3)

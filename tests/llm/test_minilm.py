@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from delrec_kit.data import Domain
-from delrec_kit.llm import PromptWriter, load_llm, minilm, score_candidates
+from delrec_kit.llm import LlmRecommender, PromptWriter, load_llm, minilm
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
 
@@ -53,9 +53,9 @@ def test_it_knows_what_titles_mean_without_training():
     titles += ["Snow White and the Seven Dwarfs (1937)", "The Lion King (1994)", "Alien (1979)", "Pinocchio (1940)"]
     llm = load_llm(LlmConfig(name="minilm"), "cpu")
     writer = PromptWriter(llm.tokenizer, Domain(), titles, format=llm.format)
-    llm.study(writer.table)
+    llm.encode_titles(writer.table)
     rows = np.array([[3, 4, 8], [3, 4, 8]])
     prompts = [writer.write("final", {"history": h, "candidates": rows[0]}) for h in ([1, 2, 7], [5, 6])]
-    chosen = score_candidates(llm, writer, prompts, rows).argmax(1)
+    chosen = LlmRecommender(llm, writer).score_prompts(prompts, rows).argmax(1)
     assert chosen[0] == 0 and chosen[1] in (1, 2)
     assert Path(minilm.minilm_folder()).is_dir()

@@ -1,11 +1,13 @@
 """The popularity prior: counted right, and on top of every score, whoever asks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from delrec_kit.data import Ragged
-from delrec_kit.llm import popularity_prior, score_candidates, score_catalogue
+from delrec_kit.data import Cases, Ragged
+from delrec_kit.llm import LlmRecommender, popularity_prior
 
 CANDIDATES = np.array([[1, 2, 4, 5, 3], [6, 5, 2, 1, 8]])
 
@@ -21,18 +23,13 @@ def test_shares_of_the_training_interactions_by_hand():
     assert np.exp(plain[1:]).sum() == pytest.approx(1)
 
 
-@pytest.fixture
-def prompts(writer):
-    return [writer.write("final", {"history": [7, 8], "candidates": row}, 0) for row in CANDIDATES]
-
-
-def test_it_is_added_to_the_candidates_and_to_the_catalogue(plain_llm, writer, prompts):
-    without = score_candidates(plain_llm, writer, prompts, CANDIDATES)
-    whole = score_catalogue(plain_llm, writer, prompts)
+def test_it_is_added_to_the_candidates_and_to_the_catalogue(plain_llm, writer):
+    cases = Cases.of_histories(Ragged.from_lists([[7, 8], [9]]))
     counted = popularity_prior(Ragged.from_lists([[1, 2, 2, 5, 5, 5]]), writer.table.canonical)
-    plain_llm.prior = torch.from_numpy(counted)
-    told = score_candidates(plain_llm, writer, prompts, CANDIDATES)
-    np.testing.assert_allclose(told - without, counted[CANDIDATES], atol=1e-4)
-    assert told[0, 0] == told[0, 4], "equal titles tie"
-    gained = score_catalogue(plain_llm, writer, prompts)[:, 1:] - whole[:, 1:]
+    without = LlmRecommender(plain_llm, writer)
+    having = replace(without, prior=torch.from_numpy(counted))
+    scores = having.scores(cases, CANDIDATES)
+    np.testing.assert_allclose(scores - without.scores(cases, CANDIDATES), counted[CANDIDATES], atol=1e-4)
+    assert scores[0, 0] == scores[0, 4], "equal titles tie"
+    gained = having.scores(cases)[:, 1:] - without.scores(cases)[:, 1:]
     np.testing.assert_allclose(gained, np.tile(counted[1:], (2, 1)), atol=1e-4)

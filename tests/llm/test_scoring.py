@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from delrec_kit.llm import PackedTitles, SoftPrompt
-from delrec_kit.llm.scoring import score_candidates
+from delrec_kit.llm import LlmRecommender, PackedTitles, SoftPrompt
 
 CANDIDATES = np.array([[1, 2, 4, 5, 3], [6, 5, 2, 1, 8]])
 K = 3
+
+
+def scored(llm, writer, prompts, items, P=None):
+    return LlmRecommender(llm, writer, P).score_prompts(prompts, items)
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def one_pass_a_title(llm, writer, prompt, item, vectors):
 
 def test_packed_scores_equal_one_forward_pass_a_title(llm, writer, prompts):
     soft = SoftPrompt(torch.randn(K, llm.d, generator=torch.Generator().manual_seed(1)))
-    scores = score_candidates(llm, writer, prompts, CANDIDATES, soft)
+    scores = scored(llm, writer, prompts, CANDIDATES, soft)
     with torch.no_grad():
         expected = [
             [one_pass_a_title(llm, writer, p, i, soft.vectors) for i in row]
@@ -42,7 +45,7 @@ def test_packed_scores_equal_one_forward_pass_a_title(llm, writer, prompts):
 
 
 def test_equal_titles_tie_exactly(llm, writer, prompts):
-    scores = score_candidates(llm, writer, prompts, CANDIDATES)
+    scores = scored(llm, writer, prompts, CANDIDATES)
     assert writer.table.canonical[3] == 1
     assert scores[0, 0] == scores[0, 4]
     assert len(np.unique(scores[0])) == 4
@@ -50,22 +53,15 @@ def test_equal_titles_tie_exactly(llm, writer, prompts):
 
 def test_every_soft_token_changes_the_scores_and_order_of_rows_does_not(plain_llm, writer, prompts):
     soft = SoftPrompt.untrained(plain_llm, K, seed=0)
-    before = score_candidates(plain_llm, writer, prompts, CANDIDATES, soft)
-    swapped = score_candidates(plain_llm, writer, prompts[::-1], CANDIDATES[::-1], soft, batch=1)
+    before = scored(plain_llm, writer, prompts, CANDIDATES, soft)
+    swapped = scored(plain_llm, writer, prompts[::-1], CANDIDATES[::-1], soft)
     np.testing.assert_allclose(before, swapped[::-1], atol=1e-4)
     for j in range(K):
         with torch.no_grad():
             changed = SoftPrompt(soft.vectors.clone())
             changed.vectors[j] *= -1
-        after = score_candidates(plain_llm, writer, prompts, CANDIDATES, changed)
+        after = scored(plain_llm, writer, prompts, CANDIDATES, changed)
         assert np.abs(after - before).max() > 1e-4
-
-
-def test_length_normalisation_divides_by_the_tokens(plain_llm, writer, prompts):
-    raw = score_candidates(plain_llm, writer, prompts, CANDIDATES)
-    normalised = score_candidates(plain_llm, writer, prompts, CANDIDATES, length_normalised=True)
-    tokens = writer.table.lengths[CANDIDATES] + 1
-    np.testing.assert_allclose(normalised, raw / tokens, rtol=1e-5)
 
 
 def test_a_title_sees_no_other_title(writer):

@@ -61,9 +61,9 @@ def test_segments_tile_the_prompt(family, task, k, verbalizer):
     assert [s.start for s in prompt.segments] == edges[:-1] and edges[-1] == len(prompt.ids)
     assert all(s.stop > s.start for s in prompt.segments)
     for name, items in SLOTS[task].items():
-        told = [prompt.ids[s.start : s.stop] for s in prompt.segments if s.name == name]
-        assert len(told) == len(items), name
-        for item, ids in zip(items, told, strict=True):
+        shown = [prompt.ids[s.start : s.stop] for s in prompt.segments if s.name == name]
+        assert len(shown) == len(items), name
+        for item, ids in zip(items, shown, strict=True):
             title = [t for t in writer.table[item] if t >= 0]
             assert title == list(ids)[-len(title) :], "a piece is its title, behind a letter where answers are letters"
     soft = [s for s in prompt.segments if s.name == "soft"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.evaluation import curve_table, finished_runs, merged_differences, results_table, varied_setting
+from delrec_kit.evaluation import curve_table, differences_table, finished_runs, results_table, varied_setting
 
 if not os.environ.get("DELREC_KIT_SWEEP_DIR"):
     pytest.skip(
@@ -61,6 +61,6 @@ def test_the_curve_runs_along_what_the_grid_varies(folder):
 
 
 def test_differences_are_paired_within_a_setting(folder):
-    table = merged_differences(finished_runs(folder))
+    table = differences_table(finished_runs(folder))
     assert set(table["settings"]) == {"finetune.examples=60", "finetune.examples=120"}
-    assert (table["runs"] == 2).all() and table["p"].between(0, 1).all()
+    assert (table["runs"] == 2).all() and table["p_holm"].between(0, 1).all()

@@ -5,12 +5,12 @@ import sys
 import pytest
 
 from delrec_kit.run.directory import DEPENDS, STAGES, RunDirectory
-from delrec_kit.settings.config import resolve
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.resolve import resolve
 
 WRITER = """
 import sys, time
-from delrec_kit.settings.config import resolve
+from delrec_kit.settings.resolve import resolve
 from delrec_kit.run.directory import RunDirectory
 with RunDirectory.create(sys.argv[1], resolve("demo")).writing("data") as folder:
     (folder / "half.txt").write_text("half")
@@ -48,6 +48,31 @@ def other_writer(tmp_path):
     process.wait()
 
 
+def test_a_finished_run_keeps_its_settings_whatever_it_is_opened_with(tmp_path):
+    run = make(tmp_path / "run", "distill.k=7")
+    for stage in DEPENDS:
+        complete(run, stage)
+    before = (run.path / "config.json").read_bytes()
+    tried = {
+        r"llm\.name is 'tiny' there, 'minilm' was asked for": resolve("minilm"),
+        r"distill\.k is 7 there, 9 was .* delete prompt/, adapter/": resolve("demo", ["distill.k=9"]),
+    }
+    for says, asked in tried.items():
+        with pytest.raises(KitError, match=says):
+            RunDirectory.create(run.path, asked)
+        assert (run.path / "config.json").read_bytes() == before
+        assert all(RunDirectory.open(run.path).is_done(stage) for stage in DEPENDS)
+    assert RunDirectory.create(run.path, run.config) == run
+
+
+def test_what_is_not_done_yet_may_get_other_settings(tmp_path):
+    run = make(tmp_path / "run")
+    for stage in ("data", "teacher"):
+        complete(run, stage)
+    corrected = make(tmp_path / "run", "llm.history=5")  # after 03 had failed
+    assert RunDirectory.open(run.path).config.llm.history == 5 and corrected.is_done("teacher")
+
+
 def test_a_run_is_opened_with_the_settings_it_was_made_with(tmp_path):
     made = make(tmp_path / "run", "distill.k=7", "seed=3")
     opened = RunDirectory.open(tmp_path / "run")
@@ -67,7 +92,7 @@ def test_a_stage_is_done_once_it_was_written(tmp_path):
 def test_a_failed_stage_leaves_what_was_there(tmp_path):
     run = make(tmp_path / "run")
     complete(run, "data")
-    with pytest.raises(ZeroDivisionError), make(tmp_path / "run", "seed=1").writing("data") as folder:
+    with pytest.raises(ZeroDivisionError), run.writing("data") as folder:
         (folder / "content.txt").write_text("half")
         raise ZeroDivisionError
     assert run.is_done("data")
@@ -83,18 +108,19 @@ def test_a_failed_stage_leaves_what_was_there(tmp_path):
         ("teacher.width=32", "teacher"),
         ("llm.history=5", "prompt"),
         ("distill.k=3", "prompt"),
-        ("finetune.batch=3", "adapter"),
-        ("evaluation.batch=3", "evaluation"),
+        ("train.batch=3", "prompt"),
+        ("finetune.rank=3", "adapter"),
+        ("evaluation.draws=3", "evaluation"),
     ],
 )
 def test_a_changed_setting_makes_its_stage_and_those_after_it_stale(tmp_path, override, first_stale):
     run = make(tmp_path / "run")
     for stage in DEPENDS:
         complete(run, stage)
-    changed = make(tmp_path / "run", override)
+    changed = RunDirectory(run.path, resolve("demo", [override]))
     stages = list(DEPENDS)
     assert [changed.is_done(s) for s in stages] == [stages.index(s) < stages.index(first_stale) for s in stages]
-    assert all(make(tmp_path / "run").is_done(stage) for stage in stages)
+    assert all(run.is_done(stage) for stage in stages)
 
 
 def test_every_stage_of_the_settings_counts_in_some_fingerprint():
@@ -132,15 +158,19 @@ def test_a_retrained_language_model_makes_the_prompt_stale(tmp_path):
 
 def test_require_says_which_notebook_to_run(tmp_path):
     run = make(tmp_path / "run")
-    with pytest.raises(KitError, match=r"stage 02 \(teacher\) has not been run; run notebook 02 first"):
+    with pytest.raises(KitError, match=r"stage 01 \(data\) has not been run; run notebook 01 first"):
         run.require("teacher")
-    complete(run, "teacher")
-    with pytest.raises(KitError, match="was made with other settings"):
-        make(tmp_path / "run", "teacher.width=32").require("teacher")
+    for stage in ("data", "teacher"):
+        complete(run, stage)
+    with pytest.raises(KitError, match=r"stage 03 \(prompt\) has not been run"):
+        run.require("adapter")
+    with pytest.raises(KitError, match=r"stage 02 \(teacher\) was made with other settings"):
+        RunDirectory(run.path, resolve("demo", ["teacher.width=32"])).require("teacher")
 
 
 def test_finished_stages_keep_no_checkpoints(tmp_path):
-    run, before = make(tmp_path / "run"), make(tmp_path / "run", "distill.k=3")
+    run = make(tmp_path / "run")
+    before = RunDirectory(run.path, resolve("demo", ["distill.k=3"]))
     for folder in (run.checkpoints("prompt"), before.checkpoints("prompt"), run.checkpoints("adapter")):
         folder.mkdir(parents=True)
     complete(run, "prompt")

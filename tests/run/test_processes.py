@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from delrec_kit.run.directory import RunDirectory, read_json
-from delrec_kit.settings.config import resolve
-from delrec_kit.study import pipeline
+from delrec_kit.settings.resolve import resolve
+from delrec_kit.study import stages
 
-SMALL = ["data.world_users=60", "distill.examples=20", "distill.batch=4", "finetune.batch=4", "finetune.examples=16"]
-SMALL += ["finetune.dropout=0", "llm.quantization=fp32", "distill.validations=3"]
+SMALL = ["data.world_users=60", "distill.examples=20", "train.batch=4", "finetune.examples=16"]
+SMALL += ["llm.quantization=fp32"]
 SMALL += ["finetune.methods=[llm_finetuned, llm_finetuned_joint_prompt, delrec]"]
 LAUNCH = ["--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
 
@@ -24,10 +24,10 @@ def runs(tmp_path_factory):
     """The same prepared run twice, each taken through the other stages: by one process, and by two."""
     one, two = (tmp_path_factory.mktemp("runs") / name for name in ("one", "two"))
     run = RunDirectory.create(one, resolve("smoke", SMALL))
-    pipeline.prepare_stage(run)
-    pipeline.teacher_stage(run)
+    stages.prepare_stage(run)
+    stages.teacher_stage(run)
     shutil.copytree(one, two)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(pipeline.__file__).parents[1])}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(stages.__file__).parents[2])}
     said = []
     for start, folder in (([], one), (["-m", "accelerate.commands.launch", *LAUNCH], two)):
         for stage in ("distill", "finetune"):
@@ -38,6 +38,7 @@ def runs(tmp_path_factory):
     return one, two, said
 
 
+@pytest.mark.slow
 def test_the_same_losses_and_metrics(runs):
     one, two, _ = runs
     for curve in ("prompt/curve.csv", "adapter/curve.csv"):
@@ -46,6 +47,7 @@ def test_the_same_losses_and_metrics(runs):
         assert first["valid_loss"].nunique() > 2, "weights that never moved would be equal too"
 
 
+@pytest.mark.slow
 def test_only_one_of_them_writes(runs):
     one, two, said = runs
     inside = lambda folder: sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())  # noqa: E731
@@ -65,7 +67,7 @@ def test_waiting_threads_sleep_unless_told_otherwise(own, found):
     answer = subprocess.run(
         [sys.executable, "-c", ask],
         env={**environment, **({"OMP_WAIT_POLICY": own} if own else {})},
-        cwd=Path(pipeline.__file__).parents[1],
+        cwd=Path(stages.__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,

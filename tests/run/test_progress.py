@@ -3,7 +3,7 @@ from matplotlib import pyplot as plt
 
 from delrec_kit.run import progress as module
 from delrec_kit.run.progress import progress
-from delrec_kit.settings.style import METHOD_LABELS, look, save_figure, use_style
+from delrec_kit.settings.style import save_figure, use_style
 
 
 def test_lines_carry_count_total_and_note(monkeypatch, capsys):
@@ -39,8 +39,3 @@ def test_figures_are_saved_with_their_numbers(tmp_path):
     save_figure(figure, table.set_index("epoch"), tmp_path, "named")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "named.csv"), table)
     plt.close(figure)
-
-
-def test_methods_differ_in_colour_and_in_marker():
-    looks = [look(method) for method in METHOD_LABELS]
-    assert len({one["color"] for one in looks}) == len({one["marker"] for one in looks}) == len(METHOD_LABELS)

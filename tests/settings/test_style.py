@@ -1,14 +1,21 @@
-"""Saved pictures say in words what they show, and are the same for the same numbers."""
+"""Saved pictures say in words what they show, and are the same for the same numbers; every method has its own look."""
 
 import base64
+from itertools import combinations
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.pylabtools import select_figure_formats
 from PIL import Image
 
-from delrec_kit.settings.style import headline, save_figure, styled
+from delrec_kit.settings.methods import ADAPTED, DISTILLED, FUSED, GATED, LABELS
+from delrec_kit.settings.style import bar_look, headline, look, save_figure, styled, use_style
+
+# what is weighed with the teacher: what counts, what stage 1 made, and what has an adapter
+WEIGHED = ["popularity", "markov", "content", DISTILLED, *ADAPTED]
+ROWS = [*LABELS, *(name + FUSED for name in WEIGHED), *(name + GATED for name in (DISTILLED, *ADAPTED))]
 
 
 def draw(finding="Up <and> away", caption="A line."):
@@ -64,3 +71,34 @@ def test_a_picture_shown_in_a_notebook_has_alternative_text(tmp_path):
         assert (base64.b64decode(drawn) if isinstance(drawn, str) else drawn)[:4] == b"\x89PNG"
     finally:
         InteractiveShell.clear_instance()
+
+
+def ink(method):
+    """The method's dot in black on white, as pixels; what is filled with its colour is black, what is paler is not."""
+    shown = {"markersize": 8, **look(method)}
+    inside = shown["markerfacecolor"]
+    grey = {shown["color"]: "black", "white": "white"}.get(inside, "#aaaaaa")
+    figure = plt.figure(figsize=(0.3, 0.3), dpi=100, layout="none")
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.axis("off")
+    axis.plot([0], [0], **{**shown, "color": "black", "markerfacecolor": grey, "linestyle": "none"})
+    figure.canvas.draw()
+    pixels = 1 - np.asarray(figure.canvas.buffer_rgba())[..., 0] / 255
+    plt.close(figure)
+    return pixels
+
+
+def test_every_row_has_a_dot_of_its_own_without_its_colour():
+    with plt.rc_context():
+        use_style()
+        inks = {method: ink(method) for method in ROWS}
+    assert len(inks) == 51 and min(of.sum() for of in inks.values()) > 5
+    for (one, a), (other, b) in combinations(inks.items(), 2):
+        assert np.abs(a - b).sum() > 0.12 * max(a.sum(), b.sum()), f"{one} looks like {other}"
+
+
+def test_a_method_keeps_its_colour_when_it_is_weighed_and_bars_have_a_hatch_each():
+    assert len({look(method)["color"] for method in LABELS}) == 9
+    for name in (DISTILLED, *ADAPTED):
+        assert len({look(name + end)["color"] for end in ("", FUSED, GATED)}) == 1
+    assert len({bar_look(method)["hatch"] for method in LABELS}) == len(LABELS)

@@ -6,7 +6,7 @@ import pytest
 from delrec_kit.data import Cases, Domain, PreparedData, Ragged, Split
 from delrec_kit.settings.config import TeacherConfig
 
-SMALL = {"width": 16, "layers": 1, "length": 8, "batch": 8, "dropout": 0.0, "epochs": 3, "patience": 3, "prefixes": 2}
+SMALL = {"width": 16, "layers": 1, "length": 8, "batch": 8, "dropout": 0.0, "epochs": 3, "prefixes": 2}
 
 
 def split_of(sequences, n_items: int) -> Split:

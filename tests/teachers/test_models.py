@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from delrec_kit.data import Ragged
+from delrec_kit.data import Cases, Ragged
 from delrec_kit.teachers import MODELS, Teacher
 
 NAMES = list(MODELS)
@@ -97,12 +97,12 @@ def test_the_padding_row_never_learns(name, make_config):
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_do_not_depend_on_company_and_padding_is_never_chosen(name, make_config):
     teacher = Teacher(fixed(name, make_config(name)), make_config(name), 9)
-    histories = Ragged.from_lists([[3, 1, 4], [], [5], list(range(1, 10)), [9, 9, 9]])
-    scores = teacher.scores(histories)
+    people = Cases.of_histories(Ragged.from_lists([[3, 1, 4], [], [5], list(range(1, 10)), [9, 9, 9]]))
+    scores = teacher.scores(people)
     assert scores.shape == (5, 10) and scores.dtype == np.float32
     assert np.all(scores[:, 0] == -np.inf) and np.isfinite(scores[:, 1:]).all()
-    alone = np.concatenate([teacher.scores(histories.take([u])) for u in range(5)])
+    alone = np.concatenate([teacher.scores(people.take([u])) for u in range(5)])
     assert np.allclose(scores[:, 1:], alone[:, 1:], atol=1e-5)
     assert np.allclose(scores[1, 1:], teacher.model.bias[1:].detach())
-    last = teacher.scores(Ragged.from_lists([[7, *range(1, 9)], [2, *range(1, 9)]]))
+    last = teacher.scores(Cases.of_histories(Ragged.from_lists([[7, *range(1, 9)], [2, *range(1, 9)]])))
     assert np.array_equal(last[0], last[1]), "what lies further back than L items is not read"

@@ -8,7 +8,7 @@ from delrec_kit.evaluation import METRICS
 from delrec_kit.teachers import (
     Markov,
     Popularity,
-    load_teacher,
+    Teacher,
     plot_beyond_popularity,
     plot_learning,
     plot_teachers,
@@ -20,7 +20,7 @@ from delrec_kit.teachers import stage as module
 @pytest.fixture(scope="module")
 def stage(prepared, make_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stage")
-    return folder / "teacher", train_stage(prepared, make_config(top=6), 0, folder / "teacher", folder / "checkpoints")
+    return folder / "teacher", train_stage(prepared, make_config(), 0, folder / "teacher", folder / "checkpoints")
 
 
 def test_the_promised_files_and_no_others(stage):
@@ -40,23 +40,24 @@ def test_metrics_have_the_promised_form(stage):
 
 
 def test_case_tables_hold_the_teachers_own_scores(stage, prepared):
-    teacher = load_teacher(stage[0])
+    teacher = Teacher.load(stage[0])
     for name in ("valid", "test"):
         cases = getattr(prepared.split, name)
         candidates = getattr(prepared, f"{name}_candidates")
         table = pd.read_parquet(stage[0] / f"{name}.parquet")
-        scores = teacher.scores(cases.history)
+        scores = teacher.scores(cases)
         assert table["user"].tolist() == cases.user.tolist()
         assert np.array_equal(np.stack(table["candidate_scores"]), np.take_along_axis(scores, candidates, 1))
         for row, history, top in zip(scores, cases.history, np.stack(table["top_items"])):
             free = np.setdiff1d(np.arange(1, 31), history)
-            assert len(top) == 6 and row[top[0]] == row[free].max() and set(top) <= set(free)
+            assert row[top[0]] == row[free].max() and set(top) <= set(free)
+            assert len(top) == 30 - cases.history.most_different
 
 
 def test_baseline_table(stage, prepared):
     table, cases = pd.read_parquet(stage[0] / "baselines.parquet"), prepared.split.test
     for name, baseline in (("popularity", Popularity), ("markov", Markov)):
-        scores = np.take_along_axis(baseline(prepared.split).scores(cases.history), prepared.test_candidates, 1)
+        scores = np.take_along_axis(baseline(prepared.split).scores(cases), prepared.test_candidates, 1)
         assert np.array_equal(np.stack(table[name]), scores) and scores.std() > 0
 
 
@@ -64,8 +65,8 @@ def test_a_killed_stage_resumes_to_the_same_files(stage, prepared, make_config, 
     with monkeypatch.context() as patch:
         patch.setattr(module, "fold_teachers", None)  # dies after the main training
         with pytest.raises(TypeError):
-            train_stage(prepared, make_config(top=6), 0, tmp_path / "draft", tmp_path / "checkpoints")
-    train_stage(prepared, make_config(top=6), 0, tmp_path / "teacher", tmp_path / "checkpoints")
+            train_stage(prepared, make_config(), 0, tmp_path / "draft", tmp_path / "checkpoints")
+    train_stage(prepared, make_config(), 0, tmp_path / "teacher", tmp_path / "checkpoints")
     for path in stage[0].glob("*.parquet"):
         assert path.read_bytes() == (tmp_path / "teacher" / path.name).read_bytes()
     for name in ("model.safetensors", "curve.csv"):

@@ -146,7 +146,10 @@ def test_no_module_of_the_training_can_reach_a_person():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("delrec_kit.data"):
                 names = {alias.name for alias in node.names}
-                assert node.module == "delrec_kit.data.world_titles" or names <= {"Domain"}, (path.name, node.module)
+                assert node.module == "delrec_kit.data.made_world.titles" or names <= {"Domain"}, (
+                    path.name,
+                    node.module,
+                )
 
 
 def test_the_flat_pass_equals_transformers(corpus):

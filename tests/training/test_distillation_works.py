@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 
 from delrec_kit.data import Domain, Ragged
-from delrec_kit.data.world_titles import make_catalogue
-from delrec_kit.llm import PromptWriter, SoftPrompt, load_llm, score_candidates
-from delrec_kit.settings.config import DistillConfig, LlmConfig
-from delrec_kit.training import ExampleWriter, distill
+from delrec_kit.data.made_world.titles import make_catalogue
+from delrec_kit.llm import LlmRecommender, PromptWriter, SoftPrompt, load_llm
+from delrec_kit.settings.config import LlmConfig
+from delrec_kit.settings.resolve import resolve
+from delrec_kit.training import TaskWriter, distill
 
-M, TRAINED_ON, HELD_OUT = 8, 240, 100
+M, K, TRAINED_ON, HELD_OUT = 8, 6, 240, 100
 
 
 @pytest.fixture(scope="module")
@@ -36,24 +37,25 @@ def test_a_frozen_model_learns_a_habit_from_the_prompt_alone(films, tmp_path):
     llm = load_llm(LlmConfig(), "cpu")
     writer = PromptWriter(llm.tokenizer, Domain(), ["", *films["title"]])
     lists = lists_of_a_teacher_that_wants_the_same_genre(films, train)
-    config = DistillConfig(k=6, h=1, epochs=3, batch=20, validations=3, patience=9, weight_ta=0.0)
-    examples = ExampleWriter(writer, train, train, M, 5)
-    rps = examples.pattern_simulating(lists[:TRAINED_ON], TRAINED_ON, config, seed=0)
-    unseen = examples.pattern_simulating(lists[TRAINED_ON:], HELD_OUT, config, seed=0)
+    delrec = LlmRecommender(llm, writer, SoftPrompt.untrained(llm, K, seed=0), history=5)
+    rps, unseen = (
+        TaskWriter(delrec, train, train, M, None, part, seed=0).pattern_simulating(TRAINED_ON, h=1)
+        for part in (lists[:TRAINED_ON], lists[TRAINED_ON:])
+    )
     without = [
         writer.write("rps", {"history": train[u], "candidates": row})
         for u, row in zip(range(TRAINED_ON, len(train)), unseen.candidates, strict=True)
     ]
 
-    def agreement(prompts, soft):
-        scores = score_candidates(llm, writer, prompts, unseen.candidates, soft)
+    def agreement(prompts):
+        scores = delrec.score_prompts(prompts, unseen.candidates)
         return float((scores.argmax(1) == unseen.targets.argmax(1)).mean())
 
-    soft = SoftPrompt.untrained(llm, config.k, seed=0)
-    before = agreement(unseen.prompts, soft)
-    measure = lambda: {"loss": -agreement(unseen.prompts, soft)}  # noqa: E731
-    distill(llm, writer, soft, {"rps": rps}, measure, config, 0, tmp_path / "checkpoints")
-    after = agreement(unseen.prompts, soft)
+    before = agreement(unseen.prompts)
+    config = resolve("demo", ["train.epochs=3", "distill.k=6"])
+    to_the_end = iter(range(100, 0, -1))
+    distill(delrec, {"rps": rps}, config, lambda: {"loss": float(next(to_the_end))}, tmp_path / "checkpoints")
+    after = agreement(unseen.prompts)
     assert after > 0.8, f"the teacher is followed in {after:.0%} of the cases, {before:.0%} before"
     assert after > before + 0.3
-    assert after > agreement(without, None) + 0.3
+    assert after > agreement(without) + 0.3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from delrec_kit.data import Domain
-from delrec_kit.data.world_titles import LEXICON, make_catalogue
+from delrec_kit.data.made_world.titles import LEXICON, make_catalogue
 from delrec_kit.llm.prompts import Prompt, PromptWriter
 from delrec_kit.llm.templates import TEMPLATES
 from tools.tiny_t5.rules import (
@@ -89,7 +89,7 @@ class Corpus:
         self.rules = RuleBook(self.catalogue)
         self.titles = ["", *self.films["title"], *GENRES]  # the genres' names can be scored as titles are
         self.tokenizer = build_tokenizer([*self.titles, *_all_texts()])
-        self.writer = PromptWriter(self.tokenizer, Domain(), self.titles, FACTS | UNLISTED)
+        self.writer = PromptWriter(self.tokenizer, Domain(), self.titles, TEMPLATES | FACTS | UNLISTED)
 
     def training_batch(self, level: Level, rng: np.random.Generator) -> Batch:
         """Facts, or rules of all kinds in one of the templates (prompts of a batch are of like length)."""

@@ -17,15 +17,15 @@ class MaskedEncoder(LanguageModel):
     """A title fits by SCALE x cos(what the prompt says, the title's vector).
 
     A title's vector is the mean over the tokens of the title encoded alone by the frozen model, as sentence encoders
-    do it. What the prompt says is a mean over its hidden states: over the titles of the history ("history"), over all
-    of it ("prompt"), or the answer slot's alone ("answer"). Where P is
-    conditioned, it speaks of the user itself, and what the prompt says is the mean over the soft tokens' states.
+    do it. What the prompt says is the mean over the hidden states of the history's titles. Where P is conditioned it
+    speaks of the user itself, and the mean is over the states of the soft tokens. Since all titles are compared at
+    once, prompts list none and training ranks the whole catalogue.
     """
 
     task_type = "FEATURE_EXTRACTION"
-    pooling = "history"
+    lists = False
 
-    def study(self, table: TitleTable) -> None:
+    def encode_titles(self, table: TitleTable) -> None:
         """vectors (N+1, d): one a title, equal for equal titles."""
         vectors = torch.zeros(len(table.lengths), self.d, device=self.device)
         own = [item for item in range(1, len(table.lengths)) if table.canonical[item] == item]
@@ -50,13 +50,13 @@ class MaskedEncoder(LanguageModel):
     def read(self, prompts: PromptBatch, soft: torch.Tensor | None, reuse: bool = False) -> Reading:
         return Reading(prompts, self._encode(prompts, soft).last_hidden_state)
 
-    def affinity(self, reading: Reading, titles: PackedTitles, length_normalised: bool = False) -> torch.Tensor:
+    def score(self, reading: Reading, titles: PackedTitles) -> torch.Tensor:
         if not hasattr(self, "vectors"):
-            raise KitError("no title has a vector yet; call study() with the catalogue's titles first")
-        told = F.normalize(_mean(reading.states, self.compared(reading.prompts)), dim=-1)
+            raise KitError("no title has a vector yet; call encode_titles() with the catalogue's titles first")
+        answer = F.normalize(_mean(reading.states, self.read_out(reading.prompts)), dim=-1)
         if titles.items.shape[1] * 8 > len(self.vectors):  # most of the catalogue: no copy of its vectors a prompt
-            return SCALE * (told @ self.vectors.T).gather(1, titles.items)
-        return SCALE * torch.einsum("bd,bmd->bm", told, self.vectors[titles.items])
+            return SCALE * (answer @ self.vectors.T).gather(1, titles.items)
+        return SCALE * torch.einsum("bd,bmd->bm", answer, self.vectors[titles.items])
 
     def token_log_likelihoods(self, reading: Reading, titles: PackedTitles) -> torch.Tensor:
         raise NotImplementedError("a masked encoder gives no likelihoods; use score")
@@ -65,17 +65,9 @@ class MaskedEncoder(LanguageModel):
         with torch.no_grad(), self._eager():
             return self._checked({"encoder": self._encode(prompts, soft, output_attentions=True).attentions})
 
-    def compared(self, prompts: PromptBatch) -> torch.Tensor:
+    def read_out(self, prompts: PromptBatch) -> torch.Tensor:
         """(B, L) true on the tokens whose states are averaged."""
-        mask = prompts.mask.bool()
-        if prompts.state is not None:
-            return prompts.ids < 0
-        if self.pooling == "prompt":
-            return mask
-        if self.pooling == "history":
-            return prompts.told
-        slot = mask.sum(1) - 1 - len(self.format.ending)
-        return torch.arange(mask.shape[1], device=mask.device) == slot[:, None]
+        return prompts.history if prompts.expects is None else prompts.ids < 0
 
     @property
     def _end(self) -> tuple[int, ...]:

@@ -31,10 +31,11 @@ class LanguageModel(nn.Module, ABC):
     """A frozen (perhaps 4-bit) transformer that reads prompts with P in place, scores titles and shows attention.
 
     model: the transformers model; d: width of its embeddings; format: how it wants its text; identity: what a soft
-    prompt trained with it depends on; prior: (N+1,) float32, added to the scores of the items where it is given.
+    prompt trained with it depends on; lists: whether its prompts list the candidates that it ranks.
     """
 
     task_type: ClassVar[str]  # peft's name for the family
+    lists: ClassVar[bool] = True
 
     def __init__(self, model: Any, tokenizer: Any, identity: dict[str, str], format: TextFormat):
         super().__init__()
@@ -44,7 +45,6 @@ class LanguageModel(nn.Module, ABC):
         self.format = format
         self.model.requires_grad_(False)
         self.model.eval()
-        self.prior: torch.Tensor | None = None
         self._instead: torch.Tensor | None = None
 
     @property
@@ -107,7 +107,7 @@ class LanguageModel(nn.Module, ABC):
         """(N+1, d) float32: where in its own space the model's answer lies when it means a title."""
         return self.title_vectors(table)
 
-    def study(self, table: TitleTable) -> None:
+    def encode_titles(self, table: TitleTable) -> None:
         """Prepare for a catalogue; a model that compares vectors makes them here, once, with its frozen weights."""
 
     @abstractmethod
@@ -123,36 +123,21 @@ class LanguageModel(nn.Module, ABC):
         """Attention weights by kind: "encoder" (layers, B, heads, L, L), how the prompt reads itself, and where there
         is such a thing "cross" (layers, B, heads, S, L), from title tokens to the prompt. Never empty."""
 
-    def compared(self, prompts: PromptBatch) -> torch.Tensor:
+    def read_out(self, prompts: PromptBatch) -> torch.Tensor:
         """(B, L) true on the tokens of the prompt whose states make the answer: here all, through what titles see."""
         return prompts.mask.bool()
 
-    def score(self, reading: Reading, titles: PackedTitles, length_normalised: bool = False) -> torch.Tensor:
-        """(B, m) float32: how well each title answers the prompt, and the item's prior on top where there is one; equal
-        titles score equal."""
-        scores = self.affinity(reading, titles, length_normalised)
-        return scores if self.prior is None else scores + self.prior[titles.items]
-
-    def affinity(self, reading: Reading, titles: PackedTitles, length_normalised: bool = False) -> torch.Tensor:
-        """(B, m) float32 log-likelihood of each whole title, its end included.
-
-        ``length_normalised`` divides by the number of tokens.
-        """
+    def score(self, reading: Reading, titles: PackedTitles) -> torch.Tensor:
+        """(B, m) float32 log-likelihood of each whole title, its end included; equal titles score equal."""
         tokens = self.token_log_likelihoods(reading, titles)
         sums = tokens.new_zeros(titles.lengths.numel()).index_add(0, titles.owner, tokens).view(titles.lengths.shape)
-        if length_normalised:
-            sums = sums / titles.lengths
         return sums.gather(1, titles.first)
 
     def score_titles(
-        self,
-        prompts: PromptBatch,
-        titles: PackedTitles,
-        soft: torch.Tensor | None = None,
-        length_normalised: bool = False,
+        self, prompts: PromptBatch, titles: PackedTitles, soft: torch.Tensor | None = None
     ) -> torch.Tensor:
         """(B, m) float32 scores of ``titles`` behind ``prompts``, each of which is read once."""
-        return self.score(self.read(prompts, soft), titles, length_normalised)
+        return self.score(self.read(prompts, soft), titles)
 
     def _likelihoods(self, hidden: torch.Tensor, titles: PackedTitles) -> torch.Tensor:
         """(T,) from the last hidden states (B, S, d): only real title tokens are projected to the vocabulary."""

@@ -1,0 +1,111 @@
+"""The engine that reads, sorts, joins and counts: DuckDB, which goes on on disk where its share of memory ends."""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from itertools import count
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+MEMORY = "400MB"  # of the engine alone; beyond it, it works in a folder of TMPDIR
+SMALL = 2**22  # bytes of input up to which one thread is quicker than several
+LARGE = 2**28  # bytes of input from which tables lie on disk, compressed, from the start
+BLANKS = r"[\s\p{Z}\x0b\x1c-\x1f\x85]+"  # what Python's strip takes away
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"  # the engine itself reads 1_000 and 0x10 as numbers too
+BATCH = 2**18  # rows fetched at a time
+SETTINGS = {"memory_limit": MEMORY, "autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+
+
+@lru_cache(maxsize=1)
+def _shared() -> duckdb.DuckDBPyConnection:
+    """One database for all small inputs, for a database of its own takes longer than reading them; on one thread."""
+    return duckdb.connect(":memory:", config={**SETTINGS, "threads": 1})
+
+
+class Engine:
+    """Tables that are numbered as they are made; they are gone with the last thing that holds the engine.
+
+    Rows keep their order: of a file when it is read, and of a table in what is filtered from it.
+    """
+
+    def __init__(self, bytes_in: int = 0) -> None:
+        self._numbers = count()
+        if bytes_in < SMALL:
+            self.connection = _shared().cursor()
+        else:
+            self.connection = duckdb.connect(":memory:", config={**SETTINGS, "temp_directory": str(self.folder)})
+        self._kind = "TEMP"
+        if bytes_in > LARGE:
+            self.connection.execute(f"ATTACH {quoted(str(self.folder / 'tables.db'))} AS disk; USE disk")
+            self._kind = ""
+        self.connection.execute(
+            "SET TimeZone = 'UTC'; SET enable_progress_bar = false;"
+            "CREATE TEMP MACRO plain(x) AS ascii(x) BETWEEN 33 AND 126;"  # quicker than the expression
+            "CREATE TEMP MACRO bare(x) AS CASE WHEN plain(x) AND plain(right(x, 1)) THEN x "
+            f"ELSE regexp_replace(x, '^{BLANKS}|{BLANKS}$', '', 'g') END;"
+            f"CREATE TEMP MACRO is_number(x) AS COALESCE(regexp_full_match(x, '{NUMBER}'), false)"
+        )
+
+    @property
+    def folder(self) -> Path:
+        """A folder that goes with the engine."""
+        return Path(self._folder.name)
+
+    @cached_property
+    def _folder(self) -> tempfile.TemporaryDirectory:
+        return tempfile.TemporaryDirectory(prefix="delrec-kit-", ignore_cleanup_errors=True)
+
+    def name(self) -> str:
+        return f"t{next(self._numbers)}"
+
+    def table(self, query: str) -> str:
+        """The name of a new table with what the query gives, its rows in that order."""
+        self.connection.execute(f"CREATE {self._kind} TABLE {(name := self.name())} AS {query}")
+        return name
+
+    def view(self, query: str) -> str:
+        """The name of a query whose rows are not stored."""
+        self.connection.execute(f"CREATE TEMP VIEW {(name := self.name())} AS {query}")
+        return name
+
+    def given(self, **columns: Sequence) -> str:
+        """The name of a table with these columns."""
+        frame = pd.DataFrame(columns)
+        self.connection.register("given", frame)
+        name = self.table("SELECT * FROM given")
+        self.connection.unregister("given")
+        return name
+
+    def run(self, statement: str) -> None:
+        self.connection.execute(statement)
+
+    def one(self, query: str) -> tuple | None:
+        """The first row of a query with few, None where it has none."""
+        return next(iter(self.connection.execute(query).fetchall()), None)
+
+    def frame(self, query: str) -> pd.DataFrame:
+        return self.connection.execute(query).df()
+
+    def column(self, query: str, rows: int, kind: type = np.int64, through: np.ndarray | None = None) -> np.ndarray:
+        """(rows,) the only column of a query, or what stands ``through`` a table at its places, fetched batch by batch,
+        so that it lies in memory once."""
+        filled, values = 0, np.empty(rows, kind)
+        for batch in self.connection.sql(query).to_arrow_reader(BATCH):
+            part = batch.column(0).to_numpy(zero_copy_only=False)
+            values[filled : filled + len(part)] = part if through is None else through[part]
+            filled += len(part)
+        return values
+
+    def columns(self, table: str) -> dict[str, str]:
+        """Column -> its type."""
+        return {row[0]: row[1] for row in self.connection.execute(f"DESCRIBE {table}").fetchall()}
+
+
+def quoted(text: object) -> str:
+    """A text as SQL writes it; in the name of a file, signs that would stand for several files stand for themselves."""
+    text = re.sub(r"([*?\[])", r"[\1]", str(text)) if isinstance(text, Path) else str(text)
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,42 @@
+"""A folder of the user's own: interactions and items, as CSV, CSV.gz or Parquet, under any column names."""
+
+from pathlib import Path
+
+from delrec_kit.data.engine import Engine
+from delrec_kit.data.finding import find_file
+from delrec_kit.data.parquet import ParquetFile
+from delrec_kit.data.sources.naming import CATALOGUE, ROWS, called_by, renamed, timed
+from delrec_kit.data.text import TextFile
+from delrec_kit.data.validation import Raw
+from delrec_kit.settings.config import DataConfig
+from delrec_kit.settings.errors import KitError
+
+ENDINGS = (".csv", ".csv.gz", ".parquet")
+
+
+def read_custom(folder: Path, config: DataConfig) -> Raw:
+    """``interactions`` (user, item, timestamp[, split, rating, label]) and ``items`` (item, title[, year]).
+
+    Each is a ``.csv``, ``.csv.gz`` or ``.parquet`` file. ``config.columns`` says what the file calls a column (the one
+    for item goes for both files), and what separates columns of CSV. Text is UTF-8, a header line names the columns in
+    any order. Ids are text: "1" and "01" differ. Raises KitError for files that are missing, damaged, or there twice.
+    """
+    called = called_by(config, {**ROWS, **CATALOGUE, "separator": ","})
+    paths = [_file(folder, stem) for stem in ("interactions", "items")]
+    engine = Engine(sum(path.stat().st_size for path in paths))
+    rows, items = (
+        ParquetFile(path) if path.suffix == ".parquet" else TextFile(path, delimiter=called["separator"])
+        for path in paths
+    )
+    return Raw(
+        renamed(rows, engine, called, timed(rows, called, config), ("timestamp", "split", "rating", "label")),
+        renamed(items, engine, called, ("item", "title"), ("year",)),
+    )
+
+
+def _file(folder: Path, stem: str) -> Path:
+    names = [stem + ending for ending in ENDINGS]
+    there = [name for name in names if (folder / name).is_file()]
+    if len(there) > 1:
+        raise KitError(f"{folder} holds both {there[0]} and {there[1]}; keep the one that is meant")
+    return find_file(folder, names)

@@ -1,0 +1,53 @@
+"""MovieLens-100K and MovieLens-1M, from a folder in GroupLens' layout, or downloaded."""
+
+from pathlib import Path
+
+from delrec_kit.data.domain import FILMS
+from delrec_kit.data.engine import Engine
+from delrec_kit.data.finding import find_file
+from delrec_kit.data.sources.grouplens import ML_1M, ML_100K, download
+from delrec_kit.data.sources.naming import called_by
+from delrec_kit.data.tables import DAMAGE, open_bytes
+from delrec_kit.data.text import TextFile
+from delrec_kit.data.validation import Raw
+from delrec_kit.settings.config import DataConfig
+
+RATINGS = ("user", "item", "rating", "timestamp")
+
+
+def read_movielens(folder: Path | None, config: DataConfig) -> Raw:
+    """``u.data`` (user, item, rating, timestamp by tabs) and ``u.item`` (id|title|…, latin-1).
+
+    Every rating counts as an interaction, whatever its value. ``folder`` None downloads once, with progress, into
+    the user's cache. Raises KitError when the download fails or is not the known data.
+    """
+    return _read(folder or download(ML_100K), ("u.data", "u.item"), ("\t", "|"), config)
+
+
+def read_movielens_1m(folder: Path | None, config: DataConfig) -> Raw:
+    """``ratings.dat`` (user::item::rating::timestamp) and ``movies.dat`` (id::title::genres), as of MovieTweetings too;
+    films that nobody rated are left out and counted."""
+    return _read(folder or download(ML_1M), ("ratings.dat", "movies.dat"), ("::", "::"), config, chosen_only=True)
+
+
+def _read(
+    folder: Path, names: tuple[str, str], separators: tuple[str, str], config: DataConfig, chosen_only: bool = False
+) -> Raw:
+    own = called_by(config, {"separator": ""})["separator"]
+    rows, films = (find_file(folder, [name]) for name in names)
+    engine = Engine(rows.stat().st_size)
+    ratings = TextFile(rows, RATINGS, own or separators[0], quoted=False).read(engine, RATINGS, moment="timestamp")
+    catalogue = TextFile(films, ("item", "title"), own or separators[1], quoted=False, encoding=_encoding(films))
+    return Raw(ratings, catalogue.read(engine, ("item", "title")), FILMS, chosen_only=chosen_only)
+
+
+def _encoding(path: Path) -> str:
+    """GroupLens' file is latin-1; a copy that someone saved as UTF-8 is told by its bytes."""
+    with open_bytes(path) as raw:
+        try:
+            raw.read().decode("utf-8")
+        except UnicodeDecodeError:
+            return "latin-1"
+        except DAMAGE:  # told with its line when the rows are read
+            pass
+    return "utf-8"

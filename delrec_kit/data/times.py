@@ -1,0 +1,100 @@
+"""Timestamps to microseconds since 1970, or a line that says which one cannot be."""
+
+from itertools import product
+
+from delrec_kit.data.engine import quoted
+from delrec_kit.data.tables import Table
+
+SECOND = 1_000_000  # microseconds
+LATEST = 4_102_444_799  # seconds: the end of year 2099; pictures fail near year 9999
+MILLISECONDS = 20_000_000_000  # from here on a number can only be milliseconds: as seconds it is the year 2603
+WRITE = "write seconds since 1970"
+WHOLE = r"\d{1,18}"
+DAYS = ("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d. %B %Y", "%Y-%m-%d", "%Y/%m/%d")
+CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f", " %H:%M:%S %z", " %H:%M:%S.%f %z")
+SPELLINGS = [day + clock for day, clock in product(DAYS, CLOCKS)]
+SPELLINGS += ["%a %b %d %H:%M:%S %z %Y", "%a, %d %b %Y %H:%M:%S %Z", "%a, %d %b %Y %H:%M:%S %z"]
+DATE = f"epoch_us(COALESCE(TRY_CAST(t AS TIMESTAMPTZ), try_strptime(t, [{', '.join(map(quoted, SPELLINGS))}])))"
+DIGITS = {8: "%Y%m%d", 14: "%Y%m%d%H%M%S"}  # dates that are written as one number
+SLASHED = r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}.*"
+
+
+def microseconds(rows: Table) -> tuple[Table, list[str]]:
+    """The rows with ``time``, whole microseconds since 1970, and what was done, counted.
+
+    Seconds (whole or with fractions), milliseconds, dates (ISO 8601, with month names, or as one number YYYYMMDD; UTC
+    where no zone is given) are understood. What most rows are is what all must be: the first odd one is refused. Where
+    there is no column of times, the order of rows stands for it.
+    """
+    kind = rows.columns.get("timestamp")
+    if kind is None:
+        notice = "there is no column of times: the order of rows in the file stands for time"
+        return rows.select(f"*, row * {SECOND} AS time"), [notice]
+    if kind != "VARCHAR":
+        rows.refuse("timestamp IS NULL", "timestamp", "the timestamp is missing; " + WRITE)
+    if kind.startswith(("TIMESTAMP", "DATE")):
+        read, notices = _dates(rows.select("*, epoch_us(timestamp::TIMESTAMPTZ) AS time"), "a date")
+    else:
+        read, notices = _text(rows.select("* REPLACE (timestamp::VARCHAR AS timestamp)"))
+    ahead = read.count("time > epoch_us(now())")
+    return read, notices + ([f"{ahead} interactions lie in the future"] if ahead else [])
+
+
+def _text(rows: Table) -> tuple[Table, list[str]]:
+    total, whole, digits = rows.engine.one(
+        f"SELECT count(*), count(*) FILTER (regexp_full_match(timestamp, '{WHOLE}')), "
+        f"count(*) FILTER (length(timestamp) IN (8, 14)) FROM {rows.name}"
+    )
+    if 2 * digits > total:
+        forms = ", ".join(map(quoted, DIGITS.values()))
+        stamp = f"CASE WHEN length(bare(timestamp)) IN (8, 14) THEN try_strptime(bare(timestamp), [{forms}]) END"
+        stamped = rows.select(f"*, epoch_us({stamp}) AS time")
+        if 2 * stamped.count("year(make_timestamp(time)) BETWEEN 1980 AND 2099") > total:
+            return _dates(stamped, "a date YYYYMMDD")
+    if whole == total:
+        return _numbers(rows.select("*, timestamp::BIGINT AS number"))
+    rows = rows.select("*, bare(timestamp) AS t")
+    rows.refuse("t IS NULL OR t = ''", "timestamp", "the timestamp is missing; " + WRITE)
+    numbers = rows.count("is_number(t)")
+    if 2 * numbers < total:
+        dated = rows.select(f"*, {DATE} AS time")
+        found = dated.count(r"time IS NOT NULL AND t SIMILAR TO '.*\d.*'")
+        if found:
+            return _dates(dated, "an ISO date")
+        rows.refuse(
+            f"NOT is_number(t) AND regexp_full_match(t, '{SLASHED}')",
+            "timestamp",
+            "'{value}' is not a number, and which part is the day cannot be told; write 2020-12-31, or seconds since "
+            "1970",
+        )
+    sound = "is_number(t) AND isfinite(TRY_CAST(t AS DOUBLE))"
+    rows.refuse(f"NOT COALESCE({sound}, false)", "timestamp", "'{value}' is not a number; " + WRITE)
+    return _numbers(rows.select("*, t::DOUBLE AS number"))
+
+
+def _dates(rows: Table, form: str) -> tuple[Table, list[str]]:
+    rows.refuse(
+        "time IS NULL", "timestamp", "'{value}' is not " + form + ", as others are; write all alike, or seconds since "
+        "1970",
+    )  # fmt: skip
+    rows.refuse("time < 0", "timestamp", "{value} is before 1970")
+    rows.refuse(f"time > {LATEST * SECOND}", "timestamp", "{value} is after the year 2099")
+    return rows, [f"{rows.count()} timestamps read as dates (UTC where no zone is given)"]
+
+
+def _numbers(rows: Table) -> tuple[Table, list[str]]:
+    total, late, low, high = rows.engine.one(
+        f"SELECT count(*), count(*) FILTER (number >= {MILLISECONDS}), min(number), max(number) FROM {rows.name}"
+    )
+    factor, notices = SECOND, []
+    if 2 * late > total:
+        factor, notices = SECOND // 1000, [f"{total} timestamps read as milliseconds"]
+    latest = LATEST * SECOND // factor
+    if low < 0 or high > latest or 0 < late < total:
+        rows.refuse("number < 0", "timestamp", "{value} is negative; " + WRITE)
+        if factor < SECOND:
+            what = "{value} is no time in milliseconds, as most are; write all alike"
+            rows.refuse(f"number < {MILLISECONDS}", "timestamp", what)
+        what = "{value} is after the year 2099; write seconds, not milliseconds or finer"
+        rows.refuse(f"number > {latest}", "timestamp", what)
+    return rows.select(f"*, round(number * {factor})::BIGINT AS time"), notices

@@ -1,0 +1,224 @@
+"""The one training loop, of teachers and of both stages: transformers' Trainer, resumable to the digit.
+
+A model trains on the device where it lies. Checkpoints hold the tensors that learn (safetensors), every ``Resumable``,
+and Trainer's own states of optimizer, schedule and random numbers; they are deleted when the training is through.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.utils import logging as transformers_logging
+
+from delrec_kit.run.checkpoints import LAST_WRITTEN, last_checkpoint, load_learning, save_learning
+from delrec_kit.run.directory import read_json, write_json
+from delrec_kit.run.learning_curve import COST, Lines, learning_curve, peak_mib
+from delrec_kit.run.processes import is_main, main_only, wait
+from delrec_kit.settings.errors import KitError
+
+Validate = Callable[[], dict[str, float]]  # metrics of the model as it is now
+
+
+class Resumable(Protocol):
+    """State beside the weights that a checkpoint must hold for a resumed training to equal an uninterrupted one. A
+    Resumable that is a TrainerCallback too is called at its events."""
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> None: ...
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How to train.
+
+    name: in the printed lines; folder: of the checkpoints; steps: of the optimizer, at most; every: steps between two
+    rows of the learning curve, each with a validation and a checkpoint; batch: examples a step, of all processes
+    together; warmup: steps until the learning rate, which then falls to zero; clip: of the gradient norm; best: the
+    validation metric that says which weights are kept, the lowest if its name ends in "loss", else the highest;
+    patience: validations without a better one before stopping; untrained: whether the weights before the first step
+    may be the best; pause: seconds between two printed lines, at least.
+    """
+
+    name: str
+    folder: Path
+    steps: int
+    every: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    warmup: int
+    clip: float
+    seed: int
+    patience: int
+    best: str = "loss"
+    optimizer: str = "adamw_torch"
+    untrained: bool = False
+    pause: float = 0.0
+
+
+class KitTrainer(Trainer):
+    """``KitTrainer(…).fit()`` trains ``model`` in place. A subclass may change ``training_step`` and the sampler.
+
+    examples: a dataset whose batches, put together by ``collate``, are the model's keyword arguments; the model returns
+    the loss. validate: without it nothing stops the training early, and the last weights are kept.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        examples: Dataset,
+        loop: Loop,
+        validate: Validate | None = None,
+        collate: Callable | None = None,
+        resumables: Sequence[Resumable] = (),
+    ):
+        self.loop, self.validate, self.resumables = loop, validate, resumables
+        self.started = time.monotonic()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        early = [] if validate is None else [EarlyStoppingCallback(loop.patience)]
+        called = [each for each in resumables if isinstance(each, TrainerCallback)]
+        super().__init__(
+            model,
+            _arguments(loop, next(model.parameters()).device, validate is not None),
+            data_collator=collate,
+            train_dataset=examples,
+            eval_dataset=examples,  # only so that Trainer agrees to evaluate; ``validate`` never looks at it
+            callbacks=[*early, *called, Lines(loop.name, loop.pause)],
+        )
+        for shown in (PrinterCallback, ProgressCallback):
+            self.remove_callback(shown)
+
+    def fit(self) -> pd.DataFrame:
+        """Train, from where a killed training left off; the weights of the best validation are in the model then.
+
+        Returns:
+            The learning curve: step (0 for the untrained state), train_loss (mean since the row before), a column
+            ``valid_…`` for each metric, and the cost up to there, what a kill interrupted included: seconds, and
+            peak_mib, the most memory that the process had used, of the GPU's where there is one.
+        """
+        loop = self.loop
+        transformers_logging.set_verbosity_error()  # it doubts the clock of every second file system
+        before = self._before() if loop.untrained else None
+        last = last_checkpoint(loop.folder)
+        if last and is_main():
+            print(f"{loop.name}: resuming after step {last.rpartition('-')[2]}/{loop.steps}", flush=True)
+        with underflow_to_zero():
+            self.train(resume_from_checkpoint=last)
+        if before and not self._is_better(self.state.best_metric, before["metrics"][loop.best]):
+            if is_main():
+                print(f"{loop.name}: no validation was better than before training; the untrained state is kept")
+            load_learning(self.model, loop.folder / "before")
+        wait()
+        main_only(lambda: shutil.rmtree(loop.folder, ignore_errors=True))
+        return learning_curve(self.state.log_history, before)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        return model(**inputs)
+
+    def evaluate(self, *args, **kwargs) -> dict[str, float]:
+        metrics = {f"eval_{name}": value for name, value in self.validate().items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """With the cost up to now, which the next checkpoint keeps."""
+        super().log({**logs, **self._cost()}, start_time)
+
+    def _cost(self) -> dict[str, float]:
+        return dict(zip(COST, (time.monotonic() - self.started, peak_mib()), strict=True))
+
+    def _before(self) -> dict:
+        """metrics and cost of the untrained state, whose weights are kept; read back after a kill."""
+        folder = self.loop.folder / "before"
+        record = folder / "metrics.json"
+        known = record.is_file()
+        wait()
+        if not known:
+            found = {"metrics": self.validate(), **self._cost()}
+
+            def keep() -> None:
+                save_learning(self.model, folder)
+                write_json(record, found)
+
+            main_only(keep)
+        before = read_json(record)
+        self.started = time.monotonic() - before["seconds"]
+        return before
+
+    def _is_better(self, one: float, other: float) -> bool:
+        return one > other if self.args.greater_is_better else one < other
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        save_learning(self.model, folder)
+        for resumable in self.resumables:
+            resumable.save(folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        folder = Path(resume_from_checkpoint)
+        load_learning(self.model, folder)
+        for resumable in self.resumables:
+            resumable.load(folder)
+        self.started = time.monotonic() - read_json(folder / LAST_WRITTEN)["log_history"][-1]["seconds"]
+
+    def _load_best_model(self) -> None:
+        load_learning(self.model, Path(self.state.best_model_checkpoint))
+
+
+@contextmanager
+def underflow_to_zero() -> Iterator[None]:
+    """Where a softmax is sure, gradients underflow, and a CPU multiplies such numbers four times slower than zeros."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _arguments(loop: Loop, device: torch.device, validated: bool) -> TrainingArguments:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if loop.batch % processes:
+        raise KitError(
+            f"a batch of {loop.batch} cannot be shared by {processes} processes; set batch to a multiple of them"
+        )
+    arguments = TrainingArguments(
+        output_dir=str(loop.folder),
+        max_steps=loop.steps,
+        per_device_train_batch_size=loop.batch // processes,
+        learning_rate=loop.learning_rate,
+        weight_decay=loop.weight_decay,
+        warmup_steps=loop.warmup,
+        max_grad_norm=loop.clip,
+        optim=loop.optimizer,
+        eval_strategy="steps" if validated else "no",
+        **dict.fromkeys(("save_strategy", "logging_strategy"), "steps"),
+        **dict.fromkeys(("eval_steps", "save_steps", "logging_steps"), loop.every),
+        save_total_limit=2,
+        load_best_model_at_end=validated,
+        metric_for_best_model=f"eval_{loop.best}" if validated else None,
+        remove_unused_columns=False,
+        label_names=[],
+        disable_tqdm=True,
+        logging_nan_inf_filter=False,  # it makes a GPU wait at every step
+        report_to="none",
+        restore_callback_states_from_checkpoint=True,
+        seed=loop.seed,
+        use_cpu=device.type == "cpu",
+        dataloader_pin_memory=device.type != "cpu",
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # else Trainer copies the model to every GPU and multiplies the batch
+    return arguments

@@ -1,0 +1,324 @@
+"""Shapes that people publish or have, each in a small file of its own: read right, or refused with what to do."""
+
+import gzip
+import json
+import warnings
+
+import pandas as pd
+import pytest
+
+from delrec_kit.data import fonts, prepare, read_source
+from delrec_kit.data.titles import clean_title
+from delrec_kit.settings.config import DataConfig
+from delrec_kit.settings.errors import KitError
+
+TITLES = [f"Amber Harbor {n} ({1970 + n})" for n in range(12)]
+ROWS = [(f"u{u}", (u * 5 + n * 3) % 12 + 1, 1_300_000_000 + 3600 * n + u) for u in range(6) for n in range(6)]
+CATALOGUE = "item,title\n" + "".join(f"{n},{title}\n" for n, title in enumerate(TITLES, 1))
+INTER = "user_id:token\titem_id:token\ttimestamp:float\n" + "".join(f"{u}\t{i}\t{t}\n" for u, i, t in ROWS)
+ITEM = "item_id:token\ttitle:token_seq\n" + "".join(f"{n}\t{title}\n" for n, title in enumerate(TITLES, 1))
+
+
+def lay(folder, **files):
+    for name, text in files.items():
+        name = name.replace("__", ".")
+        content = text.encode() if isinstance(text, str) else text
+        (folder / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    return str(folder)
+
+
+def custom(folder, interactions, items=CATALOGUE):
+    return lay(folder, interactions__csv=interactions, items__csv=items)
+
+
+def config(folder, dataset="custom", **settings):
+    return DataConfig(dataset=dataset, data_dir=folder, candidates=3, **settings)
+
+
+def read(*args, **settings):
+    return read_source(config(*args, **settings))
+
+
+def table(times, head="user,item,timestamp\n", quote='"'):
+    """Six users with six choices each, whose times are ``times`` for all."""
+    return head + "".join(
+        f"u{u},{(u * 5 + n * 3) % 12 + 1},{quote}{time}{quote}\n" for u in range(6) for n, time in enumerate(times)
+    )
+
+
+def refused(part, *args, **settings):
+    with pytest.raises(KitError) as caught:
+        prepare(config(*args, **settings), 0)
+    assert part in str(caught.value) and "\n" not in str(caught.value), str(caught.value)
+
+
+FIELDS = [
+    ("\t", {"item_id": "product_id"}, {"item_id": "id", "title": "app_name"}, {}, "game"),  # RecBole's Steam
+    ("\t", {"item_id": "business_id", "timestamp": "date"}, {"item_id": "business_id"}, {}, "item"),  # its Yelp
+    ("\t", {"user_id": "visitor_id"}, {}, {}, "item"),  # its Retailrocket
+    ("\t", {}, {"title": "movie_title"}, {}, "film"),
+    ("\t", {"user_id": "who", "item_id": "what"}, {"item_id": "what"}, {"user": "who", "item": "what"}, "item"),
+    (" ", {}, {}, {}, "item"),
+    (",", {}, {}, {}, "item"),
+    ("\t", {}, {}, {"separator": "tab"}, "item"),
+    ("|", {}, {}, {"separator": "|"}, "item"),
+]
+
+
+@pytest.mark.parametrize(("separator", "inter", "item", "columns", "noun"), FIELDS)
+def test_atomic_files_with_other_fields_and_separators(tmp_path, separator, inter, item, columns, noun):
+    texts = []
+    for text, names in ((INTER, inter), (ITEM.replace(" ", "_") if separator == " " else ITEM, item)):
+        for old, new in names.items():
+            text = text.replace(old + ":", new + ":", 1)
+        texts.append(text.replace("\t", separator))
+    found = read(lay(tmp_path, x__inter=texts[0], x__item=texts[1]), "recbole", columns=columns)
+    assert found.frame["item"].tolist()[:6] == [str(n * 3 % 12 + 1) for n in range(6)] and found.domain.noun == noun
+    assert [title.replace("_", " ") for title in found.titles] == TITLES
+
+
+@pytest.mark.parametrize("separator", ["#", ";", "::", "|"])
+def test_any_separator_that_is_said(tmp_path, separator):
+    text = "".join(f"{u}{separator}{i}{separator}{t}\n" for u, i, t in [("user", "item", "timestamp"), *ROWS])
+    catalogue = CATALOGUE.replace(",", separator)
+    assert len(read(custom(tmp_path, text, catalogue), columns={"separator": separator})) == 36
+    films = "".join(f"{n}{separator}{title}\n" for n, title in enumerate(TITLES, 1))
+    ratings = "".join(f"{u}{separator}{i}{separator}8{separator}{t}\n" for u, i, t in ROWS)
+    folder = lay(tmp_path, ratings__dat=ratings, movies__dat=films)  # MovieTweetings' layout
+    assert len(read(folder, "ml-1m", columns={"separator": separator})) == 36
+
+
+@pytest.mark.parametrize("dataset", ["ml-100k", "steam", "amazon", "llara", "recbole"])
+def test_columns_that_a_dataset_lacks_are_refused_by_name(tmp_path, dataset):
+    lay(tmp_path, u__data="", u__item="")
+    refused(f"data.columns: no column 'usr' in the files of {dataset}", str(tmp_path), dataset, columns={"usr": "who"})
+
+
+def test_a_column_of_labels_is_told_and_used_where_asked(tmp_path):
+    text = "user,item,timestamp,label\n" + "".join(f"{u},{i},{t},{n % 2}\n" for n, (u, i, t) in enumerate(ROWS))
+    every = read(custom(tmp_path, text))
+    assert (
+        len(every) == 36
+        and "18 of 36 rows have 0 in it" in every.notices[-1]
+        and "data.positive=1" in every.notices[-1]
+    )
+    clicked = prepare(config(str(tmp_path), positive=1), 0)
+    assert clicked.statistics["interactions"] == 18 and "18 interactions labelled below 1 left out" in clicked.notices
+    assert len(clicked.split.consumed().values) == 24, "what was only shown is no distractor"
+    custom(tmp_path, text.replace(",0\n", ",shown\n"))
+    refused("line 2, column 'label': 'shown' is not a number", str(tmp_path), positive=1)
+    custom(tmp_path, text.replace(",1\n", ",shown,4\n").replace(",0\n", ",shown,2\n").replace("label", "label,rating"))
+    assert len(prepare(config(str(tmp_path), positive=3), 0).split.consumed().values) == 24, "words: ratings count"
+
+
+DAY = 86_400
+SPELLINGS = [
+    ("1300000000.438", 1_300_000_000, "1300000000.25"),
+    ("2020-03-01 10:00:00 UTC", 1_583_056_800, "2020-03-01 09:00:00 UTC"),
+    ("2020-03-01T10:00:00.5+02:00", 1_583_049_600, "2020-03-01T10:00:00.25+02:00"),
+    ("2020/03/01 10:00", 1_583_056_800, "2020/02/01 10:00"),
+    ("Mar 01, 2020 10:00 AM", 1_583_056_800, "Mar 01, 2020 09:00 AM"),
+    ("01 March 2020", 1_583_020_800, "29 February 2020"),
+    ("Sun Mar 01 10:00:00 +0000 2020", 1_583_056_800, "Sun Mar 01 09:00:00 +0000 2020"),
+    ("20200301", 1_583_020_800, "20200229"),
+    ("20200301100000", 1_583_056_800, "20200301090000"),
+]
+
+
+@pytest.mark.parametrize(("time", "seconds", "before"), SPELLINGS)
+def test_times_as_they_are_written(tmp_path, time, seconds, before):
+    text = f'user,item,timestamp\na,1,"{time}"\na,2,"{before}"\na,3,"{time}"\n'
+    found = read(custom(tmp_path, text))
+    assert found.frame["item"].tolist() == ["2", "1", "3"] and found.frame["timestamp"].tolist()[1:] == [seconds] * 2
+
+
+def test_integers_that_are_dates_are_dates_in_parquet_too(tmp_path):
+    rows = pd.DataFrame({"user": ["a", "a"], "item": [2, 1], "timestamp": [20200302, 20200301]})
+    rows.to_parquet(tmp_path / "interactions.parquet")
+    found = read(lay(tmp_path, items__csv=CATALOGUE))
+    assert found.frame["timestamp"].tolist() == [1_583_020_800, 1_583_107_200] and found.frame["item"].tolist() == [
+        "1",
+        "2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("odd", "usual", "part"),
+    [
+        ("5", "1600000000000", "line 3, column 'timestamp': 5 is no time in milliseconds, as most are"),
+        ("20201301", "20200301", "line 3, column 'timestamp': '20201301' is not a date YYYYMMDD, as others are"),
+        ("17", "2020-03-01", "line 3, column 'timestamp': '17' is not an ISO date, as others are"),
+        (
+            "03/04/2020",
+            "05/06/2020",
+            "line 2, column 'timestamp': '05/06/2020' is not a number, and which part is the day",
+        ),
+    ],
+)
+def test_the_odd_time_is_blamed_not_the_many(tmp_path, odd, usual, part):
+    times = [usual, odd, usual, usual]
+    refused(part, custom(tmp_path, "user,item,timestamp\n" + "".join(f"a,{n},{t}\n" for n, t in enumerate(times, 1))))
+
+
+def test_without_times_the_order_of_rows_stands_for_them(tmp_path):
+    text = "user,item\n" + "".join(f"{u},{i}\n" for u, i, _ in reversed(ROWS))
+    data = prepare(config(custom(tmp_path, text)), 0)
+    assert "the order of rows in the file stands for time" in data.notices[0] and "first_day" not in data.statistics
+    own = [i for u, i, _ in reversed(ROWS) if u == "u0"]
+    assert [*data.split.test.history[0], data.split.test.target[0]] == own
+    refused(
+        "no column 'timestamp'; did you mean 'time'", custom(tmp_path, text.replace("user,item\n", "user,item,time\n"))
+    )
+
+
+def test_ties_are_broken_as_asked_and_told_where_they_decide(tmp_path):
+    rows = sorted(((f"u{u}", (u * 5 + n) % 12 + 1) for u in range(30) for n in range(5)), key=lambda row: row[1])
+    text = "user,item,timestamp\n" + "".join(f"{u},{i},1300000000\n" for u, i in rows)
+    folder = custom(tmp_path, text)
+    made = {ties: prepare(config(folder, ties=ties), 0) for ties in ("file", "random", "item")}
+    highest = [max(i for user, i in rows if user == key) for key in made["file"].split.user_keys]
+    assert made["file"].split.test.target.tolist() == made["item"].split.test.target.tolist() == highest
+    agrees = (made["random"].split.test.target == highest).mean()
+    assert agrees < 0.6, "chance takes the highest of five now and then"
+    told = made["file"].notices[-1]
+    assert "30 of 30 users" in told and "for 30 of them it is the highest id" in told and "data.ties=random" in told
+    custom(tmp_path, text.partition("\n")[0] + "\n" + "\n".join(reversed(text.split("\n")[1:-1])) + "\n")
+    again, other = prepare(config(folder, ties="random"), 0), prepare(config(folder, ties="random"), 1)
+    assert again.split.train == made["random"].split.train, "the order of rows does not matter"
+    assert other.split.train != again.split.train
+
+
+def parts(rows, head, sep, cut):
+    """The rows as the texts of three files: each user's first rows train, then ``cut`` validate, the rest tests."""
+    texts, own = {"train": head, "valid": head, "test": head}, {}
+    for user, item, time in rows:
+        own[user] = n = own.get(user, 0) + 1
+        part = "train" if n <= 3 else "valid" if n <= 3 + cut else "test"
+        texts[part] += sep.join([user, str(item), *(["4.0"] if sep == "," else []), str(time)]) + "\n"
+    return texts
+
+
+@pytest.mark.parametrize("cut", [1, 2])
+def test_splits_that_come_as_three_files_are_kept(tmp_path, cut):
+    texts = parts(ROWS, INTER.partition("\n")[0] + "\n", "\t", cut)
+    folder = lay(tmp_path, **{f"x__{part}__inter": text for part, text in texts.items()}, x__item=ITEM)
+    data = prepare(config(folder, "recbole"), 0)
+    for user in range(6):
+        own = [i for u, i, _ in ROWS if u == f"u{user}"]
+        assert data.split.train[user].tolist() == own[:3] and data.split.valid.target[user] == own[3]
+        assert data.split.test.target[user] == own[3 + cut] and len(data.split.consumed()[user]) == len(set(own))
+    assert any("6 targets come after a user's first" in notice or "12 targets" in notice for notice in data.notices)
+    one = texts["train"].splitlines()[1] + "\n"
+    lay(tmp_path, **{"x__test__inter": texts["test"] + one})
+    refused("x.test.inter, line ", folder, "recbole")
+    refused("stand under another label, beside 'test'", folder, "recbole")
+
+
+META = "".join(json.dumps({"parent_asin": str(n), "title": t}) + "\n" for n, t in enumerate(TITLES, 1))
+OLD_META = META.replace("parent_asin", "asin")
+REVIEWS = "".join(
+    json.dumps({"reviewerID": u, "asin": str(i), "overall": 5.0, "unixReviewTime": t}) + "\n" for u, i, t in ROWS
+)
+RATINGS = "".join(f"{u},{i},4.0,{t}\n" for u, i, t in ROWS)
+AMAZON = [
+    {"reviews_Toys_and_Games_5__json__gz": REVIEWS, "meta_Toys_and_Games__json__gz": OLD_META},
+    {"Video_Games_5__json__gz": REVIEWS, "meta_Video_Games__json__gz": OLD_META},
+    {"Gift_Cards__csv": "user_id,parent_asin,rating,timestamp\n" + RATINGS, "meta_Gift_Cards__jsonl": META},
+    {"ratings_Baby__csv": RATINGS, "meta_Baby__json__gz": OLD_META},
+    {"Software__csv": "".join(f"{i},{u},4.0,{t}\n" for u, i, t in ROWS), "meta_Software__json__gz": OLD_META},
+    {"metal_Toys__jsonl": REVIEWS, "meta_metal_Toys__jsonl": OLD_META},
+]
+
+
+@pytest.mark.parametrize("files", AMAZON)
+def test_any_category_of_amazon_in_any_layout(tmp_path, files):
+    found = read(lay(tmp_path, **files), "amazon")
+    assert len(found) == 36 and found.titles.tolist() == TITLES and found.domain.noun == "product"
+    assert found.frame["item"].tolist()[:2] == ["1", "4"] and found.frame["rating"].iloc[0] > 3
+
+
+def test_one_of_several_categories_and_the_benchmark_splits(tmp_path):
+    folder = lay(tmp_path, **AMAZON[2], **AMAZON[0])
+    refused("several files of metadata", folder, "amazon")
+    assert len(read(folder, "amazon", columns={"category": "Gift_Cards"})) == 36
+    texts = parts(ROWS, "user_id,parent_asin,rating,timestamp,history\n", ",", 1)
+    texts = {name: text.replace("\n", ",1 4\n").replace("history,1 4", "history") for name, text in texts.items()}
+    lay(tmp_path, **{f"Gift_Cards__{part}__csv": text for part, text in texts.items()})
+    data = prepare(config(folder, "amazon", columns={"category": "Gift_Cards"}), 0)
+    assert (len(data.split.valid), len(data.split.test)) == (6, 6) and data.split.train.lengths.tolist() == [3] * 6
+
+
+def test_a_split_without_validation_rows_takes_them_from_the_training(tmp_path):
+    text = "user,item,timestamp,split\n" + "".join(
+        f"{u},{i},{t},{'test' if t > 1_300_017_000 else 'train'}\n" for u, i, t in ROWS
+    )
+    data = prepare(config(custom(tmp_path, text)), 0)
+    assert "6 users' last 'train' row validates: the split has no validation rows" in data.notices
+    assert data.split.train.lengths.tolist() == [4] * 6 and len(data.split.valid) == 6
+
+
+def test_the_year_beside_a_title_joins_it(tmp_path):
+    item = "item_id:token\tmovie_title:token_seq\trelease_year:token\n" + "".join(
+        f"{n}\t{'Twin' if n < 3 else title}\t{1990 + n}\n" for n, title in enumerate(TITLES, 1)
+    )
+    found = read(lay(tmp_path, x__inter=INTER, x__item=item), "recbole")
+    assert found.titles.tolist() == ["Twin (1991)", "Twin (1992)", *TITLES[2:]]
+    assert found.notices == ["2 titles got the year that stands beside them"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_missing_titles_are_the_same_in_every_file(tmp_path, kind):
+    titles = [None, "", "nan", "None", "null", "N/A", "NaN", *TITLES[7:]]
+    items = pd.DataFrame({"item": range(1, 13), "title": titles})
+    folder = custom(tmp_path, "user,item,timestamp\n" + "".join(f"{u},{i},{t}\n" for u, i, t in ROWS))
+    (tmp_path / "items.csv").unlink()
+    items.to_csv(tmp_path / "items.csv", index=False) if kind == "csv" else items.to_parquet(tmp_path / "items.parquet")
+    assert read(folder).notices == ["7 empty titles written as 'item' and the item's id"]
+    dropped = prepare(config(folder, untitled="drop"), 0)
+    assert dropped.split.n_items == 5 and dropped.notices[0].startswith("7 items without a title and their 22 inter")
+
+
+def test_ids_that_a_missing_value_made_fractions_are_whole(tmp_path):
+    rows = pd.DataFrame({"user": ["a"] * 3, "item": [1.0, 2.0, 3.0], "timestamp": [1.5, 2, 3], "rating": [None, 1, 2]})
+    rows.to_parquet(tmp_path / "interactions.parquet")
+    found = read(lay(tmp_path, items__csv=CATALOGUE))
+    assert found.frame["item"].tolist() == ["1", "2", "3"] and found.frame["rating"].fillna(-1).tolist() == [-1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("raw", "product", "film"),
+    [
+        ("USB Cable, Type, A", "USB Cable, Type, A", "A USB Cable, Type"),
+        ("Lion King, The (1994)", "The Lion King (1994)", "The Lion King (1994)"),
+        ('<span id="t">Soap</span><br/> &lt;b&gt;2 &lt; 3', "Soap 2 < 3", "Soap 2 < 3"),
+    ],
+)
+def test_articles_are_for_films_and_tags_for_nobody(raw, product, film):
+    assert (clean_title(raw, films=False), clean_title(raw, films=True)) == (product, film)
+
+
+def test_titles_that_the_cut_would_make_equal_keep_their_end(tmp_path):
+    long = "Very " * 20
+    items = CATALOGUE + "".join(f"{n},{long}different {n}\n" for n in (13, 14)) + f"15,{'Other ' * 20}\n"
+    rows = "user,item,timestamp\n" + "".join(f"a,{n},{n}\n" for n in range(1, 16))
+    titles = read(custom(tmp_path, rows, items), title_length=40).titles
+    assert [titles[key][-12:] for key in ("13", "14")] == ["different 13", "different 14"] and "…" in titles["13"]
+    assert titles["15"].endswith("…") and (titles.map(len) <= 40).all()
+
+
+def test_what_would_fit_a_small_catalogue_is_told_at_once(tmp_path):
+    rows = "user,item,timestamp,split\n" + "".join(f"{u},{i},{t},train\n" for u, i, t in ROWS)
+    rows += "".join(f"heavy,{i},{i},train\n" for i in range(1, 12)) + "v,1,1,train\nv,2,2,valid\nv,3,3,test\n"
+    folder = custom(tmp_path, rows)
+    refused("user 'heavy' leaves 1 titles as distractors; set data.candidates to at most 2", folder)
+
+
+def test_letters_without_a_font_are_told_once(monkeypatch, capsys):
+    monkeypatch.setattr(fonts, "_letters", lambda path: frozenset())
+    with warnings.catch_warnings():
+        fonts.use_fonts_for(["七人の侍", "plain"])
+    assert capsys.readouterr().out.count("\n") == 1
+    monkeypatch.setattr(fonts, "_letters", lambda path: frozenset(range(0x30000)))
+    fonts.use_fonts_for(["七人の侍"])
+    fonts.use_fonts_for(["plain é"])
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,21 @@
+"""The benchmarks run at their smallest, so that they cannot rot unseen; what they say is measured by hand."""
+
+import pytest
+
+from benchmarks import gpu, scoring, training
+
+
+@pytest.mark.slow
+def test_scoring_and_training_give_their_rows(monkeypatch):
+    monkeypatch.setattr(training, "STEPS", 2)
+    monkeypatch.setattr(training, "BATCH", 4)
+    row = scoring.bench(None, None, runs=1, users=2, shape="t5-mini")[0]
+    assert row["m"] == 15 and row["users/s"] > 0 and row["over (a) one forward a candidate"] > 0
+    rows = training.bench(None, None, runs=1)
+    assert [row["ours"][:7] for row in rows] == ["stage 1", "stage 1", "stage 2"] and all(r["ratio"] > 0 for r in rows)
+
+
+@pytest.mark.slow
+def test_the_stages_run_on_both_families_in_4_bit(monkeypatch):
+    monkeypatch.setattr(gpu, "STEPS", 2)
+    assert {(row["shape"][:5], row["stage"]) for row in gpu.bench()} >= {("t5-mi", "stage 1"), ("llama", "stage 2")}
