@@ -25,6 +25,7 @@ UNIMPORTED = {
 }  # used by what we import or start
 # with matplotlib (two), transformers, nbclient and ipykernel
 COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client", "IPython"}
+PEERS = {"recbole"}  # measured beside ours, by a Python of its own
 OPTIONAL = {name: extra for name, extra in PROJECT["optional-dependencies"].items() if name != "minilm"}  # not locked
 EVERYTHING = [*PROJECT["dependencies"], *(d for extra in OPTIONAL.values() for d in extra)]
 
@@ -73,7 +74,7 @@ def test_every_dependency_is_used_and_everything_used_is_declared():
     for dependency in declared - UNIMPORTED:
         module = IMPORT_NAMES.get(dependency, dependency)
         assert module is None or module in used, f"nothing imports {dependency}"
-    names = {IMPORT_NAMES.get(d, d) for d in declared} | COME_ALONG | {"delrec_kit", "tools", "benchmarks"}
+    names = {IMPORT_NAMES.get(d, d) for d in declared} | COME_ALONG | PEERS | {"delrec_kit", "tools", "benchmarks"}
     assert used - set(sys.stdlib_module_names) <= names
 
 
