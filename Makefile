@@ -26,6 +26,8 @@ FIND_PYTHON = for p in python3.11 python3.12 python3 python; do \
 	$$p -c '$(PROBE)' >/dev/null 2>&1 && { echo $$p; break; }; done
 OTHER_CHECKOUT := $(shell [ "$$(cat '$(STAMP)' 2>/dev/null)" = "$(CURDIR)" ] || echo reinstall)
 
+TWO := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo results test test-all lint bench strip lock clean install reinstall
@@ -38,10 +40,10 @@ results: install
 	@$(PY) -m delrec_kit sweep experiments/ml100k.yaml --out runs/ml100k $(RESULTS)
 
 test: install
-	@$(PY) -m pytest -m "not slow"
+	@$(TWO) -m "not slow"
 
 test-all: install
-	@$(PY) -m pytest
+	@$(TWO)
 
 lint: install
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -12,6 +12,7 @@ IMPORT_NAMES = {
     "pyyaml": "yaml",
     "huggingface-hub": "huggingface_hub",
     "pytest-timeout": None,
+    "pytest-xdist": None,
     "ruff": None,
     "nbstripout": None,
 }  # None: tools, not imported
