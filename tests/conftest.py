@@ -1,5 +1,8 @@
 """A tiny random T5 with a real tokenizer, made on the spot: what the tests of the LLM rooms run on."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,12 +11,32 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
+import delrec_kit
 from delrec_kit.data import Domain
 from delrec_kit.llm import PromptWriter, load_llm
 from delrec_kit.settings.config import LlmConfig
 
 TITLES = ["", "Red Moon", "Blue Moon Rising", "Red Moon", "Silent Harbour", "The Last Harbour Song", "Rising"]
 TITLES += [f"Film {number}" for number in range(1, 13)]
+
+
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+
+
+@pytest.fixture(scope="session")
+def launch():
+    """Starts ``what`` in one process or in two, on the CPU, and gives what the main one printed; fails where it fails.
+    (``accelerate launch --cpu --num_processes 2`` starts one.)"""
+
+    def start(processes: int, *what: str, cwd: Path | None = None) -> str:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+        environment["PYTHONPATH"] = str(Path(delrec_kit.__file__).parents[1])
+        command = [*(LAUNCH if processes == 2 else [sys.executable]), *what]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, cwd=cwd)
+        assert done.returncode == 0, done.stderr[-6000:]
+        return done.stdout
+
+    return start
 
 
 @pytest.fixture(autouse=True)

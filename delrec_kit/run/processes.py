@@ -72,6 +72,7 @@ def device() -> str | None:
 
 
 def _state() -> Any:
+    import torch
     from accelerate import PartialState
 
-    return PartialState()
+    return PartialState(cpu=not torch.accelerator.is_available())  # else it takes processes without a GPU for one each

@@ -163,10 +163,15 @@ class KitTrainer(Trainer):
         return one > other if self.args.greater_is_better else one < other
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """Trainer asks every process; the main one writes, and the others wait until it has."""
         folder = Path(output_dir or self.args.output_dir)
-        save_learning(self.model, folder)
-        for resumable in self.resumables:
-            resumable.save(folder)
+
+        def write() -> None:
+            save_learning(self.model, folder)
+            for resumable in self.resumables:
+                resumable.save(folder)
+
+        main_only(write)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         folder = Path(resume_from_checkpoint)

@@ -16,25 +16,21 @@ from delrec_kit.study import stages
 SMALL = ["data.world_users=60", "distill.examples=20", "train.batch=4", "finetune.examples=16"]
 SMALL += ["llm.quantization=fp32"]
 SMALL += ["finetune.methods=[llm_finetuned, llm_finetuned_joint_prompt, delrec]"]
-LAUNCH = ["--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, launch):
     """The same prepared run twice, each taken through the other stages: by one process, and by two."""
     one, two = (tmp_path_factory.mktemp("runs") / name for name in ("one", "two"))
     run = RunDirectory.create(one, resolve("smoke", SMALL))
     stages.prepare_stage(run)
     stages.teacher_stage(run)
     shutil.copytree(one, two)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(stages.__file__).parents[2])}
-    said = []
-    for start, folder in (([], one), (["-m", "accelerate.commands.launch", *LAUNCH], two)):
-        for stage in ("distill", "finetune"):
-            command = [sys.executable, *start, "-m", "delrec_kit", "stage", stage, str(folder)]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, cwd=folder)
-            assert done.returncode == 0, done.stderr[-3000:]
-            said.append(done.stdout)
+    said = [
+        launch(processes, "-m", "delrec_kit", "stage", stage, str(folder), cwd=folder)
+        for processes, folder in ((1, one), (2, two))
+        for stage in ("distill", "finetune")
+    ]
     return one, two, said
 
 
