@@ -11,6 +11,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 IMPORT_NAMES = {
     "pyyaml": "yaml",
     "huggingface-hub": "huggingface_hub",
+    "scikit-learn": "sklearn",
     "pytest-timeout": None,
     "pytest-xdist": None,
     "ruff": None,

@@ -10,21 +10,24 @@ import pyarrow.parquet as pq
 
 from delrec_kit.data import filters
 from delrec_kit.data.candidates import check_room, draw_candidates
+from delrec_kit.data.cold import FILE as COLD_FILE
+from delrec_kit.data.cold import ColdItems, choose, cold_items, without
 from delrec_kit.data.domain import Domain
 from delrec_kit.data.fonts import use_fonts_for
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.made_world.world import World, make_world, true_probabilities
 from delrec_kit.data.ragged import Ragged
 from delrec_kit.data.sources import read_source
-from delrec_kit.data.split import Cases, Split, brought_split, by_user, knowing_all, leave_one_out, temporal
+from delrec_kit.data.split import Split, brought_split, by_user, knowing_all, leave_one_out, of_few, temporal
 from delrec_kit.data.statistics import describe, timeline, told_of_ties
+from delrec_kit.data.stored import case_table, lists, matrix, read_cases, read_table
 from delrec_kit.run.directory import read_json, write_json
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
 MIN_INTERACTIONS = 3  # of a user: one to train on, one to validate, one to test
 WORLD_ITEMS = 360
-FILTERS_OFF = {"core": 0, "positive": None, "repeats": "keep", "max_length": 0, "untitled": "name"}
+FILTERS_OFF = {"core": 0, "positive": None, "repeats": "keep", "max_length": 0, "untitled": "name", "cold_items": 0.0}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class PreparedData:
 
     oracle: (U_test, m) true next-item probabilities of the test candidates, where they are known (demo), as they are
     over the whole catalogue; patterns: of each test case the one that most likely led to its answer.
-    timeline: interactions over time (see ``statistics.timeline``).
+    timeline: interactions over time (see ``statistics.timeline``). cold: items that were withheld from all of it.
     """
 
     split: Split
@@ -45,25 +48,28 @@ class PreparedData:
     oracle: np.ndarray | None = None
     timeline: pd.DataFrame = field(default_factory=pd.DataFrame)
     patterns: list[str] | None = None
+    cold: ColdItems | None = None
 
     def save(self, folder: str | Path) -> None:
         """Write items, train, valid and test as Parquet; statistics, domain and notices as JSON; timeline as CSV."""
         folder, split = Path(folder), self.split
         folder.mkdir(parents=True, exist_ok=True)
         cut = {} if split.cut is None else {"cut": split.cut.to_arrow()}
-        test = _case_table(split.test, self.test_candidates)
+        test = case_table(split.test, self.test_candidates)
         if self.oracle is not None:
-            test = test.append_column("oracle", _lists(self.oracle)).append_column("pattern", pa.array(self.patterns))
+            test = test.append_column("oracle", lists(self.oracle)).append_column("pattern", pa.array(self.patterns))
         tables = {
             "items": pa.table({"item": split.item_keys[1:], "title": split.titles[1:]}),
             "train": pa.table({"user": split.user_keys, "items": split.train.to_arrow(), **cut}),
-            "valid": _case_table(split.valid, self.valid_candidates),
+            "valid": case_table(split.valid, self.valid_candidates),
             "test": test,
         }
         for name, table in tables.items():
             pq.write_table(table, folder / f"{name}.parquet")
         write_json(folder / "statistics.json", self.statistics)
         write_json(folder / "data.json", {"domain": asdict(self.domain), "notices": self.notices})
+        if self.cold is not None:
+            self.cold.save(folder)
         if len(self.timeline):
             self.timeline.to_csv(folder / "timeline.csv", index=False)
 
@@ -71,25 +77,29 @@ class PreparedData:
     def load(cls, folder: str | Path) -> "PreparedData":
         """What ``save`` wrote. Raises KitError where a file is missing or a table is damaged."""
         folder = Path(folder)
-        for name in ("items.parquet", "train.parquet", "valid.parquet", "test.parquet", "data.json", "statistics.json"):
+        for name in ("data.json", "statistics.json"):
             if not (folder / name).is_file():
                 raise KitError(f"{folder} has no {name}; run notebook 01 again")
-        items, train, valid, test = (_table(folder / f"{name}.parquet") for name in ("items", "train", "valid", "test"))
+        items, train, valid, test = (
+            read_table(folder / f"{name}.parquet") for name in ("items", "train", "valid", "test")
+        )
         titles, keys = (["", *items[name].to_pylist()] for name in ("title", "item"))
         cut = Ragged.from_arrow(train["cut"]) if "cut" in train.column_names else None
         sequences, users = Ragged.from_arrow(train["items"]), train["user"].to_pylist()
         about, times = read_json(folder / "data.json"), folder / "timeline.csv"
         use_fonts_for(titles)
+        (validates, valid_candidates), (tests, test_candidates) = (read_cases(table) for table in (valid, test))
         return cls(
-            Split(titles, keys, users, sequences, _cases(valid), _cases(test), cut),
+            Split(titles, keys, users, sequences, validates, tests, cut),
             Domain(**about["domain"]),
-            _matrix(valid["candidates"]),
-            _matrix(test["candidates"]),
+            valid_candidates,
+            test_candidates,
             read_json(folder / "statistics.json"),
             about["notices"],
-            _matrix(test["oracle"]) if "oracle" in test.column_names else None,
+            matrix(test["oracle"]) if "oracle" in test.column_names else None,
             pd.read_csv(times, parse_dates=["start"]) if times.is_file() else pd.DataFrame(),
             test["pattern"].to_pylist() if "pattern" in test.column_names else None,
+            ColdItems.load(folder) if (folder / COLD_FILE).is_file() else None,
         )
 
 
@@ -101,8 +111,10 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
     """
     world = _world(config, seed) if config.dataset == "demo" else None
     interactions = read_source(config, seed) if world is None else world.interactions
-    interactions, split = _split(interactions, config, seed)
+    interactions, split, cold = _split(interactions, config, seed)
     consumed = split.consumed()
+    if config.train_users:
+        split = of_few(split, config.train_users, seed)
     check_room(split, config.candidates, consumed)
     valid, test = (
         draw_candidates(split, cases, config.candidates, [seed, part], consumed, config.distractors)
@@ -112,7 +124,7 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
     found = describe(interactions, split)
     notices = [*interactions.notices, *told_of_ties(interactions, found, config.ties)]
     return PreparedData(
-        split, interactions.domain, valid, test, found, notices, oracle, timeline(interactions), patterns
+        split, interactions.domain, valid, test, found, notices, oracle, timeline(interactions), patterns, cold
     )
 
 
@@ -122,7 +134,7 @@ def _world(config: DataConfig, seed: int) -> World:
     return make_world(config.world_users, WORLD_ITEMS, seed)
 
 
-def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[Interactions, Split]:
+def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[Interactions, Split, ColdItems | None]:
     if interactions.brings_split:
         if config.split == "auto":
             for name, idle in FILTERS_OFF.items():
@@ -131,7 +143,7 @@ def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[I
                         f"data.{name}={getattr(config, name)} would break the split that the data brings; set it to "
                         f"{idle}, or data.split=leave-one-out to have another split"
                     )
-            return interactions, brought_split(interactions)
+            return interactions, brought_split(interactions), None
         interactions = filters.without_split(interactions)
     source = interactions
     if config.untitled == "drop":
@@ -140,7 +152,10 @@ def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[I
         interactions = filters.positive_only(interactions, config.positive)
     if config.repeats != "keep":
         interactions = filters.one_of_repeats(interactions, config.repeats)
-    interactions = _dense_enough(interactions, config)
+    everything = interactions = _dense_enough(interactions, config)
+    if config.cold_items:
+        withheld = choose(everything, config.cold_items, config.candidates, seed)
+        interactions = without(everything, withheld)
     if config.split == "temporal":
         split, notices = temporal(interactions)
         interactions = interactions.noting(*notices)
@@ -149,7 +164,9 @@ def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[I
     else:
         split = leave_one_out(interactions)
     leaves_out = config.positive is not None or config.max_length or config.split == "temporal"
-    return interactions, knowing_all(split, source) if leaves_out else split
+    split = knowing_all(split, source) if leaves_out else split
+    asked = cold_items(everything, withheld, split, config.candidates, seed) if config.cold_items else None
+    return interactions, split, asked
 
 
 def _dense_enough(interactions: Interactions, config: DataConfig) -> Interactions:
@@ -166,28 +183,3 @@ def _dense_enough(interactions: Interactions, config: DataConfig) -> Interaction
             return before  # without the notice of a round that left nothing out
         if not (config.core and config.max_length):
             return interactions
-
-
-def _table(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise KitError(f"{path} is damaged or cut off; delete it and run notebook 01 again") from error
-
-
-def _case_table(cases: Cases, candidates: np.ndarray) -> pa.Table:
-    columns = {"user": cases.user, "history": cases.history.to_arrow(), "target": cases.target}
-    return pa.table({**columns, "candidates": _lists(candidates)})
-
-
-def _lists(matrix: np.ndarray) -> pa.ListArray:
-    rows, m = matrix.shape
-    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1) * m, pa.int32()), pa.array(matrix.ravel()))
-
-
-def _matrix(column: pa.ChunkedArray) -> np.ndarray:
-    return column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)
-
-
-def _cases(table: pa.Table) -> Cases:
-    return Cases(table["user"].to_numpy(), Ragged.from_arrow(table["history"]), table["target"].to_numpy())

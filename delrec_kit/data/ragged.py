@@ -111,5 +111,10 @@ class Ragged:
             keep[self.offsets[1:][self.lengths >= back] - back] = False
         return self.of_lengths(self.values[keep], np.maximum(self.lengths - count, 0))
 
+    def last(self, count: int) -> "Ragged":
+        """The last ``count`` values of every sequence."""
+        lengths = np.minimum(self.lengths, count)
+        return self.slices(self.values, self.offsets[1:] - lengths, lengths)
+
     def to_arrow(self) -> pa.ListArray:
         return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), pa.array(self.values, pa.int64()))

@@ -10,6 +10,7 @@ from delrec_kit.data.interactions import LABELS, Interactions
 from delrec_kit.data.ragged import Ragged, among, sorted_unique
 from delrec_kit.data.tables import brief
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.streams import stream
 
 BLOCK = 2**14  # users at a time
 
@@ -197,6 +198,19 @@ def brought_split(interactions: Interactions) -> Split:
             raise KitError(f"no '{name}' row has anything known before it; mark earlier rows 'history' or 'train'")
     cut = parts["unused"] if len(parts["unused"].values) else None
     return Split(*_catalogue(interactions), user_keys, parts["train"], valid, test, cut)
+
+
+def of_few(split: Split, users: int, seed: int) -> Split:
+    """The split of a small shop: only ``users`` of its people train and validate, and all are tested. Raises KitError
+    where fewer do both."""
+    trains = np.intersect1d(np.flatnonzero(split.train.lengths > 1), split.valid.user)
+    if len(trains) < users:
+        raise KitError(f"data.train_users={users}: only {len(trains)} users train and validate; take fewer, or 0")
+    chosen = stream(seed, "users of a small shop").permutation(trains)[:users]
+    kept = np.isin(np.arange(len(split.train)), chosen)
+    rows = kept[split.train.rows]
+    train = Ragged.of_lengths(split.train.values[rows], np.where(kept, split.train.lengths, 0))
+    return replace(split, train=train, valid=split.valid.take(np.flatnonzero(kept[split.valid.user])))
 
 
 def _first_in(window: np.ndarray, user: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 # ruff: noqa: F401 (what the other rooms and the notebooks use)
 """Scores to ranks, metrics, the paired test, tables and plots. Knows no model: scores come as arrays."""
 
-from delrec_kit.evaluation.comparison import PAIRS, compare, load_comparison, ranks_of, write_comparison
-from delrec_kit.evaluation.fusion import Fusion, context
+from delrec_kit.evaluation.comparison import OWN, PAIRS, compare, load_comparison, ranks_of, write_comparison
+from delrec_kit.evaluation.fusion import Fusion, by_exposure, context, features
 from delrec_kit.evaluation.grouping import finished_runs, protocols_of, varied_setting
 from delrec_kit.evaluation.paired import TESTED, bootstrap_intervals, judged, paired_test
 from delrec_kit.evaluation.plots import plot_comparison, plot_curve, plot_differences, plot_results

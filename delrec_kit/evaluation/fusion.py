@@ -1,10 +1,11 @@
-"""A ranker's scores and the teacher's in one: a conditional logit (McFadden 1974), fitted on validation cases.
+"""Several rankers' scores in one: a conditional logit (McFadden 1974), fitted on validation cases.
 
-P(c) = softmax over candidates of w · f(c). The plain fusion's features f are the two rankers' log-probabilities; the
-gated fusion lets their weights change with the length of the history, the popularity of the candidate and how far the
-two rankers agree.
+P(c) = softmax over candidates of w · f(c). The plain fusion's features f are a ranker's and the teacher's
+log-probabilities; the gated fusion lets their weights change with the length of the history, the popularity of the
+candidate and how far the two agree; ``by_exposure`` lets all weights change with how often the candidate was seen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,23 +13,20 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 SHRINK = 1e-2  # of the squared weights, against features that validation cases cannot tell apart
+FEW = 5.0  # choices of an item at which half of what is known of it is believed
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """weights (F,) of the features, each less its mean (F,) and over its spread (F,); gated: whether they change."""
+    """weights (F,) of the features, each less its mean (F,) and over its spread (F,)."""
 
     weights: np.ndarray
     mean: np.ndarray
     spread: np.ndarray
-    gated: bool
 
     @classmethod
-    def fit(
-        cls, llm: np.ndarray, teacher: np.ndarray, answer: np.ndarray, context: np.ndarray, gated: bool = False
-    ) -> "Fusion":
-        """From scores (U, m) of validation candidates, the answers' columns (U,), and ``context`` (U, m, 2)."""
-        raw = features(llm, teacher, context, gated)
+    def fit(cls, raw: np.ndarray, answer: np.ndarray) -> "Fusion":
+        """From features (U, m, F) of validation candidates and the answers' columns (U,)."""
         mean, spread = raw.mean((0, 1)), raw.std((0, 1)) + 1e-9
         x, users = (raw - mean) / spread, np.arange(len(answer))
 
@@ -37,12 +35,11 @@ class Fusion:
             slope = np.einsum("um,umf->f", np.exp(log_p), x) - x[users, answer].sum(0)
             return -log_p[users, answer].mean() + SHRINK * w @ w, slope / len(users) + 2 * SHRINK * w
 
-        return cls(minimize(loss, np.zeros(x.shape[2]), jac=True, method="L-BFGS-B").x, mean, spread, gated)
+        return cls(minimize(loss, np.zeros(x.shape[2]), jac=True, method="L-BFGS-B").x, mean, spread)
 
-    def scores(self, llm: np.ndarray, teacher: np.ndarray, context: np.ndarray) -> np.ndarray:
-        """(U, m), higher is better."""
-        x = (features(llm, teacher, context, self.gated) - self.mean) / self.spread
-        return (x @ self.weights).astype(np.float32)
+    def scores(self, raw: np.ndarray) -> np.ndarray:
+        """(U, m) from features (U, m, F), higher is better."""
+        return ((raw - self.mean) / self.spread @ self.weights).astype(np.float32)
 
     @property
     def share(self) -> float:
@@ -60,6 +57,13 @@ def features(llm: np.ndarray, teacher: np.ndarray, context: np.ndarray, gated: b
         agree = np.exp(ours + theirs).sum(1, keepdims=True)
         found += [x * gate for gate in (length, popular, agree) for x in (ours, theirs)] + [popular]
     return np.stack(found, axis=2)
+
+
+def by_exposure(rankers: Sequence[np.ndarray], counts: np.ndarray) -> np.ndarray:
+    """(U, m, 2R+1): how far each item was seen, and each of R rankers' scores (U, m), as far as it was and as far as it
+    was not. counts (U, m): training choices of each candidate. The scores are on one scale for all sets."""
+    seen = counts / (counts + FEW)
+    return np.stack([seen, *(part for scores in rankers for part in (scores * seen, scores * (1 - seen)))], axis=2)
 
 
 def context(histories: np.ndarray, candidates: np.ndarray, counts: np.ndarray) -> np.ndarray:

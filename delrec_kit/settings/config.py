@@ -17,7 +17,7 @@ CountOrNone = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 LISTED, PROPOSED = 20, 100  # the teacher's first items that are kept of a training prefix, and of a case
-PROTOCOLS = {"uniform": 2, "popularity": 2, "rerank": 2, "full": 2, "orders": 2}  # kind -> least N of kind-N
+PROTOCOLS = {"uniform": 2, "popularity": 2, "rerank": 2, "full": 2, "orders": 2, "last": 1}  # kind -> least N of kind-N
 
 
 class StageConfig(BaseModel):
@@ -44,6 +44,9 @@ class DataConfig(StageConfig):
     max_length: CountOrNone = Field(0, description="keep the last interactions of each user; 0 keeps all")
     untitled: Literal["name", "drop"] = Field("name", description="items without a title: named by id, or left out")
     title_length: Annotated[int, Field(ge=20)] = Field(160, description="characters of a title; longer ones are cut")
+    cold_items: Share | Literal["newest"] = Field(
+        0.0, description="share of the items withheld from all training, to be ranked unseen; newest: the last to come")
+    train_users: CountOrNone = Field(0, description="users that train and validate, drawn by the seed; 0: all")
     world_users: Count = Field(1000, description="demo only: users in the made world")
     # fmt: on
 
@@ -138,7 +141,9 @@ def _protocols(names: tuple[str, ...]) -> tuple[str, ...]:
         kind, _, n = name.partition("-")
         if kind not in PROTOCOLS or not n.isdecimal() or int(n) < PROTOCOLS[kind]:
             known = ", ".join(f"{kind}-N" for kind in PROTOCOLS)
-            raise ValueError(f"'{name}' is no protocol; write one of {known}, with N of at least 2")
+            raise ValueError(
+                f"'{name}' is no protocol; write one of {known}, with N of at least {PROTOCOLS.get(kind, 2)}"
+            )
         if kind == "rerank" and int(n) > PROPOSED:
             raise ValueError(f"'{name}': the teacher proposes at most {PROPOSED} items")
     kinds = [name.partition("-")[0] for name in names]
@@ -173,7 +178,8 @@ class EvaluationConfig(StageConfig):
     protocols: Annotated[tuple[str, ...], AfterValidator(_protocols)] = Field(
         (),
         description="beside the candidate sets: uniform-20, popularity-15 (other sets), rerank-100 (the teacher's "
-        "first 100), full-200 (the whole catalogue for 200 users), orders-5 (the candidates in 5 orders)",
+        "first 100), full-200 (the whole catalogue for 200 users), orders-5 (the candidates in 5 orders), last-1 (the "
+        "candidates, with the last title of each history alone)",
     )
     draws: Count = Field(1, description="D: draws of the distractors, over which a user's metrics are averaged")
     fuse: Literal["none", "weight", "gate"] = Field(

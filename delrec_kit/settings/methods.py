@@ -46,12 +46,15 @@ ADAPTED = tuple(name for name, method in METHODS.items() if method.learns_from)
 FROZEN = tuple(name for name, method in METHODS.items() if not method.learns_from)
 FUSED = "+teacher"  # after a method's name: its scores and the teacher's, weighed on validation cases
 GATED = "+teacher_gated"  # weighed by what each is sure of
+TRUSTED = "+teacher_trusted"  # and with popularity, weighed by how often an item was seen
 BOUNDS = {"oracle": "oracle", "ceiling": "ceiling"}  # what no method can beat
 OTHERS = {  # without a language model
     "popularity": "popularity",
     "markov": "Markov",
+    "popularity_from_titles": "popularity, from titles",
     "content": "content",
     "teacher": "teacher",
+    "teacher_from_titles": "teacher, from titles",
     "teacher_gated": "teacher, gated",
     **BOUNDS,
 }

@@ -52,11 +52,21 @@ STYLE = {
 }
 FIRST = ["popularity", "markov", "teacher", "llm_zero_shot", "llm_untrained_prompt", "llm_distilled_prompt"]
 FIRST += ["llm_finetuned", "delrec", "oracle"]  # a colour each; the others' colours come again, their shapes do not
-PLACES = {name: place for place, name in enumerate(dict.fromkeys([*FIRST, *LABELS]))}
+LAST = ["popularity_from_titles", "teacher_from_titles"]
+PLACES = dict.fromkeys([*FIRST, *(name for name in LABELS if name not in LAST), *LAST])
+PLACES = {name: place for place, name in enumerate(PLACES)}
 HALVES = [Outline.wedge(start, start + 180) for start in (0, 180, 90, 270)]
-STROKES = ["2", "3", "1", (8, 2, 0), "x"]  # of rows that are never weighed with the teacher: these cannot be hollow
+STROKES = [
+    "2",
+    "3",
+    "1",
+    (8, 2, 0),
+    "x",
+    "4",
+    "+",
+]  # of rows that are never weighed with the teacher: these cannot be hollow
 STARS = [(4, 1, 0), (6, 1, 0), (3, 1, 0)]  # DELRec's kin
-SHAPES = [*MARKERS, ">", *STROKES, *HALVES[:2], "d", "p", *HALVES[2:], *STARS]
+SHAPES = [*MARKERS, ">", *STROKES[:5], *HALVES[:2], "d", "p", *HALVES[2:], *STARS, *STROKES[5:]]
 BAR_HATCHES = [*HATCHES, *(a + b for n, a in enumerate(HATCHES[1:], 1) for b in HATCHES[n:])]
 
 
@@ -83,10 +93,13 @@ def styled(draw: Callable) -> Callable:
     return drawn
 
 
+HOW = {"_gated": ", gated", "_trusted": ", by exposure"}  # scores are weighed with the teacher's
+
+
 def label(method: str) -> str:
     """How a method of the comparison is written in figures; unknown names stay as they are."""
-    base, plus, gated = method.partition(FUSED)
-    return LABELS.get(base, base) + (" + teacher" if plus else "") + (", gated" if gated else "")
+    base, plus, how = method.partition(FUSED)
+    return LABELS.get(base, base) + (" + teacher" if plus else "") + HOW.get(how, "")
 
 
 def look(method: str) -> dict[str, Any]:

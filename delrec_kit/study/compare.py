@@ -10,6 +10,7 @@ from delrec_kit.evaluation import (
     Fusion,
     compare,
     context,
+    features,
     full_ranks,
     gap_table,
     per_user,
@@ -23,6 +24,7 @@ from delrec_kit.settings.methods import DISTILLED, FUSED, GATED, METHODS
 from delrec_kit.study.costs import costs_table
 from delrec_kit.study.protocols import CANDIDATES, RERANK, Ranked, number, protocols, ranked, reordered, score_sets
 from delrec_kit.study.study import Study
+from delrec_kit.study.unseen import Unseen
 
 Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (D, U, m)
 RESAMPLES = 2000
@@ -36,16 +38,21 @@ def evaluate(study: Study, folder: Path) -> None:
     """Score, compare, and write the evaluation folder of a run."""
     sets = {name: {part: ranked(study, part, name) for part in ("valid", "test")} for name in protocols(study)}
     scores: dict[str, Scores] = {protocol: {} for protocol in (*sets, "full")}
-    orders, last = [], None
+    orders, last, unseen, beyond = [], None, None, {}
     for name in study.rows():
         last = study.recommender(name, like=last if last and not METHODS[last.name].learns_from else None)
         _score(study, last, sets, scores)
+        if study.data.cold is not None:
+            unseen = unseen or Unseen.by(study, last)
+            beyond[name] = unseen.scores(last, _is_weighed(name))
         if number(study, "orders") and last.llm.lists:
             orders.append(_order_table(study, last, sets[CANDIDATES]["test"]))
     for protocol, parts in sets.items():
         _compare(study, protocol, parts, scores[protocol], folder if protocol == CANDIDATES else folder / protocol)
     if scores["full"]:
         _compare_full(study, scores["full"], folder / "full")
+    if unseen:
+        unseen.evaluate(beyond, folder)
     if orders:
         pd.concat(orders).to_csv(folder / "orders.csv", index=False)
     costs_table(study.run).to_csv(folder / "costs.csv", index=False)
@@ -55,15 +62,21 @@ def _score(study: Study, recommender: LlmRecommender, sets: dict[str, dict[str, 
     """Add the recommender's scores to ``scores``: of the test cases, and where it is weighed with the teacher and left
     to rerank what that proposes, of the validation cases too."""
     name, config = recommender.name, study.run.config.evaluation
-    weighed = bool(METHODS[name].learns_from) or name == DISTILLED
+    weighed = _is_weighed(name)
     wanted = {protocol: parts for protocol, parts in sets.items() if weighed or protocol != RERANK}
+    shared = {protocol: parts for protocol, parts in wanted.items() if not protocol.startswith("last-")}
     for part in ("valid", "test") if weighed and config.fuse != "none" else ("test",):
-        cases = sets[CANDIDATES][part].cases
-        items = {protocol: parts[part].items for protocol, parts in wanted.items()}
-        for protocol, table in score_sets(recommender, cases, items).items():
-            scores[protocol].setdefault(name, {})[part] = table
+        for group in (shared, *({protocol: wanted[protocol]} for protocol in wanted if protocol not in shared)):
+            items = {protocol: parts[part].items for protocol, parts in group.items()}
+            for protocol, table in score_sets(recommender, next(iter(group.values()))[part].cases, items).items():
+                scores[protocol].setdefault(name, {})[part] = table
     if weighed and number(study, "full"):
         scores["full"][name] = {"test": recommender.scores(_first_cases(study))}
+
+
+def _is_weighed(name: str) -> bool:
+    """Whether the row is weighed with the teacher, and reranks what that proposes."""
+    return bool(METHODS[name].learns_from) or name == DISTILLED
 
 
 def _compare(study: Study, protocol: str, parts: dict[str, Ranked], ours: Scores, folder: Path) -> None:
@@ -133,10 +146,10 @@ def _fused(
     rows += [(name, of, endings if "valid" in of else []) for name, of in ours.items()]
     for name, of, asked in rows:
         for ending, gated in asked:
-            known = (table[0][listed] for table in (of["valid"], valid.teacher, valid.place, about["valid"]))
-            fusion = Fusion.fit(*known, gated)
+            known = (table[0][listed] for table in (of["valid"], valid.teacher, about["valid"]))
+            fusion = Fusion.fit(features(*known, gated), valid.place[0][listed])
             each = zip(of["test"], test.teacher, about["test"], strict=True)
-            scores[name + ending] = np.stack([fusion.scores(*draw) for draw in each])
+            scores[name + ending] = np.stack([fusion.scores(features(*draw, gated)) for draw in each])
             weights[name + ending] = {"share": fusion.share, "weights": fusion.weights.tolist()}
     return scores, weights
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from delrec_kit.evaluation import (
     METRICS,
+    OWN,
     TESTED,
     difference_table,
     load_comparison,
@@ -53,9 +54,10 @@ Picture = tuple[Figure, pd.DataFrame]
 Run = RunDirectory | str | Path
 
 
-def comparison(run: Run) -> Picture:
-    """Every metric of every method, with intervals."""
-    return plot_comparison(load_comparison(_open(run).require("evaluation")))
+def comparison(run: Run, protocol: str = OWN) -> Picture:
+    """Every metric of every method under a protocol, with intervals. Raises KitError where the run has it not."""
+    folder = _open(run).require("evaluation")
+    return plot_comparison(load_comparison(folder / ("" if protocol == OWN else protocol)))
 
 
 def differences(run: Run, metric: str = "HR@1") -> Picture:

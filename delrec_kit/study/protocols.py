@@ -1,7 +1,8 @@
 """What is ranked under each protocol: which items for whom, once or in several draws, and the teacher's scores of them.
 
 ``candidates``: the candidate sets of the run, the paper's protocol, in ``evaluation.draws`` draws of the distractors of
-which the first is stored with the run. ``uniform-20``, ``popularity-15``: other candidate sets. ``rerank-N``: the
+which the first is stored with the run. ``uniform-20``, ``popularity-15``: other candidate sets. ``last-1``: the
+candidate sets, for people of whom the last title alone is known. ``rerank-N``: the
 teacher's first N of the whole catalogue, nothing put in by hand. ``orders-N``: the first candidate sets, listed in N
 orders. ``full-U``: the whole catalogue for U users.
 """
@@ -61,7 +62,7 @@ def protocols(study: Study) -> list[str]:
     return [CANDIDATES, *wanted, *([RERANK] if number(study, RERANK) else [])]
 
 
-SETS = ("uniform", "popularity")
+SETS = ("uniform", "popularity", "last")
 
 
 def ranked(study: Study, part: str, protocol: str) -> Ranked:
@@ -75,6 +76,10 @@ def _of_all(study: Study, part: str, protocol: str) -> Ranked:
     if protocol == RERANK:
         return _proposed(study, part)
     cases, items, teacher = study.ranked(part)
+    kind, _, last = protocol.partition("-")
+    if kind == "last":
+        cases = Cases(cases.user, cases.history.last(int(last)), cases.target)
+        return Ranked(cases, items[None], study.teacher.scores(cases, items)[None])
     stored = Ranked(cases, items[None], teacher[None])
     draws = 1 if part == "valid" else study.run.config.evaluation.draws
     if protocol == CANDIDATES and draws == 1:

@@ -85,15 +85,19 @@ class Study:
     def language_model(self, templates: Mapping[str, str] | None = None) -> tuple[LanguageModel, PromptWriter]:
         """The run's frozen language model, and what writes its prompts, in ``templates``: by default those that P was
         distilled in, where it was."""
-        settings, data = self.run.config.llm, self.data
         if templates is None:
             distilled = self.run.is_done("prompt")
             templates = read_json(self.run.folder("prompt") / WORDS) if distilled else TEMPLATES
-        llm = load_llm(settings, device())
-        more = {"format": llm.format, "verbalizer": settings.verbalizer}
-        writer = PromptWriter(llm.tokenizer, data.domain, data.split.titles, templates, **more)
-        llm.encode_titles(writer.table)
-        return llm, writer
+        llm = load_llm(self.run.config.llm, device())
+        llm.encode_titles(self.writer(llm, templates, unseen=True).table)
+        return llm, self.writer(llm, templates)
+
+    def writer(self, llm: LanguageModel, templates: Mapping[str, str], unseen: bool = False) -> PromptWriter:
+        """What writes prompts for ``llm``; unseen: that knows the titles of the cold items too, behind the others."""
+        data = self.data
+        titles = [*data.split.titles, *(data.cold.titles if unseen and data.cold else ())]
+        verbalizer = self.run.config.llm.verbalizer
+        return PromptWriter(llm.tokenizer, data.domain, titles, templates, llm.format, verbalizer)
 
     def asking(
         self, name: str, llm: LanguageModel, writer: PromptWriter, P: SoftPrompt | None = None

@@ -8,11 +8,15 @@ from delrec_kit.teachers.scorer import CatalogueScorer, Scorer, catalogue_scores
 from delrec_kit.teachers.stage import train_stage
 from delrec_kit.teachers.teacher import Teacher
 from delrec_kit.teachers.training import train_teacher
+from delrec_kit.teachers.unseen import Content, Counted, LogShare, knowing_more, popularity_from_titles
 
 __all__ = [
     "MODELS",
     "CatalogueScorer",
+    "Content",
+    "Counted",
     "CrossFitted",
+    "LogShare",
     "Markov",
     "Popularity",
     "Scorer",
@@ -21,9 +25,11 @@ __all__ = [
     "distillation_table",
     "expected_vectors",
     "fold_teachers",
+    "knowing_more",
     "plot_beyond_popularity",
     "plot_learning",
     "plot_teachers",
+    "popularity_from_titles",
     "top_items",
     "train_stage",
     "train_teacher",

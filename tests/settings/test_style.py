@@ -92,7 +92,7 @@ def test_every_row_has_a_dot_of_its_own_without_its_colour():
     with plt.rc_context():
         use_style()
         inks = {method: ink(method) for method in ROWS}
-    assert len(inks) == 51 and min(of.sum() for of in inks.values()) > 5
+    assert len(inks) == 53 and min(of.sum() for of in inks.values()) > 5
     for (one, a), (other, b) in combinations(inks.items(), 2):
         assert np.abs(a - b).sum() > 0.12 * max(a.sum(), b.sum()), f"{one} looks like {other}"
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from delrec_kit.data import Cases, Ragged
 from delrec_kit.llm import SoftPrompt
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.settings.resolve import resolve
@@ -15,15 +16,17 @@ from delrec_kit.study import pictures, stages
 from delrec_kit.study.explain import explain_user
 from delrec_kit.study.recommend import recommend
 from delrec_kit.study.study import DISTILLED, Study
+from delrec_kit.study.unseen import Unseen
 
 spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
 families = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(families)
 SETTINGS = [
-    "llm.history=4", "llm.prior=popularity", "distill.k=3", "distill.conditioned=2", "data.world_users=60",
+    "llm.history=4", "llm.prior=popularity", "distill.k=3", "distill.conditioned=2",
+    "data.world_users=100", "data.cold_items=0.1",
     "finetune.methods=[delrec, delrec_kept, delrec_faded, delrec_joint_prompt, llm_distilled_both]",
     "finetune.examples=64", "distill.examples=48", "evaluation.draws=2",
-    "evaluation.protocols=[popularity-5,rerank-10,orders-2]",
+    "evaluation.protocols=[popularity-5,rerank-10,orders-2,last-2]",
     "evaluation.methods=[llm_zero_shot, llm_untrained_prompt, llm_distilled_prompt]",
 ]  # fmt: skip
 
@@ -58,16 +61,40 @@ def test_p_learned_and_depends_on_the_user(run):
 
 def test_every_protocol_is_compared_over_its_draws(run):
     folder = run.folder("evaluation")
-    for name, m, draws in (("", 15, 2), ("popularity-5", 5, 2), ("rerank", 10, 1)):
+    for name, m, draws in (("", 15, 2), ("popularity-5", 5, 2), ("rerank", 10, 1), ("last-2", 15, 1)):
         comparison = json.loads((folder / name / "comparison.json").read_text())
         ranks = pd.read_parquet(folder / name / "per_user.parquet")
         assert comparison["m"] == m and {"delrec", "delrec_kept", "teacher"} <= set(comparison["methods"])
         assert np.stack(ranks["delrec"]).reshape(len(ranks), -1).shape[1] == draws
+    cases, items, _ = Study(run).ranked("test")
+    cut = Cases.of_histories(Ragged.from_lists([history[-2:] for history in cases.history]))
+    scores = np.stack(pd.read_parquet(folder / "last-2" / "scores.parquet")["teacher"])
+    np.testing.assert_allclose(scores, Study(run).teacher.scores(cut, items), atol=1e-5)
     assert not (folder / "orders.csv").exists(), "what is not listed has no order"
     assert len(pd.read_csv(run.folder("interpretation") / "recency.csv"))
     for name in ("llm_distilled_prompt", "delrec"):
         pieces = pd.read_csv(run.folder("interpretation") / name / "pieces.csv")
         assert set(pieces["name"]) == {"history", "soft"} and pieces["effect"].abs().max() > 0
+
+
+def test_cold_items_are_ranked_by_every_row_and_one_rule_serves_all(run):
+    study, folder = Study(run), run.folder("evaluation")
+    N, rows = study.data.split.n_items, ["content", "teacher_from_titles", "llm_zero_shot", "delrec"]
+    rows += ["content+teacher_trusted", "delrec+teacher_trusted", "popularity+teacher_trusted"]
+    for protocol in ("cold", "mixed", "warm"):
+        comparison = json.loads((folder / protocol / "comparison.json").read_text())
+        assert comparison["protocol"] == protocol and set(rows) <= set(comparison["methods"])
+        assert not {"llm_zero_shot+teacher_trusted"} & set(comparison["methods"]), "it has not validated"
+    scores = pd.read_parquet(folder / "cold" / "scores.parquet")
+    ranks = pd.read_parquet(folder / "cold" / "per_user.parquet")
+    assert scores["cold"].all() and (ranks["popularity"] == (15 + 1) / 2).all(), "nobody has had one, all are tied"
+    cases, items = study.data.cold.sets["cold"]["test"]
+    delrec = study.recommender("delrec")
+    assert len(delrec.writer.table.lengths) == N + 1, "what trains knows no cold title"
+    again = Unseen.by(study, delrec).beyond(delrec).scores(cases, items)
+    np.testing.assert_allclose(np.stack(scores["delrec"]), again, atol=1e-4)
+    mixed = pd.read_parquet(folder / "mixed" / "scores.parquet")["cold"]
+    assert 0.4 < mixed.mean() < 0.6
 
 
 def test_a_p_that_learns_on_is_its_own_and_every_row_is_priced_once(run):

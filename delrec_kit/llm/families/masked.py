@@ -45,7 +45,7 @@ class MaskedEncoder(LanguageModel):
 
     def answer_vectors(self, table: TitleTable) -> torch.Tensor:
         """The vectors that its answers are compared with."""
-        return self.vectors
+        return self.vectors[: len(table.lengths)]
 
     def read(self, prompts: PromptBatch, soft: torch.Tensor | None, reuse: bool = False) -> Reading:
         return Reading(prompts, self._encode(prompts, soft).last_hidden_state)

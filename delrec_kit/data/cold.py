@@ -1,0 +1,217 @@
+"""Items that no training has seen: withheld before the split, so that nothing that is learned from can know of them.
+
+Two parts are withheld, each of them drawn like the other: ``test`` items are ranked at the end, ``valid`` items, half
+as many, tell how far each ranker is to be trusted where no choice was ever seen.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from delrec_kit.data.candidates import draw_distractors
+from delrec_kit.data.interactions import Interactions
+from delrec_kit.data.ragged import Ragged
+from delrec_kit.data.split import Cases, Split
+from delrec_kit.data.stored import case_table, read_cases, read_table
+from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.streams import stream
+
+NEWEST = 0.1  # share of the items where cold_items=newest
+LEAST = 10  # choices of an item that may be withheld: enough to be asked for
+MATCHED = 40  # items nearest in popularity, among which a mixed set's distractors are drawn
+MOST = 10_000  # cases of a part
+PARTS = ("valid", "test")
+COLD, MIXED = "cold", "mixed"
+FILE = "cold_items.parquet"
+
+
+@dataclass(frozen=True)
+class ColdItems:
+    """M items that stand behind the N of the split, as N+1 … N+M.
+
+    part (M,): "valid" or "test"; counts (M,): choices of each in all the data, which no ranker is told; sets: protocol
+    -> part -> cases and their candidates (U, m).
+
+    ``cold``: the answer and the others are items of that part. ``mixed``: for one half of the people the answer is
+    cold, for the other it is the split's; about half of the candidates are cold either way, and all are about as
+    popular as the answer, so that neither "new" nor "popular" tells it.
+    """
+
+    titles: list[str]
+    item_keys: list[str]
+    part: list[str]
+    counts: np.ndarray
+    sets: dict[str, dict[str, tuple[Cases, np.ndarray]]]
+
+    def __len__(self) -> int:
+        return len(self.titles)
+
+    def save(self, folder: Path) -> None:
+        """Write ``cold_items.parquet`` and a table for each set, such as ``cold_test.parquet``."""
+        table = {"item": self.item_keys, "title": self.titles, "part": self.part, "count": self.counts}
+        pq.write_table(pa.table(table), folder / FILE)
+        for name, parts in self.sets.items():
+            for part, (cases, candidates) in parts.items():
+                pq.write_table(case_table(cases, candidates), folder / f"{name}_{part}.parquet")
+
+    @classmethod
+    def load(cls, folder: Path) -> "ColdItems":
+        """What ``save`` wrote. Raises KitError where a table is missing or damaged."""
+        items = read_table(folder / FILE)
+        sets = {name: {part: read_cases(folder / f"{name}_{part}.parquet") for part in PARTS} for name in (COLD, MIXED)}
+        columns = [items[name].to_pylist() for name in ("title", "item", "part", "count")]
+        return cls(*columns[:3], np.array(columns[3]), sets)
+
+
+def choose(interactions: Interactions, wanted: float | str, m: int, seed: int) -> dict[str, np.ndarray]:
+    """Places in the catalogue (rising) of the items to withhold, by part.
+
+    wanted: the share that tests, drawn evenly over popularity, or "newest": those that were first chosen last. An item
+    needs ``LEAST`` choices and a title of its own. Raises KitError where that leaves too few for m candidates.
+    """
+    share = NEWEST if wanted == "newest" else wanted
+    counts, first = _each_item(interactions)
+    fit = np.flatnonzero((counts >= LEAST) & ~interactions.titles.duplicated(keep=False).to_numpy())
+    tests = round(share * len(counts))
+    total = tests + max(tests // 2, 2 * m)  # a user may have had many of them
+    if tests < 2 * m or total > len(fit):
+        raise KitError(
+            f"data.cold_items={wanted} would withhold {tests} of {len(counts)} items for the test and {total - tests} "
+            f"for validation; {len(fit)} have {LEAST} choices and a title of their own. The test needs twice "
+            f"data.candidates={m}, and both together at most those; take another share, or 0"
+        )
+    rng = stream(seed, "cold items")
+    if wanted == "newest":
+        chosen = fit[np.argsort(first[fit], kind="stable")][-total:]
+    else:
+        ordered = fit[np.lexsort((rng.random(len(fit)), counts[fit]))]
+        chosen = np.array([rng.choice(group) for group in np.array_split(ordered, total)])
+    chosen = chosen[np.lexsort((rng.random(total), counts[chosen]))]  # both parts over all popularities
+    places = np.floor(np.arange(total - tests) * total / (total - tests)).astype(int)
+    validates = np.isin(np.arange(total), places)
+    return {"valid": np.sort(chosen[validates]), "test": np.sort(chosen[~validates])}
+
+
+def without(interactions: Interactions, chosen: dict[str, np.ndarray]) -> Interactions:
+    """The interactions, and the catalogue, without the chosen items."""
+    gone = np.sort(np.concatenate(list(chosen.values())))
+    places = interactions.engine.given(item=interactions.places[gone].astype(np.int32))
+    kept = ~np.isin(np.arange(len(interactions.titles)), gone)
+    rows = len(interactions)
+    left = interactions.keep(f"item NOT IN (SELECT item FROM {places})", items=kept)
+    return left.noting(
+        f"{len(gone)} items withheld from all training (data.cold_items), with {rows - len(left)} interactions: "
+        f"{len(chosen['test'])} are ranked at the end, {len(chosen['valid'])} tell whom to trust there"
+    )
+
+
+def cold_items(interactions: Interactions, chosen: dict[str, np.ndarray], split: Split, m: int, seed: int) -> ColdItems:
+    """The withheld items of ``interactions``, behind those of a split that was made without them, and what is asked."""
+    order = np.concatenate([chosen[part] for part in PARTS])
+    titles, keys = (values[order].tolist() for values in (interactions.titles.to_numpy(), interactions.titles.index))
+    part = np.repeat(PARTS, [len(chosen[name]) for name in PARTS])
+    number = pd.Index([*split.item_keys, *keys]).get_indexer(interactions.titles.index)  # of each in the catalogue
+    sequences, users = interactions.sequences()
+    everyone = Ragged(number[sequences.values - 1], sequences.offsets)
+    everyone = everyone.take(pd.Index(users).get_indexer(split.user_keys))
+    whole = [*split.titles, *titles]
+    asked = _Questions(everyone, len(split.titles), whole, np.bincount(everyone.values, minlength=len(whole)), m, seed)
+    sets = {COLD: {}, MIXED: {}}
+    for name in PARTS:
+        new = len(split.titles) + np.flatnonzero(part == name)
+        cases = asked.cases(new, name)
+        if not len(cases):
+            raise KitError("no user chose a withheld item after any other; take a larger data.cold_items")
+        sets[COLD][name] = cases, asked.among_cold(cases, new, name)
+        sets[MIXED][name] = asked.mixed(cases, getattr(split, name), new, name)
+    return ColdItems(titles, keys, part.tolist(), asked.counts[len(split.titles) :], sets)
+
+
+def _each_item(interactions: Interactions) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) choices of each item of the catalogue, and the time of its first."""
+    query = f"SELECT item, count(*) AS n, min(time) AS first FROM {interactions.table} GROUP BY item"
+    found = interactions.engine.frame(query).set_index("item").reindex(interactions.places)
+    return found["n"].fillna(0).to_numpy(np.int64), found["first"].fillna(0).to_numpy(np.int64)
+
+
+@dataclass(frozen=True)
+class _Questions:
+    """everyone: all that each user ever had, with items of the split below ``first_new`` and withheld ones from there;
+    titles, counts: of all of these; m: candidates."""
+
+    everyone: Ragged
+    first_new: int
+    titles: list[str]
+    counts: np.ndarray
+    m: int
+    seed: int
+
+    def cases(self, new: np.ndarray, part: str) -> Cases:
+        """Of each user the last of the ``new`` items that it chose after some item of the split."""
+        values, offsets = self.everyone.values, self.everyone.offsets
+        known = values < self.first_new
+        before = np.append(0, np.cumsum(known))  # items of the split up to each place
+        rows = np.flatnonzero(np.isin(values, new))
+        user = self.everyone.rows[rows]
+        rows = rows[before[rows] > before[offsets[user]]]
+        user = self.everyone.rows[rows]
+        last = np.append(user[1:] != user[:-1], np.ones(min(1, len(user)), bool))
+        rows, user = rows[last], user[last]
+        if len(rows) > MOST:
+            some = np.sort(stream(self.seed, f"cold cases, {part}").choice(len(rows), MOST, replace=False))
+            rows, user = rows[some], user[some]
+        start = before[offsets[user]]
+        return Cases(user, Ragged.slices(values[known], start, before[rows] - start), values[rows])
+
+    def among_cold(self, cases: Cases, new: np.ndarray, part: str) -> np.ndarray:
+        """(U, m): the answer and others of the ``new`` items that the user never had, in random order."""
+        rng, shift = stream(self.seed, f"candidates among cold items, {part}"), new[0] - 1
+        inside = np.isin(self.everyone.values, new)
+        had = Ragged.from_groups(self.everyone.rows[inside], self.everyone.values[inside] - shift, len(self.everyone))
+        canonical = np.arange(len(new) + 1)  # each has a title of its own
+        others = draw_distractors(had, cases.user, cases.target - shift, self.m - 1, rng, canonical) + shift
+        return rng.permuted(np.concatenate([cases.target[:, None], others], axis=1), axis=1)
+
+    def mixed(self, cold: Cases, warm: Cases, new: np.ndarray, part: str) -> tuple[Cases, np.ndarray]:
+        """Half of the people with their cold case, half with their warm one, and (U, m) candidates of both kinds."""
+        rng = stream(self.seed, f"mixed candidates, {part}")
+        cases = _half_of_each(cold, warm, rng)
+        own = ~pd.Series(self.titles).duplicated(keep=False).to_numpy()
+        old = np.flatnonzero((self.counts > 0) & own & (np.arange(len(own)) < self.first_new))
+        drawn = np.empty((len(cases), self.m), np.int64)
+        for row, (user, answer) in enumerate(zip(cases.user, cases.target)):
+            of_new = self.m // 2 + (self.m % 2) * int(rng.integers(2))
+            is_new = int(answer >= self.first_new)
+            had = np.append(self.everyone[user], answer)
+            others = [
+                self._alike(items[~np.isin(items, had)], answer, count, rng)
+                for items, count in ((new, of_new - is_new), (old, self.m - of_new - (1 - is_new)))
+            ]
+            drawn[row] = np.concatenate([[answer], *others])
+        return cases, rng.permuted(drawn, axis=1)
+
+    def _alike(self, items: np.ndarray, answer: int, count: int, rng: np.random.Generator) -> np.ndarray:
+        """``count`` different ones among those of the items that are nearest to the answer in popularity."""
+        if len(items) < count:
+            raise KitError("too few items are left for a mixed candidate set; take a smaller data.candidates")
+        away = np.abs(np.log1p(self.counts[items]) - np.log1p(self.counts[answer]))
+        return rng.choice(items[np.argsort(away, kind="stable")[: max(MATCHED, count)]], count, replace=False)
+
+
+def _half_of_each(cold: Cases, warm: Cases, rng: np.random.Generator) -> Cases:
+    """Of the users of both, half with their case of the one, half with that of the other."""
+    both = np.intersect1d(cold.user, warm.user)
+    first = rng.permutation(np.arange(len(both)) % 2).astype(bool)
+    parts = [c.take(np.searchsorted(c.user, both[of])) for c, of in ((cold, first), (warm, ~first))]
+    joined = Cases(
+        np.concatenate([c.user for c in parts]),
+        Ragged.of_lengths(
+            np.concatenate([c.history.values for c in parts]), np.concatenate([c.history.lengths for c in parts])
+        ),
+        np.concatenate([c.target for c in parts]),
+    )
+    return joined.take(np.argsort(joined.user, kind="stable"))
