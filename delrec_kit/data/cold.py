@@ -4,7 +4,8 @@ Two parts are withheld, each of them drawn like the other: ``test`` items are ra
 as many, tell how far each ranker is to be trusted where no choice was ever seen.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from delrec_kit.data.candidates import draw_distractors
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.ragged import Ragged
 from delrec_kit.data.split import Cases, Split
-from delrec_kit.data.stored import case_table, read_cases, read_table
+from delrec_kit.data.stored import case_table, lists, matrix, read_cases, read_table
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.streams import stream
 
@@ -25,6 +26,7 @@ LEAST = 10  # choices of an item that may be withheld: enough to be asked for
 MATCHED = 40  # items nearest in popularity, among which a mixed set's distractors are drawn
 MOST = 10_000  # cases of a part
 PARTS = ("valid", "test")
+Truth = Callable[[list[str], Cases, np.ndarray], tuple[np.ndarray, list[str]]]
 COLD, MIXED = "cold", "mixed"
 FILE = "cold_items.parquet"
 
@@ -34,7 +36,8 @@ class ColdItems:
     """M items that stand behind the N of the split, as N+1 … N+M.
 
     part (M,): "valid" or "test"; counts (M,): choices of each in all the data, which no ranker is told; sets: protocol
-    -> part -> cases and their candidates (U, m).
+    -> part -> cases and their candidates (U, m); oracle: protocol -> (U, m) true probabilities of the test candidates,
+    where they are known, of people all of whose choices are.
 
     ``cold``: the answer and the others are items of that part. ``mixed``: for one half of the people the answer is
     cold, for the other it is the split's; about half of the candidates are cold either way, and all are about as
@@ -46,6 +49,7 @@ class ColdItems:
     part: list[str]
     counts: np.ndarray
     sets: dict[str, dict[str, tuple[Cases, np.ndarray]]]
+    oracle: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.titles)
@@ -56,15 +60,23 @@ class ColdItems:
         pq.write_table(pa.table(table), folder / FILE)
         for name, parts in self.sets.items():
             for part, (cases, candidates) in parts.items():
-                pq.write_table(case_table(cases, candidates), folder / f"{name}_{part}.parquet")
+                table = case_table(cases, candidates)
+                if part == "test" and name in self.oracle:
+                    table = table.append_column("oracle", lists(self.oracle[name]))
+                pq.write_table(table, folder / f"{name}_{part}.parquet")
 
     @classmethod
     def load(cls, folder: Path) -> "ColdItems":
         """What ``save`` wrote. Raises KitError where a table is missing or damaged."""
         items = read_table(folder / FILE)
-        sets = {name: {part: read_cases(folder / f"{name}_{part}.parquet") for part in PARTS} for name in (COLD, MIXED)}
+        tables = {
+            name: {part: read_table(folder / f"{name}_{part}.parquet") for part in PARTS} for name in (COLD, MIXED)
+        }
+        sets = {name: {part: read_cases(table) for part, table in parts.items()} for name, parts in tables.items()}
+        known = {name: parts["test"] for name, parts in tables.items() if "oracle" in parts["test"].column_names}
         columns = [items[name].to_pylist() for name in ("title", "item", "part", "count")]
-        return cls(*columns[:3], np.array(columns[3]), sets)
+        oracle = {name: matrix(table["oracle"]) for name, table in known.items()}
+        return cls(*columns[:3], np.array(columns[3]), sets, oracle)
 
 
 def choose(interactions: Interactions, wanted: float | str, m: int, seed: int) -> dict[str, np.ndarray]:
@@ -82,7 +94,7 @@ def choose(interactions: Interactions, wanted: float | str, m: int, seed: int) -
         raise KitError(
             f"data.cold_items={wanted} would withhold {tests} of {len(counts)} items for the test and {total - tests} "
             f"for validation; {len(fit)} have {LEAST} choices and a title of their own. The test needs twice "
-            f"data.candidates={m}, and both together at most those; take another share, or 0"
+            f"data.candidates={m}, and both together no more than these; take another share, or 0"
         )
     rng = stream(seed, "cold items")
     if wanted == "newest":
@@ -109,8 +121,18 @@ def without(interactions: Interactions, chosen: dict[str, np.ndarray]) -> Intera
     )
 
 
-def cold_items(interactions: Interactions, chosen: dict[str, np.ndarray], split: Split, m: int, seed: int) -> ColdItems:
-    """The withheld items of ``interactions``, behind those of a split that was made without them, and what is asked."""
+def cold_items(
+    interactions: Interactions,
+    chosen: dict[str, np.ndarray],
+    split: Split,
+    m: int,
+    seed: int,
+    truth: Truth | None = None,
+) -> ColdItems:
+    """The withheld items of ``interactions``, behind those of a split that was made without them, and what is asked.
+
+    truth: (keys of the items, cases with all that their users had, candidates) -> true probabilities, where known.
+    """
     order = np.concatenate([chosen[part] for part in PARTS])
     titles, keys = (values[order].tolist() for values in (interactions.titles.to_numpy(), interactions.titles.index))
     part = np.repeat(PARTS, [len(chosen[name]) for name in PARTS])
@@ -128,7 +150,11 @@ def cold_items(interactions: Interactions, chosen: dict[str, np.ndarray], split:
             raise KitError("no user chose a withheld item after any other; take a larger data.cold_items")
         sets[COLD][name] = cases, asked.among_cold(cases, new, name)
         sets[MIXED][name] = asked.mixed(cases, getattr(split, name), new, name)
-    return ColdItems(titles, keys, part.tolist(), asked.counts[len(split.titles) :], sets)
+    oracle = {}
+    if truth is not None:
+        names = [*split.item_keys, *keys]
+        oracle = {name: truth(names, asked.whole(of["test"][0]), of["test"][1])[0] for name, of in sets.items()}
+    return ColdItems(titles, keys, part.tolist(), asked.counts[len(split.titles) :], sets, oracle)
 
 
 def _each_item(interactions: Interactions) -> tuple[np.ndarray, np.ndarray]:
@@ -166,6 +192,12 @@ class _Questions:
             rows, user = rows[some], user[some]
         start = before[offsets[user]]
         return Cases(user, Ragged.slices(values[known], start, before[rows] - start), values[rows])
+
+    def whole(self, cases: Cases) -> Cases:
+        """The cases with all that their users had before the answer, withheld items too."""
+        ends = [np.flatnonzero(self.everyone[u] == item)[-1] for u, item in zip(cases.user, cases.target)]
+        starts = self.everyone.offsets[cases.user]
+        return Cases(cases.user, Ragged.slices(self.everyone.values, starts, np.array(ends)), cases.target)
 
     def among_cold(self, cases: Cases, new: np.ndarray, part: str) -> np.ndarray:
         """(U, m): the answer and others of the ``new`` items that the user never had, in random order."""

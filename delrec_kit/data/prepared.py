@@ -1,6 +1,7 @@
 """Everything that later stages read of the data, and how it lies on disk."""
 
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,7 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
     """
     world = _world(config, seed) if config.dataset == "demo" else None
     interactions = read_source(config, seed) if world is None else world.interactions
-    interactions, split, cold = _split(interactions, config, seed)
+    interactions, split, withheld = _split(interactions, config, seed)
     consumed = split.consumed()
     if config.train_users:
         split = of_few(split, config.train_users, seed)
@@ -120,7 +121,12 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
         draw_candidates(split, cases, config.candidates, [seed, part], consumed, config.distractors)
         for part, cases in ((1, split.valid), (2, split.test))
     )
-    oracle, patterns = (None, None) if world is None else true_probabilities(world, split, test)
+    oracle, patterns, cold, truth = None, None, None, None
+    if world is not None:
+        truth = partial(true_probabilities, world, split.user_keys)
+        oracle, patterns = truth(split.item_keys, split.test, test)
+    if withheld:
+        cold = cold_items(*withheld, split, config.candidates, seed, truth)
     found = describe(interactions, split)
     notices = [*interactions.notices, *told_of_ties(interactions, found, config.ties)]
     return PreparedData(
@@ -134,7 +140,11 @@ def _world(config: DataConfig, seed: int) -> World:
     return make_world(config.world_users, WORLD_ITEMS, seed)
 
 
-def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[Interactions, Split, ColdItems | None]:
+def _split(
+    interactions: Interactions, config: DataConfig, seed: int
+) -> tuple[Interactions, Split, tuple[Interactions, dict[str, np.ndarray]] | None]:
+    """Filtered interactions, their split, and where items were withheld, the interactions before and which ones."""
+    withheld = None
     if interactions.brings_split:
         if config.split == "auto":
             for name, idle in FILTERS_OFF.items():
@@ -152,10 +162,10 @@ def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[I
         interactions = filters.positive_only(interactions, config.positive)
     if config.repeats != "keep":
         interactions = filters.one_of_repeats(interactions, config.repeats)
-    everything = interactions = _dense_enough(interactions, config)
+    interactions = _dense_enough(interactions, config)
     if config.cold_items:
-        withheld = choose(everything, config.cold_items, config.candidates, seed)
-        interactions = without(everything, withheld)
+        withheld = interactions, choose(interactions, config.cold_items, config.candidates, seed)
+        interactions = without(*withheld)
     if config.split == "temporal":
         split, notices = temporal(interactions)
         interactions = interactions.noting(*notices)
@@ -164,9 +174,7 @@ def _split(interactions: Interactions, config: DataConfig, seed: int) -> tuple[I
     else:
         split = leave_one_out(interactions)
     leaves_out = config.positive is not None or config.max_length or config.split == "temporal"
-    split = knowing_all(split, source) if leaves_out else split
-    asked = cold_items(everything, withheld, split, config.candidates, seed) if config.cold_items else None
-    return interactions, split, asked
+    return interactions, knowing_all(split, source) if leaves_out else split, withheld
 
 
 def _dense_enough(interactions: Interactions, config: DataConfig) -> Interactions:

@@ -122,6 +122,8 @@ class Unseen:
         for protocol, parts in self.sets.items():
             sets, split = parts["test"], self.study.data.split
             scores = {name: of[protocol]["test"] for name, of in (rows | trusted).items()}
+            if protocol in self.study.data.cold.oracle:
+                scores["oracle"] = self.study.data.cold.oracle[protocol][None]
             ranks = {name: sets.ranks(values) for name, values in scores.items()}
             users = [split.user_keys[u] for u in sets.cases.user]
             seed, m = self.study.run.config.seed, sets.items.shape[2]

@@ -99,6 +99,14 @@ def test_neither_new_nor_popular_tells_a_mixed_answer(data):
         assert not set(row.tolist()) - {answer} & set(data.split.train[user].tolist())
 
 
+def test_the_truth_of_the_made_world_holds_for_cold_items_too(data):
+    for protocol, parts in data.cold.sets.items():
+        cases, items = parts["test"]
+        chances = data.cold.oracle[protocol]
+        hits = (items[np.arange(len(items)), chances.argmax(1)] == cases.target).mean()
+        assert hits > 3 / items.shape[1] and (chances >= 0).all() and (chances.sum(1) <= 1 + 1e-9).all(), protocol
+
+
 def test_a_seed_repeats_and_it_lies_on_disk_as_it_is(data, tmp_path):
     again = prepare(SETTINGS, 0)
     other = prepare(SETTINGS, 1)
@@ -111,6 +119,7 @@ def test_a_seed_repeats_and_it_lies_on_disk_as_it_is(data, tmp_path):
             assert (read.sets[name][part][1] == items).all()
             assert (read.sets[name][part][0].target == cases.target).all()
             assert read.sets[name][part][0].history == cases.history
+        assert (read.oracle[name] == data.cold.oracle[name]).all()
     (tmp_path / "mixed_test.parquet").write_bytes(b"PAR1")
     with pytest.raises(KitError, match=r"mixed_test.parquet is damaged"):
         PreparedData.load(tmp_path)

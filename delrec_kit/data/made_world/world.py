@@ -6,6 +6,7 @@ own taste, hidden links from film to film that no title shows, and popularity. S
 that a teacher must learn, a teacher something that no title tells, and the oracle row says what is the best possible.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 from delrec_kit.data.domain import FILMS
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.made_world.titles import LEXICON, make_catalogue
-from delrec_kit.data.split import Split
+from delrec_kit.data.split import Cases
 
 MIXTURE = {"sequel": 0.42, "genre": 0.23, "habit": 0.06, "links": 0.20, "taste": 0.03, "popularity": 0.06}
 PATTERNS = {  # what a prompt can tell everybody alike, what goes from film to film, and the rest
@@ -104,16 +105,18 @@ def make_world(users: int, items: int, seed: int) -> World:
     return replace(world, interactions=Interactions.of_frame(frame, titles, FILMS, notices))
 
 
-def true_probabilities(world: World, split: Split, candidates: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """(U, m) what the world gives each test candidate as the next item, over its whole catalogue; and of each test case
-    the pattern that most likely led to the answer."""
-    place = world.interactions.titles.index.get_indexer(split.item_keys)  # -1 for padding, never asked for
+def true_probabilities(
+    world: World, user_keys: Sequence[str], item_keys: Sequence[str], cases: Cases, candidates: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """(U, m) what the world gives each candidate as the next item of each case, over its whole catalogue; and of each
+    case the pattern that most likely led to the answer. user_keys, item_keys: what the cases' numbers are called."""
+    place = world.interactions.titles.index.get_indexer(item_keys)  # -1 for padding, never asked for
     person = {key: number for number, key in enumerate(world.interactions.user_keys)}
     rows, patterns = np.empty(candidates.shape), []
-    for row, (user, history) in enumerate(zip(split.test.user, split.test.history)):
-        parts = world.parts_of_next(person[split.user_keys[user]], place[history])
+    for row, (user, history) in enumerate(zip(cases.user, cases.history)):
+        parts = world.parts_of_next(person[user_keys[user]], place[history])
         rows[row] = sum(parts.values())[place[candidates[row]]]
-        patterns.append(world.likeliest(parts, place[split.test.target[row]]))
+        patterns.append(world.likeliest(parts, place[cases.target[row]]))
     return rows, patterns
 
 
