@@ -140,5 +140,9 @@ def test_a_small_shop_trains_on_few_and_tests_all():
         few.split.test.target == whole.split.test.target
     ).all() and few.split.test.history == whole.split.test.history
     assert (few.test_candidates == whole.test_candidates).all(), "the same questions in a shop of any size"
+    few = prepare(SETTINGS.model_copy(update={"train_users": 20}), 3)
+    for protocol in (COLD, MIXED):
+        asked = {part: set(few.cold.sets[protocol][part][0].user) for part in ("valid", "test")}
+        assert asked["valid"] <= set(few.split.valid.user) and len(asked["test"]) > 100, "customers alone set weights"
     with pytest.raises(KitError, match="only 60 users"):
         prepare(DataConfig(world_users=60, train_users=61), 3)
