@@ -44,7 +44,7 @@ def evaluate(study: Study, folder: Path) -> None:
         _score(study, last, sets, scores)
         if study.data.cold is not None:
             unseen = unseen or Unseen.by(study, last)
-            beyond[name] = unseen.scores(last, _is_weighed(name))
+            beyond[name] = unseen.scores(last, scores[CANDIDATES][name])
         if number(study, "orders") and last.llm.lists:
             orders.append(_order_table(study, last, sets[CANDIDATES]["test"]))
     for protocol, parts in sets.items():
@@ -62,7 +62,7 @@ def _score(study: Study, recommender: LlmRecommender, sets: dict[str, dict[str, 
     """Add the recommender's scores to ``scores``: of the test cases, and where it is weighed with the teacher and left
     to rerank what that proposes, of the validation cases too."""
     name, config = recommender.name, study.run.config.evaluation
-    weighed = _is_weighed(name)
+    weighed = bool(METHODS[name].learns_from) or name == DISTILLED
     wanted = {protocol: parts for protocol, parts in sets.items() if weighed or protocol != RERANK}
     shared = {protocol: parts for protocol, parts in wanted.items() if not protocol.startswith("last-")}
     for part in ("valid", "test") if weighed and config.fuse != "none" else ("test",):
@@ -72,11 +72,6 @@ def _score(study: Study, recommender: LlmRecommender, sets: dict[str, dict[str, 
                 scores[protocol].setdefault(name, {})[part] = table
     if weighed and number(study, "full"):
         scores["full"][name] = {"test": recommender.scores(_first_cases(study))}
-
-
-def _is_weighed(name: str) -> bool:
-    """Whether the row is weighed with the teacher, and reranks what that proposes."""
-    return bool(METHODS[name].learns_from) or name == DISTILLED
 
 
 def _compare(study: Study, protocol: str, parts: dict[str, Ranked], ours: Scores, folder: Path) -> None:

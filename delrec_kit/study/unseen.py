@@ -96,14 +96,15 @@ class Unseen:
             CONTENT: Content.chosen(self.vectors, valid.cases, valid.items[0], answer),
         }
 
-    def scores(self, recommender: LlmRecommender, weighed: bool) -> Scores:
-        """Of a language model that is told the titles of all items: of the test cases, and where it is ``weighed`` with
-        the teacher, of the validation cases."""
-        recommender, parts = self.beyond(recommender), PARTS if weighed else ("test",)
-        return {
-            protocol: {part: score_sets(recommender, of[part].cases, {"": of[part].items})[""] for part in parts}
-            for protocol, of in self.sets.items()
-        }
+    def scores(self, recommender: LlmRecommender, warm: dict[str, np.ndarray]) -> Scores:
+        """Of a language model that is told the titles of all items. warm: part -> (D, U, m) what it has said of the
+        run's candidate sets; it is asked for the same parts."""
+        found = {WARM: {part: scores[:1] for part, scores in warm.items()}}
+        recommender = self.beyond(recommender)
+        for protocol in (COLD, MIXED):
+            of = self.sets[protocol]
+            found[protocol] = {part: score_sets(recommender, of[part].cases, {"": of[part].items})[""] for part in warm}
+        return found
 
     def beyond(self, recommender: LlmRecommender) -> LlmRecommender:
         """The recommender, who can also score cold items; a prior speaks of these as their titles make one expect."""
