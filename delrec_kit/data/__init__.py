@@ -3,6 +3,7 @@
 from delrec_kit.data.candidates import answer_index, draw_candidates, draw_distractors
 from delrec_kit.data.domain import Domain
 from delrec_kit.data.filters import drop_short_users, k_core
+from delrec_kit.data.halves import halves
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.lookup import item_of
 from delrec_kit.data.prepared import PreparedData, prepare
@@ -25,6 +26,7 @@ __all__ = [
     "draw_candidates",
     "draw_distractors",
     "drop_short_users",
+    "halves",
     "item_of",
     "k_core",
     "leave_one_out",

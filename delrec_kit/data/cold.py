@@ -39,8 +39,8 @@ class ColdItems:
 
     Asked are the people of whom the split asks something in that part.
     ``cold``: the answer and the others are items of that part. ``mixed``: for one half of the people the answer is
-    cold, for the other it is the split's; about half of the candidates are cold either way, and all are about as
-    popular as the answer, so that neither "new" nor "popular" tells it.
+    cold, for the other it is the split's; about half of the candidates are cold either way, and of those that could be
+    drawn the nearest to the answer in popularity, so that neither "new" nor "popular" tells it.
     """
 
     titles: list[str]
@@ -82,17 +82,19 @@ def choose(interactions: Interactions, wanted: float | str, m: int, seed: int) -
     """Places in the catalogue (rising) of the items to withhold, by part.
 
     wanted: the share that tests, drawn evenly over popularity, or "newest": those that were first chosen last. An item
-    needs ``LEAST`` choices and a title of its own. Raises KitError where that leaves too few for m candidates.
+    needs a title of its own, and ``LEAST`` choices where enough have as many. Raises KitError where that leaves too
+    few for m candidates.
     """
     share = NEWEST if wanted == "newest" else wanted
     counts, first = _each_item(interactions)
-    fit = np.flatnonzero((counts >= LEAST) & ~interactions.titles.duplicated(keep=False).to_numpy())
     tests = round(share * len(counts))
     total = tests + max(tests // 2, 2 * m)  # a user may have had many of them
+    least = min(LEAST, max(2, np.sort(counts)[::-1][: 2 * total].min()))  # where few are popular, less will do
+    fit = np.flatnonzero((counts >= least) & ~interactions.titles.duplicated(keep=False).to_numpy())
     if tests < 2 * m or total > len(fit):
         raise KitError(
             f"data.cold_items={wanted} would withhold {tests} of {len(counts)} items for the test and {total - tests} "
-            f"for validation; {len(fit)} have {LEAST} choices and a title of their own. The test needs twice "
+            f"for validation; {len(fit)} have {least} choices and a title of their own. The test needs twice "
             f"data.candidates={m}, and both together no more than these; take another share, or 0"
         )
     rng = stream(seed, "cold items")

@@ -11,7 +11,7 @@ from delrec_kit.data.split import Cases
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.streams import stream
 
-MATCHED = 40  # items nearest in popularity, among which a mixed set's distractors are drawn
+MATCHED = 2  # times as many items, nearest in popularity, as a mixed set needs distractors
 MOST = 10_000  # cases of a part
 
 
@@ -60,11 +60,13 @@ class ColdQuestions:
         return rng.permuted(np.concatenate([cases.target[:, None], others], axis=1), axis=1)
 
     def mixed(self, cold: Cases, warm: Cases, new: np.ndarray, part: str) -> tuple[Cases, np.ndarray]:
-        """Half of the people with their cold case, half with their warm one, and (U, m) candidates of both kinds."""
+        """Half of the people with their cold case, half with their warm one, and (U, m) candidates of both kinds, each
+        chosen at least as often as the least popular ``new`` item."""
         rng = stream(self.seed, f"mixed candidates, {part}")
-        cases = _half_of_each(cold, warm, rng)
+        likely = self.counts >= self.counts[new].min()
+        cases = _half_of_each(cold, warm.take(np.flatnonzero(likely[warm.target])), rng)
         own = ~pd.Series(self.titles).duplicated(keep=False).to_numpy()
-        old = np.flatnonzero((self.counts > 0) & own & (np.arange(len(own)) < self.first_new))
+        old = np.flatnonzero(likely & own & (np.arange(len(own)) < self.first_new))
         drawn = np.empty((len(cases), self.m), np.int64)
         for row, (user, answer) in enumerate(zip(cases.user, cases.target)):
             of_new = self.m // 2 + (self.m % 2) * int(rng.integers(2))
@@ -78,11 +80,13 @@ class ColdQuestions:
         return cases, rng.permuted(drawn, axis=1)
 
     def _alike(self, items: np.ndarray, answer: int, count: int, rng: np.random.Generator) -> np.ndarray:
-        """``count`` different ones among those of the items that are nearest to the answer in popularity."""
+        """``count`` different ones among ``MATCHED`` times as many that are nearest to the answer in popularity."""
         if len(items) < count:
             raise KitError("too few items are left for a mixed candidate set; take a smaller data.candidates")
-        away = np.abs(np.log1p(self.counts[items]) - np.log1p(self.counts[answer]))
-        return rng.choice(items[np.argsort(away, kind="stable")[: max(MATCHED, count)]], count, replace=False)
+        items = rng.permutation(items)  # else equal counts would always give the same items
+        away = np.log1p(self.counts[items]) - np.log1p(self.counts[answer])
+        near = items[np.argsort(np.abs(away), kind="stable")[: MATCHED * count]]
+        return rng.choice(near, count, replace=False)
 
 
 def _half_of_each(cold: Cases, warm: Cases, rng: np.random.Generator) -> Cases:

@@ -163,6 +163,11 @@ def _split(
     if config.repeats != "keep":
         interactions = filters.one_of_repeats(interactions, config.repeats)
     interactions = _dense_enough(interactions, config)
+    if config.cold_items and config.split == "temporal":
+        raise KitError(
+            "data.cold_items does not know the moments of data.split=temporal; take data.cold_items=newest "
+            "with data.split=leave-one-out"
+        )
     if config.cold_items:
         withheld = interactions, choose(interactions, config.cold_items, config.candidates, seed)
         interactions = without(*withheld)

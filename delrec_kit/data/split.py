@@ -204,6 +204,8 @@ def of_few(split: Split, users: int, seed: int) -> Split:
     """The split of a small shop: only ``users`` of its people train and validate, and all are tested. Raises KitError
     where fewer do both."""
     trains = np.intersect1d(np.flatnonzero(split.train.lengths > 1), split.valid.user)
+    if not len(trains):
+        raise KitError("data.train_users needs users who train and validate; data.split=by-user has none")
     if len(trains) < users:
         raise KitError(f"data.train_users={users}: only {len(trains)} users train and validate; take fewer, or 0")
     chosen = stream(seed, "users of a small shop").permutation(trains)[:users]

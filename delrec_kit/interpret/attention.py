@@ -88,7 +88,8 @@ def attention_mass(question: Question, by_place: bool = False) -> tuple[pd.DataF
         lift: means over layers and heads.
     """
     parts = [_parts(prompt, by_place) for prompt in question.prompts]
-    names = list(dict.fromkeys(name for own in parts for name, _ in own))
+    fullest = sorted(parts, key=len, reverse=True)  # first, so that all places stand in their order
+    names = list(dict.fromkeys(name for own in fullest for name, _ in own))
     sums: dict[str, list[torch.Tensor]] = {}
     tokens, users = np.zeros(len(names)), []
     for seen in attended(question):

@@ -159,7 +159,7 @@ def plot_faithfulness(
         of.groupby(["explanation", "share"], sort=False)["nats"].agg(["mean", "sem"]).reset_index().assign(test=test)
         for test, of in curves.items()
     )
-    figure, axes = plt.subplots(1, len(curves), figsize=(9.5, 4.4), squeeze=False)
+    figure, axes = plt.subplots(1, len(curves), figsize=(10.5, 4.4), squeeze=False)
     for axis, test in zip(axes[0], curves, strict=True):
         for place, (name, rows) in enumerate(numbers[numbers["test"] == test].groupby("explanation", sort=False)):
             colour, dash = PALETTE[7 if name == RANDOM else place % 7], DASHES[place]
@@ -167,7 +167,8 @@ def plot_faithfulness(
             band = 1.96 * rows["sem"]
             axis.fill_between(rows["share"], rows["mean"] - band, rows["mean"] + band, color=colour, alpha=0.15)
         axis.set(title=test, xlabel=TESTS[test][0], ylabel=TESTS[test][1])
-    axes[0][0].legend(title="order of", fontsize=8)
+    handles = axes[0][0].get_legend_handles_labels()
+    figure.legend(*handles, title="order of", loc="outside right center", fontsize=8)
     headline(
         figure,
         f"{label(method)}: {_sure(tables)}",

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from delrec_kit.run.inputs import digests, reads_files
+from delrec_kit.run.inputs import digest_of, digests, reads_files
 from delrec_kit.run.locking import only_writer
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError
@@ -32,6 +32,8 @@ DEPENDS = {  # settings that a stage reads, beyond those of the stages before it
     "evaluation": ("evaluation",),
     "interpretation": (),
 }
+
+DIFFERENCES = 4  # settings that an error names
 
 
 def read_json(path: Path) -> dict:
@@ -66,6 +68,11 @@ class RunDirectory:
             raise KitError(f"cannot make the run directory {path}: {error.strerror}; name another folder") from None
         run = cls(path, config)
         stored = _stored(path)
+        if stored is None and (path / "config.json").exists() and any(run._marker(stage) for stage in DEPENDS):
+            raise KitError(
+                f"{path / 'config.json'} is damaged, and stages of that run are finished; put it back, or name another "
+                "--run-dir"
+            )
         if stored != config.model_dump(mode="json"):
             stale = [stage for stage in DEPENDS if run._marker(stage) and not run.is_done(stage)]
             if stored is not None and stale and cls(path, validated(stored)).is_done(stale[0]):
@@ -101,7 +108,8 @@ class RunDirectory:
         return self.path / "figures"
 
     def fingerprint(self, stage: str) -> str:
-        """SHA-256 over the settings and the files' content that ``stage`` and the stages before it depend on.
+        """SHA-256 over the settings and the files' content that ``stage`` and the stages before it depend on, and over
+        the tensors and tables that those have made: a P of another loss makes what follows from it stale.
 
         What counts of a raw-data folder is what lies in it, not where it lies.
         """
@@ -111,7 +119,8 @@ class RunDirectory:
         before = names[: names.index(stage) + 1]
         used = [[key, settings[key]] for name in before for key in DEPENDS[name]]
         read = [[name, self.inputs(name)] for name in before]
-        return hashlib.sha256(json.dumps([used, read], sort_keys=True).encode()).hexdigest()
+        made = [[name, self._marker(name).get("content")] for name in before[:-1]]
+        return hashlib.sha256(json.dumps([used, read, made], sort_keys=True).encode()).hexdigest()
 
     def inputs(self, stage: str) -> dict[str, str]:
         """File name -> SHA-256 of what ``stage`` reads from outside; as recorded once the files are out of reach."""
@@ -127,7 +136,11 @@ class RunDirectory:
         if not self.is_done(stage):
             missing = next((name for name in DEPENDS if not self.is_done(name)), stage)  # the first, which comes first
             number = next(n for n, name in STAGES.items() if name == missing)
-            state = "was made with other settings" if self.folder(missing).exists() else "has not been run"
+            state = (
+                "was made with other settings, or from other results,"
+                if self.folder(missing).exists()
+                else "has not been run"
+            )
             raise KitError(
                 f"{self.path.name}: stage {number} ({missing}) {state}; run notebook {number} first, or "
                 "python -m delrec_kit run with the settings of this run"
@@ -149,7 +162,8 @@ class RunDirectory:
             started = time.monotonic()
             try:
                 yield draft
-                write_json(draft / "done.json", done | {"seconds": round(time.monotonic() - started, 1)})
+                seconds = round(time.monotonic() - started, 1)
+                write_json(draft / "done.json", done | {"content": digest_of(draft), "seconds": seconds})
                 if self.folder(stage).exists():
                     self.folder(stage).rename(old)
                 draft.rename(self.folder(stage))
@@ -189,7 +203,9 @@ def _differing(stored: dict, config: KitConfig) -> str:
     """The settings that differ, each as "key is a there, b was asked for"."""
     there, asked = (_flat(values) for values in (stored, config.model_dump(mode="json")))
     keys = [key for key in dict.fromkeys([*asked, *there]) if there.get(key) != asked.get(key) and key != "profile"]
-    return ", ".join(f"{key} is {there.get(key)!r} there, {asked.get(key)!r} was asked for" for key in keys)
+    said = [f"{key} is {there.get(key)!r} there, {asked.get(key)!r} was asked for" for key in keys]
+    more = len(said) - DIFFERENCES
+    return ", ".join(said[:DIFFERENCES]) + (f", and {more} more" if more > 0 else "")
 
 
 def _flat(values: dict) -> dict:

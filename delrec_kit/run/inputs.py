@@ -92,6 +92,13 @@ def digests(config: KitConfig, stage: str) -> dict[str, str]:
     return {path.name: _digest(path, *_version(path)) for path in input_files(config, stage)}
 
 
+def digest_of(folder: Path) -> str:
+    """SHA-256 over the tensors, tables and prompt templates below ``folder``: what later stages read of it."""
+    found = sorted(path for kind in ("*.safetensors", "*.parquet", "templates.json") for path in folder.rglob(kind))
+    lines = [f"{path.relative_to(folder)} {_digest(path, *_version(path))}" for path in found]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 def check_folders(config: KitConfig) -> None:
     """Raise KitError for a raw-data folder or a language-model folder that is not there."""
     check_data_dir(config.data)

@@ -141,9 +141,7 @@ def _protocols(names: tuple[str, ...]) -> tuple[str, ...]:
         kind, _, n = name.partition("-")
         if kind not in PROTOCOLS or not n.isdecimal() or int(n) < PROTOCOLS[kind]:
             known = ", ".join(f"{kind}-N" for kind in PROTOCOLS)
-            raise ValueError(
-                f"'{name}' is no protocol; write one of {known}, with N of at least {PROTOCOLS.get(kind, 2)}"
-            )
+            raise ValueError(f"'{name}' is no protocol; write one of {known}, with N of at least 2 (last-1: 1)")
         if kind == "rerank" and int(n) > PROPOSED:
             raise ValueError(f"'{name}': the teacher proposes at most {PROPOSED} items")
     kinds = [name.partition("-")[0] for name in names]

@@ -6,6 +6,8 @@ weights in place of P. "Without temporal analysis" and "without pattern simulati
 
 from dataclasses import dataclass
 
+from delrec_kit.settings.errors import KitError, nearest
+
 LABELS_ONLY, TEACHER_ONLY, BOTH = ("labels",), ("stage 1",), ("stage 1", "labels")
 
 
@@ -41,6 +43,15 @@ METHODS = {
     "delrec_kept": Method("DELRec, teacher kept", "distilled", BOTH),
     "delrec_faded": Method("DELRec, teacher faded", "distilled", BOTH, fades=True),
 }
+
+
+def method_of(name: str) -> Method:
+    """Raises KitError, with the nearest, for an unknown one."""
+    if name not in METHODS:
+        raise KitError(f"no method '{name}'{nearest(name, METHODS)}")
+    return METHODS[name]
+
+
 DISTILLED = "llm_distilled_prompt"  # what stage 1 made, in the frozen language model
 ADAPTED = tuple(name for name, method in METHODS.items() if method.learns_from)
 FROZEN = tuple(name for name, method in METHODS.items() if not method.learns_from)

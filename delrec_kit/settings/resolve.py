@@ -39,7 +39,7 @@ def validated(values: Mapping[str, Any]) -> KitConfig:
     try:
         return KitConfig.model_validate(values)
     except ValidationError as error:
-        raise KitError("; ".join(_misfit(each) for each in error.errors())) from None
+        raise KitError("; ".join(dict.fromkeys(_misfit(each) for each in error.errors()))) from None
 
 
 def settable_keys() -> list[str]:
@@ -48,9 +48,11 @@ def settable_keys() -> list[str]:
 
 
 def _misfit(error: Mapping[str, Any]) -> str:
-    key = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        return _unknown(key)
+        return _unknown(".".join(map(str, error["loc"])))
+    key = ".".join(map(str, error["loc"][:2]))  # what follows is pydantic's own name of a choice or a place
+    if error["type"] == "tuple_type":
+        return f"setting {key}={error['input']!r}: write a list, [{error['input']}]"
     text = str(error.get("ctx", {}).get("error", error["msg"]))
     return f"setting {key}={error['input']!r}: {text[0].lower()}{text[1:]}" if key else text
 

@@ -22,6 +22,9 @@ def recommend(run: RunDirectory, titles: Sequence[str], top: int = 10) -> pd.Dat
     """
     study = Study(run)
     known = study.data.split.titles
+    for title in titles:
+        if study.data.cold is not None and title in study.data.cold.titles:
+            raise KitError(f"'{title}' was withheld from all training (data.cold_items); name other titles")
     person = Cases.of_histories(Ragged.from_lists([[item_of(known, title) for title in titles]]))
     proposed = propose(study, person, max(top, run.config.data.candidates))
     recommender = study.recommender(study.answering())

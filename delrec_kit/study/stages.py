@@ -123,10 +123,14 @@ def finetune_stage(run: RunDirectory) -> pd.DataFrame:
     return pd.read_csv(run.require("adapter") / "curve.csv")
 
 
-def is_finished(run: RunDirectory, name: str) -> bool:
-    """Whether stage 2 of the method ``name`` is finished; a run that died later takes it up from there."""
+def is_finished(run: RunDirectory, name: str, loss: Callable | None = None) -> bool:
+    """Whether stage 2 of the method ``name`` is finished with this ``loss`` (the library's by default); a run that died
+    later takes it up from there."""
+    from delrec_kit.training import identity, kl_loss
+
     wait()
-    return _finished(run, name).exists()
+    record = _finished(run, name) / "metrics.json"
+    return record.is_file() and read_json(record)["loss"] == identity(loss or kl_loss)
 
 
 def save_adapted(run: RunDirectory, recommender: "LlmRecommender", tuned: "Finetuned", examples) -> None:
@@ -143,7 +147,8 @@ def save_adapted(run: RunDirectory, recommender: "LlmRecommender", tuned: "Finet
             recommender.P.save(draft / DISTILLED, recommender.llm, recommender.writer)
         tuned.curve.to_csv(draft / "curve.csv", index=False)
         counts = {"examples": len(examples), "true_labels": examples.true_labels, "trainable": tuned.trainable}
-        write_json(draft / "metrics.json", {**counts, "ranks": tuned.ranks})
+        write_json(draft / "metrics.json", {**counts, "ranks": tuned.ranks, "loss": tuned.loss})
+        shutil.rmtree(_finished(run, name), ignore_errors=True)  # of another loss
         draft.rename(_finished(run, name))
 
     main_only(finish)

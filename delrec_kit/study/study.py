@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from delrec_kit.data import Cases, PreparedData, Ragged
+from delrec_kit.data import Cases, PreparedData, Ragged, halves
 from delrec_kit.llm import (
     Expectation,
     LanguageModel,
@@ -23,8 +23,7 @@ from delrec_kit.llm import (
 from delrec_kit.llm.templates import TEMPLATES
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.run.processes import device
-from delrec_kit.settings.methods import DESCRIPTION, METHODS
-from delrec_kit.settings.streams import stream
+from delrec_kit.settings.methods import DESCRIPTION, METHODS, method_of
 from delrec_kit.teachers import CrossFitted, Markov, Popularity, Scorer, Teacher
 from delrec_kit.training import TaskWriter, Validation, load_adapter
 
@@ -122,8 +121,9 @@ class Study:
         )
 
     def recommender(self, name: str, like: LlmRecommender | None = None) -> LlmRecommender:
-        """The method ``name`` as the run has trained it, frozen. like: one whose frozen language model it may share."""
-        method = METHODS[name]
+        """The method ``name`` as the run has trained it, frozen. like: one whose frozen language model it may share.
+        Raises KitError for an unknown one."""
+        method = method_of(name)
         shared = like is not None and not method.learns_from
         llm, writer = (like.llm, like.writer) if shared else self.language_model()
         recommender = self.asking(name, llm, writer, self.soft_prompt(name, llm, writer))
@@ -146,9 +146,10 @@ class Study:
     def beginning(self, name: str) -> LlmRecommender:
         """The method ``name`` before stage 2: no adapter, P as stage 1 left it, and learning only where the method says
         so."""
+        learns_prompt = method_of(name).learns_prompt
         llm, writer = self.language_model()
         P = self.soft_prompt(name, llm, writer, finished=False)
-        if METHODS[name].learns_prompt:
+        if learns_prompt:
             P.requires_grad_(True)
         return self.asking(name, llm, writer, P)
 
@@ -174,20 +175,13 @@ class Study:
 
     @property
     def stopping(self) -> np.ndarray:
-        """Rows of the validation cases that stop trainings and choose their best step: a random half."""
-        return self._halves[0]
+        """Rows of the validation cases that stop trainings and choose their best step."""
+        return halves(self.data.split.valid, self.run.config.seed)[0]
 
     @property
     def weighing(self) -> np.ndarray:
-        """Rows of the validation cases on which weights of several rankers are fitted: the other half, on which no step
-        was chosen."""
-        return self._halves[1]
-
-    @cached_property
-    def _halves(self) -> tuple[np.ndarray, np.ndarray]:
-        order = stream(self.run.config.seed, "halves of the validation users").permutation(len(self.data.split.valid))
-        half = -(-len(order) // 2)
-        return order[:half], np.sort(order[half:])
+        """Rows of the validation cases on which weights of several rankers are fitted: on none was a step chosen."""
+        return halves(self.data.split.valid, self.run.config.seed)[1]
 
     def rows(self) -> list[str]:
         """Every row of the comparison with a language model, the frozen ones first."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import log_softmax
 
 from delrec_kit.data import answer_index
 from delrec_kit.data.cold import COLD, MIXED, PARTS
@@ -20,6 +21,7 @@ from delrec_kit.evaluation import Fusion, by_exposure, compare, slice_table, wri
 from delrec_kit.llm import LlmRecommender
 from delrec_kit.run.directory import write_json
 from delrec_kit.settings.methods import TRUSTED
+from delrec_kit.settings.streams import stream
 from delrec_kit.study.protocols import CANDIDATES, Ranked, ranked, score_sets
 from delrec_kit.study.study import Study
 from delrec_kit.teachers import (
@@ -73,9 +75,8 @@ class Unseen:
         for protocol in (COLD, MIXED):
             found[protocol] = {}
             for part, (cases, items) in study.data.cold.sets[protocol].items():
-                if part == "valid":
-                    new = cases.target > study.data.split.n_items
-                    rows = np.flatnonzero(new | ~np.isin(cases.user, stopping))
+                if part == "valid" and protocol == MIXED:  # both kinds of answers, else one would be left too often
+                    rows = np.flatnonzero(~np.isin(cases.user, stopping))
                     cases, items = cases.take(rows), items[rows]
                 found[protocol][part] = Ranked(cases, items[None], np.zeros((1, *items.shape), np.float32))
         return found
@@ -125,7 +126,8 @@ class Unseen:
             scores = {name: of[protocol]["test"] for name, of in (rows | trusted).items()}
             if protocol in self.study.data.cold.oracle:
                 scores["oracle"] = self.study.data.cold.oracle[protocol][None]
-            ranks = {name: sets.ranks(values) for name, values in scores.items()}
+            luck = stream(self.study.run.config.seed, f"order of ties, {protocol}").random(sets.items.shape)
+            ranks = {name: sets.ranks(_places(values, luck)) for name, values in scores.items()}
             users = [split.user_keys[u] for u in sets.cases.user]
             seed, m = self.study.run.config.seed, sets.items.shape[2]
             to = folder / protocol
@@ -159,7 +161,11 @@ class Unseen:
         for name, of in asked.items():
             parts = {
                 (protocol, part): by_exposure(
-                    [each[protocol][part][0] for each in (*of, teacher, popular)], self.counts[sets.items[0]]
+                    [
+                        *(log_softmax(each[protocol][part][0].astype(np.float64), axis=1) for each in of),
+                        *(each[protocol][part][0] for each in (teacher, popular)),
+                    ],
+                    self.counts[sets.items[0]],
                 )
                 for protocol, both in self.sets.items()
                 for part, sets in both.items()
@@ -172,6 +178,12 @@ class Unseen:
             }
             weights[name + TRUSTED] = {"weights": fusion.weights.tolist(), "spread": fusion.spread.tolist()}
         return found, weights
+
+
+def _places(scores: np.ndarray, luck: np.ndarray) -> np.ndarray:
+    """(…, m) places of the scores, 0 the worst, ties in random order: a row that knows nothing ties all, and its
+    expected rank of 8 among 15 would be a hit at 10 for everybody."""
+    return np.lexsort((luck, scores)).argsort(axis=-1).astype(np.float32)
 
 
 def _pairs(ours: list[str], trusted: list[str]) -> list[tuple[str, str]]:

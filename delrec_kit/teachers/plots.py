@@ -26,7 +26,12 @@ def plot_learning(curve: pd.DataFrame, name: str = "teacher") -> tuple[Figure, p
     axes[0].set(xlabel="epoch", ylabel="cross-entropy (nats)", title="Training loss")
     axes[1].plot(curve["epoch"], curve[VALID], color=PALETTE[1], linestyle="--", marker="s", markersize=3)
     axes[1].plot(best["epoch"], best[VALID], marker="*", markersize=14, color="black", linestyle="none")
-    axes[1].set(xlabel="epoch", ylabel="validation NDCG@10", ylim=(0, None), title="Validation, whole catalogue")
+    axes[1].set(
+        xlabel="epoch",
+        ylabel="validation NDCG@10",
+        ylim=(0, 1.15 * max(best[VALID], 1e-6)),
+        title="Validation, whole catalogue",
+    )
     headline(figure, f"{name}: best after epoch {best['epoch']:.0f} (NDCG@10 {best[VALID]:.3f})")
     return figure, curve.assign(kept=curve["epoch"] == best["epoch"])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from delrec_kit.data import Cases, Ragged, Split
+from delrec_kit.data import Cases, Ragged, Split, halves
 from delrec_kit.evaluation import full_ranks, means
 from delrec_kit.run.progress import SECONDS_BETWEEN_LINES
 from delrec_kit.run.trainer import KitTrainer, Loop
@@ -30,7 +30,7 @@ PATIENCE = 8  # epochs without a better validation before stopping
 def train_teacher(
     split: Split, config: TeacherConfig, seed: int, checkpoints: Path | None = None
 ) -> tuple[Teacher, pd.DataFrame]:
-    """A teacher trained on the training sequences, stopped early on the validation cases.
+    """A teacher trained on the training sequences, stopped early on a half of the validation cases.
 
     Validation is NDCG@10 over the whole catalogue, history excluded. ``checkpoints`` is a folder to resume from after
     a kill; it keeps the finished teacher too.
@@ -43,12 +43,13 @@ def train_teacher(
     """
     if not len(split.valid):
         raise KitError("early stopping needs validation cases; mark some rows of the split 'valid'")
+    stopping = split.valid.take(halves(split.valid, seed)[0])
     return fit(
         split.train,
         split.n_items,
         config,
         stream_seed(seed, "teacher"),
-        lambda teacher: means(catalogue_ranks(teacher, split.valid))[METRIC],
+        lambda teacher: means(catalogue_ranks(teacher, stopping))[METRIC],
         checkpoints,
     )
 

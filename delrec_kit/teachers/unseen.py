@@ -47,7 +47,7 @@ def knowing_more(teacher: Teacher, vectors: np.ndarray | None, counts: np.ndarra
     rows = np.concatenate([own, teacher.model.bias.detach().cpu().numpy()[1:, None]], axis=1)
     seen = counts[1:].astype(np.float64)
     if vectors is None:
-        new = np.tile(np.average(rows, axis=0, weights=seen), (more, 1))
+        new = np.tile(rows[seen > 0].mean(axis=0), (more, 1))
     else:
         new = from_titles(vectors, rows, seen)
     state = {name: tensor.detach().cpu() for name, tensor in teacher.model.state_dict().items()}

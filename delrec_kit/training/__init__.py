@@ -4,6 +4,7 @@ from delrec_kit.training.adalora import live_ranks, load_adapter
 from delrec_kit.training.distill import distill
 from delrec_kit.training.examples import Examples, Joined
 from delrec_kit.training.finetune import finetune
+from delrec_kit.training.identity import identity
 from delrec_kit.training.loss import Ranker, kl_loss
 from delrec_kit.training.plots import plot_curves
 from delrec_kit.training.tasks import TaskWriter, check_lengths
@@ -19,6 +20,7 @@ __all__ = [
     "check_lengths",
     "distill",
     "finetune",
+    "identity",
     "kl_loss",
     "live_ranks",
     "load_adapter",

@@ -16,9 +16,10 @@ from delrec_kit.run.checkpoints import learning
 from delrec_kit.run.trainer import Validate
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.training.examples import Example, Examples, collate
+from delrec_kit.training.identity import identity
 from delrec_kit.training.loss import Loss, Ranker, kl_loss
 from delrec_kit.training.task_weights import TaskWeights
-from delrec_kit.training.trainer import StageTrainer, stage_loop
+from delrec_kit.training.trainer import StageTrainer, clear, stage_loop
 from delrec_kit.training.travel import SoftPromptTravel
 
 
@@ -30,7 +31,8 @@ def distill(
     checkpoints: Path,
     loss: Loss = kl_loss,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train the P of ``recommender`` (in place) on ``tasks``, and resume where a killed run left off.
+    """Train the P of ``recommender`` (in place) on ``tasks``, and resume where a killed run left off; with another loss
+    or other examples it begins anew.
 
     Returns the learning curve, and how far each soft token travelled.
     """
@@ -42,13 +44,15 @@ def distill(
     trainer = DistillTrainer(
         model,
         pairs,
-        stage_loop("stage 1", config, config.distill, len(pairs), checkpoints),
+        stage_loop("stage 1", config, config.distill, len(pairs), checkpoints / identity(loss, tasks.items())),
         validate,
         partial(collate_pairs, recommender.writer),
         resumables=[weights, travel],
         task_weights=weights,
     )
-    return trainer.fit(), travel.table
+    curve = trainer.fit()
+    clear(checkpoints)
+    return curve, travel.table
 
 
 class DistillTrainer(StageTrainer):

@@ -16,17 +16,20 @@ from delrec_kit.run.trainer import Validate
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.training.adalora import RankBudget, add_adapter, live_ranks, orthogonality, save_adapter
 from delrec_kit.training.examples import Joined, collate
+from delrec_kit.training.identity import identity
 from delrec_kit.training.loss import Loss, Ranker, kl_loss
-from delrec_kit.training.trainer import StageTrainer, stage_loop
+from delrec_kit.training.trainer import StageTrainer, clear, stage_loop
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """curve: of learning; adapter: the peft model, None where none was trained; trainable: how many numbers learned."""
+    """curve: of learning; adapter: the peft model, None where none was trained; trainable: how many numbers learned;
+    loss: what identifies the loss, see ``identity``."""
 
     curve: pd.DataFrame
     adapter: PeftModel | None
     trainable: int
+    loss: str
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -53,10 +56,12 @@ def finetune(
     curve is one validation of the language model as it is.
     """
     if config.finetune.adapter == "none":
-        return Finetuned(pd.DataFrame([{"step": 0, "train_loss": float("nan"), **valid_columns(validate())}]), None, 0)
+        curve = pd.DataFrame([{"step": 0, "train_loss": float("nan"), **valid_columns(validate())}])
+        return Finetuned(curve, None, 0, identity(loss))
     P = recommender.P
     prompt = {f"soft.{name}" for name, p in P.named_parameters() if p.requires_grad} if P is not None else set()
-    loop = stage_loop(f"stage 2, {recommender.name}", config, config.finetune, len(examples), checkpoints)
+    steps = checkpoints / identity(loss, [(recommender.name, part) for part in examples.datasets])
+    loop = stage_loop(f"stage 2, {recommender.name}", config, config.finetune, len(examples), steps)
     peft_model = add_adapter(recommender.llm, config.finetune, loop.steps, config.seed)
     model = Ranker(recommender, loss)
     others = {name for name in learning(model) if "lora_" not in name}
@@ -72,7 +77,9 @@ def finetune(
         peft_model=peft_model,
         fades=examples.fades,
     )
-    return Finetuned(trainer.fit(), peft_model, sum(p.numel() for p in learning(model).values()))
+    curve = trainer.fit()
+    clear(checkpoints)
+    return Finetuned(curve, peft_model, sum(p.numel() for p in learning(model).values()), identity(loss))
 
 
 class FinetuneTrainer(StageTrainer):

@@ -184,13 +184,18 @@ class TaskWriter:
         order = rng.permuted(np.tile(np.arange(self.m), (len(chosen), 1)), axis=1)
         return tuple(np.take_along_axis(values, order, 1) for values in columns.values())
 
-    def _over_all(self, users: np.ndarray, lengths: np.ndarray, form: str) -> np.ndarray:
-        """(n, N) distributions of the teacher, in half precision, -1 at the items of the prefix."""
+    def _over_all(self, users: np.ndarray, lengths: np.ndarray, form: str) -> np.ndarray | OneOfAll:
+        """(n, N) distributions of the teacher, in half precision, -1 at the items of the prefix; or first choices."""
         cases, targets = Cases.of_histories(self._prefixes(users, lengths), users), []
         for _, scores in catalogue_scores(self.teacher, cases, without_history=True):
-            wanted = teacher_targets(scores, form)
-            targets.append(np.where(np.isneginf(scores), -1, wanted)[:, 1:].astype(np.float16))
-        return np.concatenate(targets)
+            if form == "listwise":
+                wanted = teacher_targets(scores, form)
+                targets.append(np.where(np.isneginf(scores), -1, wanted)[:, 1:].astype(np.float16))
+            else:
+                targets.append(scores.argmax(1))
+        if form == "listwise":
+            return np.concatenate(targets)
+        return OneOfAll(np.concatenate(targets), cases.history, len(self.recommender.writer.table.lengths) - 1)
 
 
 def teacher_targets(scores: np.ndarray, form: str) -> np.ndarray:

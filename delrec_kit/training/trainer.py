@@ -1,5 +1,6 @@
 """How stages 1 and 2 train: ``KitTrainer`` on batches of prompts of like length."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from delrec_kit.run.processes import main_only
 from delrec_kit.run.trainer import KitTrainer, Loop
 from delrec_kit.settings.config import DistillConfig, FinetuneConfig, KitConfig
 from delrec_kit.settings.streams import stream_seed
@@ -39,6 +41,11 @@ class ByLength(LengthGroupedSampler):
     def __iter__(self):
         self.generator = torch.Generator().manual_seed(stream_seed(self.seed, f"batches of epoch {self.epoch}"))
         return super().__iter__()
+
+
+def clear(checkpoints: Path) -> None:
+    """What is left of trainings with another loss or other examples goes when one is through."""
+    main_only(lambda: shutil.rmtree(checkpoints, ignore_errors=True))
 
 
 def stage_loop(

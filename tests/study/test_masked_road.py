@@ -87,7 +87,7 @@ def test_cold_items_are_ranked_by_every_row_and_one_rule_serves_all(run):
         assert not {"llm_zero_shot+teacher_trusted"} & set(comparison["methods"]), "it has not validated"
     scores = pd.read_parquet(folder / "cold" / "scores.parquet")
     ranks = pd.read_parquet(folder / "cold" / "per_user.parquet")
-    assert scores["cold"].all() and (ranks["popularity"] == (15 + 1) / 2).all(), "nobody has had one, all are tied"
+    assert scores["cold"].all() and abs((ranks["popularity"] <= 5).mean() - 1 / 3) < 0.17, "all are tied: chance"
     cases, items = study.data.cold.sets["cold"]["test"]
     delrec = study.recommender("delrec")
     assert len(delrec.writer.table.lengths) == N + 1, "what trains knows no cold title"

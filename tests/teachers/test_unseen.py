@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from delrec_kit.data import Cases, Ragged
 from delrec_kit.settings.config import TeacherConfig
@@ -36,13 +37,14 @@ def test_popularity_of_the_seen_is_counted_and_of_the_unseen_expected(vectors):
 def test_a_teacher_that_knows_more_says_the_same_of_what_it_knew(name, vectors):
     config = TeacherConfig(name=name, width=8)
     teacher = Teacher(MODELS[name](N, config).eval(), config, N)
+    torch.nn.init.normal_(teacher.model.items.weight)
     counts = np.append(0, np.arange(1, N + 1))
     before = teacher.scores(CASES)
     mean, told = (knowing_more(teacher, of, counts, M).scores(CASES) for of in (None, vectors))
     for after in (mean, told):
         np.testing.assert_allclose(after[:, : N + 1], before, rtol=1e-5, atol=1e-6)
-    assert np.ptp(mean[:, N + 1 :], axis=1).max() < 1e-6, "the mean embedding tells no new item from another"
-    assert np.ptp(told[:2, N + 1 :], axis=1).min() > 1e-4
+    assert np.ptp(mean[:, N + 1 :], axis=1).max() < 1e-5, "the mean embedding tells no new item from another"
+    assert np.ptp(told[:2, N + 1 :], axis=1).min() > 1e-3
 
 
 def test_log_shares_mean_the_same_in_every_set(vectors):
