@@ -4,6 +4,7 @@ Use them in a notebook of your own: ``figure, table = pictures.recency("runs/dem
 take its name, such as "delrec"; by default it is the frozen language model with the distilled P.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -54,10 +55,10 @@ Picture = tuple[Figure, pd.DataFrame]
 Run = RunDirectory | str | Path
 
 
-def comparison(run: Run, protocol: str = OWN) -> Picture:
-    """Every metric of every method under a protocol, with intervals. Raises KitError where the run has it not."""
+def comparison(run: Run, protocol: str = OWN, metrics: Sequence[str] = METRICS) -> Picture:
+    """Every method under a protocol, with intervals. Raises KitError where the run has it not."""
     folder = _open(run).require("evaluation")
-    return plot_comparison(load_comparison(folder / ("" if protocol == OWN else protocol)))
+    return plot_comparison(load_comparison(folder / ("" if protocol == OWN else protocol)), metrics)
 
 
 def differences(run: Run, metric: str = "HR@1") -> Picture:
