@@ -49,6 +49,8 @@ def numbers_of(wanted: str) -> list[str]:
         for end in (first, last):
             if not any(number.startswith(end) for number in known):
                 raise KitError(f"unknown stage '{end}' (known: {', '.join(known)}, or a range such as 03-05)")
+        if last < first:
+            raise KitError(f"--stages {part} runs backwards; write {last}-{first}")
         chosen |= {n for n in known if n.startswith((first, last)) or first <= n <= last}
     if not chosen:
         raise KitError(f"--stages names no stage (known: {', '.join(known)})")

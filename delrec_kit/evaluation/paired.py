@@ -29,7 +29,7 @@ def bootstrap_intervals(values: np.ndarray, *, seed: int, resamples: int = RESAM
     Returns:
         low, high: (rows,) each.
     """
-    rng = stream(seed, "sign flips")
+    rng = stream(seed, "bootstrap over users")
     interval = stats.bootstrap(
         (values,), np.mean, axis=-1, method="percentile", n_resamples=resamples, batch=BATCH, rng=rng
     ).confidence_interval
@@ -55,7 +55,7 @@ def sign_flip_p(differences: np.ndarray, *, seed: int) -> np.ndarray:
         vectorized=True,
         n_resamples=FLIPS,
         batch=FLIP_BATCH,
-        rng=stream(seed, "bootstrap over users"),
+        rng=stream(seed, "sign flips"),
     ).pvalue
 
 

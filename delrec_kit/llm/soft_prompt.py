@@ -1,7 +1,7 @@
 """The soft prompt P: k free vectors of the LLM's embedding width (DELRec section 4.1, arXiv 2406.11156).
 
 A constant P says the same of every user. The last c vectors may be conditioned (ours, beyond the paper): each is a free
-vector plus a linear map of what the teacher expects of this user, said in title vectors (``Prompt.state``).
+vector plus a linear map of what the teacher expects of this user, said in title vectors (``Prompt.expects``).
 """
 
 import json

@@ -75,7 +75,7 @@ class RunDirectory:
             )
         if stored != config.model_dump(mode="json"):
             stale = [stage for stage in DEPENDS if run._marker(stage) and not run.is_done(stage)]
-            if stored is not None and stale and cls(path, validated(stored)).is_done(stale[0]):
+            if stored is not None and stale:
                 raise KitError(
                     f"{path} was made with other settings: {_differing(stored, config)}; name another --run-dir, or "
                     f"delete {', '.join(f'{stage}/' for stage in stale)} there to make them anew"
@@ -93,7 +93,13 @@ class RunDirectory:
         stored = _stored(path)
         if stored is None:
             raise KitError(f"{path / 'config.json'} is not JSON; run again with the settings you want")
-        return cls(path, validated(stored))
+        try:
+            return cls(path, validated(stored))
+        except KitError as error:
+            raise KitError(
+                f"{path / 'config.json'}: {error}. It is of another version of the kit, or was edited; take that "
+                "version, or make the run anew in another folder"
+            ) from None
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the directory for this process; KitError if another one writes in it."""
@@ -173,10 +179,13 @@ class RunDirectory:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def adopt(self, other: "RunDirectory") -> list[str]:
-        """Copy the stages that ``other`` has done for the same settings and inputs, and this run not; their names."""
+        """Copy the stages that ``other`` has done for the same settings and inputs, and this run not; their names. What
+        a notebook trained with a loss of its own stays where it is."""
         copied = []
         for stage in DEPENDS:
             if self._marker(stage) or other._marker(stage).get("fingerprint") != self.fingerprint(stage):
+                continue
+            if any(read_json(path).get("own_loss") for path in other.folder(stage).rglob("metrics.json")):
                 continue
             with self.locked():
                 draft = self.path / f".{stage}.draft"

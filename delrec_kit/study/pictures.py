@@ -57,6 +57,9 @@ Run = RunDirectory | str | Path
 
 def comparison(run: Run, protocol: str = OWN, metrics: Sequence[str] = METRICS) -> Picture:
     """Every method under a protocol, with intervals. Raises KitError where the run has it not."""
+    for metric in metrics:
+        if metric not in METRICS:
+            raise KitError(f"no metric '{metric}'{nearest(metric, METRICS)}")
     folder = _open(run).require("evaluation")
     return plot_comparison(load_comparison(folder / ("" if protocol == OWN else protocol)), metrics)
 

@@ -28,7 +28,7 @@ def recommend(run: RunDirectory, titles: Sequence[str], top: int = 10) -> pd.Dat
     person = Cases.of_histories(Ragged.from_lists([[item_of(known, title) for title in titles]]))
     proposed = propose(study, person, max(top, run.config.data.candidates))
     recommender = study.recommender(study.answering())
-    listed = stream(run.config.seed, "order of what is recommended").permutation(proposed.shape[1])
+    listed = stream(run.config.seed, f"order of what is recommended after {titles}").permutation(proposed.shape[1])
     scores = np.empty(proposed.shape[1])
     scores[listed] = recommender.scores(person, proposed[:, listed])[0]
     order = np.argsort(-scores, kind="stable")[:top]

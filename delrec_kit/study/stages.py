@@ -14,6 +14,7 @@ import pandas as pd
 from delrec_kit.run.directory import RunDirectory, read_json, write_json
 from delrec_kit.run.processes import main_only, wait, writing
 from delrec_kit.settings.config import LISTED
+from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.methods import METHODS
 
 if TYPE_CHECKING:
@@ -91,16 +92,37 @@ def begin_stage_1(study: "Study", delrec: "LlmRecommender", folder: Path) -> dic
 
 
 def save_stage_1(
-    folder: Path, delrec: "LlmRecommender", curve: pd.DataFrame, travelled: pd.DataFrame, counts: dict[str, int]
+    folder: Path,
+    delrec: "LlmRecommender",
+    curve: pd.DataFrame,
+    travelled: pd.DataFrame,
+    counts: dict[str, int],
+    loss: Callable | None = None,
 ) -> None:
-    """What later notebooks read of stage 1: P, the learning curve, how far each soft token travelled, and the price."""
+    """What later notebooks read of stage 1: P, the learning curve, how far each soft token travelled, the price, and
+    which loss it was, the library's by default."""
     from delrec_kit.study.study import DISTILLED, WORDS
+    from delrec_kit.training import identity, kl_loss
 
     delrec.P.save(folder / DISTILLED, delrec.llm, delrec.writer)
     write_json(folder / WORDS, delrec.writer.templates)
     curve.to_csv(folder / "curve.csv", index=False)
     travelled.to_csv(folder / "growth.csv", index=False)
-    write_json(folder / "metrics.json", {"examples": counts, "trainable": delrec.P.numbers})
+    used = identity(loss or kl_loss)
+    said = {"loss": used, "own_loss": used != identity(kl_loss)}
+    write_json(folder / "metrics.json", {"examples": counts, "trainable": delrec.P.numbers, **said})
+
+
+def check_loss(run: RunDirectory, stage: str, loss: Callable) -> None:
+    """Raise KitError where the finished ``stage`` was trained with another loss than the one in the notebook."""
+    from delrec_kit.training import identity
+
+    made = {read_json(path)["loss"] for path in run.require(stage).rglob("metrics.json")}
+    if made != {identity(loss)}:
+        raise KitError(
+            f"{stage}/ of {run.path.name} was trained with another loss than the one above: delete {stage}/ there, or "
+            "take another run_dir"
+        )
 
 
 def finetune_stage(run: RunDirectory) -> pd.DataFrame:
@@ -136,6 +158,7 @@ def is_finished(run: RunDirectory, name: str, loss: Callable | None = None) -> b
 def save_adapted(run: RunDirectory, recommender: "LlmRecommender", tuned: "Finetuned", examples) -> None:
     """Keep a finished adapter (with its P where that learned too) beside the checkpoints until all are done."""
     from delrec_kit.study.study import DISTILLED
+    from delrec_kit.training import identity, kl_loss
 
     name = recommender.name
     draft = run.checkpoints("adapter") / f"{name}-draft"
@@ -146,8 +169,9 @@ def save_adapted(run: RunDirectory, recommender: "LlmRecommender", tuned: "Finet
         if METHODS[name].learns_prompt:
             recommender.P.save(draft / DISTILLED, recommender.llm, recommender.writer)
         tuned.curve.to_csv(draft / "curve.csv", index=False)
+        own = tuned.loss != identity(kl_loss)
         counts = {"examples": len(examples), "true_labels": examples.true_labels, "trainable": tuned.trainable}
-        write_json(draft / "metrics.json", {**counts, "ranks": tuned.ranks, "loss": tuned.loss})
+        write_json(draft / "metrics.json", {**counts, "ranks": tuned.ranks, "loss": tuned.loss, "own_loss": own})
         shutil.rmtree(_finished(run, name), ignore_errors=True)  # of another loss
         draft.rename(_finished(run, name))
 

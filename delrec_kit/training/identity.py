@@ -1,36 +1,87 @@
 """What a training is about, beyond its settings: in a notebook, the loss, the tasks and the templates can change."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from types import CodeType
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from types import CodeType, FunctionType
+from typing import Any
 
 import numpy as np
+import torch
 
-from delrec_kit.training.examples import Examples
+from delrec_kit.training.examples import Examples, OneOfAll
+
+PLAIN = (int, float, complex, str, bytes, bool, type(None))
 
 
 def identity(loss: Callable, parts: Iterable[tuple[str, Examples]] = ()) -> str:
-    """Twelve signs that differ where the code of the loss or any example of the named parts does, so that a changed
-    training does not go on from another's checkpoint."""
+    """Twelve signs that differ where what the loss does or any example of the named parts differs, so that a changed
+    training does not go on from another's checkpoint.
+
+    Of a function count its code, defaults, and all that it takes from around it, functions too; of a module its code
+    and tensors.
+    """
     digest = hashlib.sha256()
-    for piece in _code(getattr(loss, "__code__", None), getattr(loss, "__doc__", None)):
+    for piece in _pieces(loss, set()):
         digest.update(piece)
     for name, examples in parts:
+        targets = examples.targets.answers if isinstance(examples.targets, OneOfAll) else examples.targets
+        arrays = [*(prompt.ids for prompt in examples.prompts), examples.candidates, targets]
         digest.update(f"{name} {len(examples)}".encode())
-        for prompt in examples.prompts:
-            digest.update(np.ascontiguousarray(prompt.ids).tobytes())
-        digest.update(np.ascontiguousarray(examples.candidates).tobytes())
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:12]
 
 
-def _code(code: CodeType | None, doc: str | None = None) -> Iterator[bytes]:
-    """What a function does, wherever it stands: its instructions, names and constants but ``doc``, and those of the
-    functions in it."""
-    if code is None:
+def _pieces(value: Any, seen: set[int]) -> Iterator[bytes]:
+    """What ``value`` does or holds; a function that was met before is not told again."""
+    if isinstance(value, PLAIN):
+        yield repr(value).encode()
         return
+    if isinstance(value, FunctionType) and not (value.__module__ or "").startswith(("torch.", "numpy.", "scipy.")):
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield from _function(value, seen)
+    elif isinstance(value, partial):
+        yield from _pieces((value.func, value.args, value.keywords), seen)
+    elif isinstance(value, torch.nn.Module):
+        yield from _pieces((type(value).forward, dict(value.state_dict())), seen)
+        yield from _pieces({k: v for k, v in vars(value).items() if isinstance(v, PLAIN) and k != "training"}, seen)
+    elif isinstance(value, torch.Tensor):
+        yield value.detach().cpu().float().numpy().tobytes()
+    elif isinstance(value, np.ndarray):
+        yield np.ascontiguousarray(value).tobytes()
+    elif isinstance(value, Mapping):
+        yield from _pieces([piece for item in value.items() for piece in item], seen)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _pieces(each, seen)
+    else:
+        yield f"{type(value).__qualname__} {getattr(value, '__qualname__', '')}".encode()
+
+
+def _function(function: FunctionType, seen: set[int]) -> Iterator[bytes]:
+    yield from _code(function.__code__, function.__doc__)
+    yield from _pieces((function.__defaults__, function.__kwdefaults__), seen)
+    for cell in function.__closure__ or ():
+        yield from _pieces(cell.cell_contents, seen)
+    for name in dict.fromkeys(_names(function.__code__)):
+        if name in function.__globals__:
+            yield from _pieces(function.__globals__[name], seen)
+
+
+def _code(code: CodeType, doc: str | None = None) -> Iterator[bytes]:
+    """Instructions, names and constants but ``doc``, wherever they stand."""
     yield code.co_code + repr(code.co_names).encode()
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _code(constant)
         elif constant is None or constant != doc:
             yield repr(constant).encode()
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)

@@ -250,3 +250,28 @@ def test_no_run_and_no_place_for_one(tmp_path):
         make(tmp_path / "file" / "run")
     with pytest.raises(KitError, match="cannot make the run directory"):
         make(tmp_path / "file")
+
+
+def test_settings_of_a_finished_run_stay_whatever_made_its_stages_stale(tmp_path):
+    """As when raw data were saved again, or the kit has one setting more than the one that made the run."""
+    run = make(tmp_path / "run", "distill.k=7")
+    for stage in DEPENDS:
+        complete(run, stage)
+    marker = run.folder("data") / "done.json"
+    marker.write_text(marker.read_text().replace('"fingerprint": "', '"fingerprint": "0'))
+    before = (run.path / "config.json").read_bytes()
+    with pytest.raises(KitError, match=r"distill\.k is 7 there, 9 was"):
+        make(tmp_path / "run", "distill.k=9")
+    assert (run.path / "config.json").read_bytes() == before
+    (run.path / "config.json").write_bytes(before.replace(b'"k": 7', b'"q": 7'))
+    with pytest.raises(KitError, match=r"config.json: unknown setting 'distill.q'.* another version of the kit"):
+        RunDirectory.open(run.path)
+
+
+def test_what_a_notebook_trained_with_a_loss_of_its_own_is_not_adopted(tmp_path):
+    one, two = make(tmp_path / "one"), make(tmp_path / "two")
+    for stage in ("data", "teacher"):
+        complete(one, stage)
+    with one.writing("prompt") as folder:
+        (folder / "metrics.json").write_text('{"own_loss": true}')
+    assert two.adopt(one) == ["data", "teacher"]

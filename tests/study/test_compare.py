@@ -99,7 +99,9 @@ def test_what_is_recommended_is_listed_in_random_order(study, monkeypatch):
         table = recommend.recommend(SimpleNamespace(config=study.run.config), [titles[first]], top=5)
         chosen.append(table["teacher_rank"].iloc[0])
         assert table["rank"].tolist() == [1, 2, 3, 4, 5] and table["score"].is_monotonic_decreasing
-    assert set(chosen) != {1} and len(set(chosen)) == 1, "one order, which is not the teacher's"
+    assert len(set(chosen)) > 8 and chosen.count(1) < 10, "who always takes the first slot gets chance"
+    again = recommend.recommend(SimpleNamespace(config=study.run.config), [titles[39]], top=5)
+    assert again["teacher_rank"].iloc[0] == chosen[-1], "the same person, the same order"
 
 
 def test_weights_are_fitted_on_people_that_stopped_no_training(study):

@@ -1,6 +1,9 @@
 """A training with another loss, task or template is another training."""
 
+from functools import partial
+
 import numpy as np
+import torch
 
 from delrec_kit.llm import Prompt
 from delrec_kit.training import Examples, identity, kl_loss
@@ -44,3 +47,32 @@ def test_functions_inside_a_loss_count():
         return (lambda x: x * 1001)(scores)
 
     assert identity(outer) != identity(other)
+
+
+def test_what_a_loss_takes_from_around_it_counts():
+    made = lambda tau: lambda scores, targets: scores / tau  # noqa: E731
+    assert identity(made(1)) == identity(made(1)) != identity(made(20))
+    assert identity(partial(one, 1)) != identity(partial(one, 2))
+
+    def with_default(scores, targets, tau=1):
+        return scores / tau
+
+    before = identity(with_default)
+    with_default.__defaults__ = (2,)
+    assert identity(with_default) != before
+    namespace = {"tau": 1}
+    exec("def loss(scores, targets): return helper(scores) / tau\ndef helper(x): return x", namespace)
+    told = [identity(namespace["loss"])]
+    namespace["tau"] = 20
+    told.append(identity(namespace["loss"]))
+    exec("def helper(x): return x * 2", namespace)
+    told.append(identity(namespace["loss"]))
+    assert len(set(told)) == 3
+    modules = [torch.nn.BCEWithLogitsLoss(), torch.nn.MSELoss(), torch.nn.CrossEntropyLoss(label_smoothing=0.1)]
+    assert len({identity(each) for each in (*modules, torch.nn.CrossEntropyLoss())}) == 4
+
+
+def test_targets_count():
+    known, other = examples([1, 2], [3]), examples([1, 2], [3])
+    other.targets[0, 0] = 0.5
+    assert identity(one, [("rps", known)]) != identity(one, [("rps", other)])
