@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from delrec_kit.settings.style import DASHES, MARKERS, PALETTE, headline, label
+from delrec_kit.settings.style import DASHES, headline, label, look
 
 PANELS = {
     "train_loss": "training loss (nats)",
@@ -26,15 +26,15 @@ def plot_curves(curves: pd.DataFrame, stage: str) -> tuple[Figure, pd.DataFrame]
     legend = 0.25 * -(-curves["method"].nunique() // 3)
     figure, axes = plt.subplots(2, 2, figsize=(8.0, 5.0 + legend), sharex=True)
     findings = []
-    looks = cycle(zip(PALETTE, DASHES, MARKERS, strict=True))
-    for (method, rows), (color, dash, marker) in zip(curves.groupby("method", sort=False), looks):
+    for (method, rows), dash in zip(curves.groupby("method", sort=False), cycle(DASHES)):
+        line = look(method) | {"linestyle": dash, "label": label(method)}
         rows = rows.reset_index(drop=True)
         best = rows.loc[rows["valid_loss"].idxmin()]
         for axis, column in zip(axes.flat, PANELS, strict=True):
             shown = rows.dropna(subset=column)
-            axis.plot(shown["step"], shown[column], color=color, linestyle=dash, marker=marker, label=label(method))
+            axis.plot(shown["step"], shown[column], **line)
             if column != "train_loss":
-                axis.plot(best["step"], best[column], marker="*", markersize=13, color=color, linestyle="none")
+                axis.plot(best["step"], best[column], marker="*", markersize=13, color=line["color"], linestyle="none")
         said = f"{label(method)}: HR@1 {rows['valid_HR@1'][0]:.2f} → {best['valid_HR@1']:.2f}"
         findings.append((best["valid_HR@1"], said))
     for axis, name in zip(axes.flat, PANELS.values(), strict=True):
