@@ -37,7 +37,7 @@ def integrated_gradients(
             prompt, _ = recommender.tensors([question.prompts[user]], question.items[[user]])
             whole = llm.embed(prompt, recommender.soft(prompt)).float()
             base = whole.clone()
-            instead = llm.embeddings.weight.float().mean(0) if baseline == MEAN_WORD else 0.0
+            instead = llm.words().mean(0) if baseline == MEAN_WORD else 0.0
             base[:, np.concatenate([piece.places for piece in pieces])] = instead
             first = int(log_p(whole)[0].argmax())
         choice = lambda embedded, log_p=log_p, first=first: log_p(embedded)[:, first]  # noqa: E731

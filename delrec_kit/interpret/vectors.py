@@ -27,7 +27,7 @@ def nearest_words(llm: LanguageModel, P: SoftPrompt, untrained: SoftPrompt, top:
         token, rank, word, cosine, began (whether the token began as that word), chance (95th percentile of the best
         cosine after random steps from where it began: what is not above it did not move towards any word).
     """
-    words = F.normalize(llm.embeddings.weight.float(), dim=1)
+    words = F.normalize(llm.words(), dim=1)
     special = [i for i in llm.tokenizer.all_special_ids if i < len(words)]
 
     def near(vectors: torch.Tensor) -> torch.Tensor:
@@ -95,7 +95,7 @@ def projection(
 
 def _title_means(llm: LanguageModel, writer: PromptWriter) -> torch.Tensor:
     """(N, d) mean word embedding of each title of the catalogue."""
-    words, table = llm.embeddings.weight.float(), writer.table
+    words, table = llm.words(), writer.table
     titles = [torch.from_numpy(table[item]).to(words.device) for item in range(1, len(table.lengths))]
     return torch.stack([words[ids].mean(0) for ids in titles])
 

@@ -1,5 +1,6 @@
 """Language models: loading (4-bit), one interface whatever the family, prompts, the soft prompt, the recommender."""
 
+from delrec_kit.llm.calibration import fit, unprompted, weighed
 from delrec_kit.llm.families.model import LanguageModel
 from delrec_kit.llm.from_teacher import Expectation, Suggestions
 from delrec_kit.llm.loading import check_reachable, load_llm, memory_footprint
@@ -22,7 +23,10 @@ __all__ = [
     "Suggestions",
     "TitleTable",
     "check_reachable",
+    "fit",
     "load_llm",
     "memory_footprint",
     "popularity_prior",
+    "unprompted",
+    "weighed",
 ]

@@ -65,7 +65,9 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     format = _format(config, family, tokenizer, model)
-    return family(model, tokenizer, _identity(config, source, model, tokenizer, format), format)
+    llm = family(model, tokenizer, _identity(config, source, model, tokenizer, format), format)
+    llm.lists = family.lists and config.listed
+    return llm
 
 
 def check_reachable(config: LlmConfig) -> None:

@@ -26,8 +26,9 @@ class LlmRecommender:
 
     P: the soft prompt, None where the prompt has none; history: titles that a prompt lists at most; pattern: words in
     the place of P; suggests: cases -> (U, h) items that the prompt names as a recommender's suggestions; expects:
-    cases -> (U, d) what the teacher expects, for a conditioned P; prior (N+1,): added to the items' scores; name: for
-    progress lines, none without it.
+    cases -> (U, d) what the teacher expects, for a conditioned P; scale: of what the model says of a title;
+    prior (N+1,): added to that; weights: both were made from, see ``calibration``; name: for progress lines, none
+    without it.
     """
 
     llm: LanguageModel
@@ -38,6 +39,8 @@ class LlmRecommender:
     suggests: Callable[[Cases], np.ndarray] | None = None
     expects: Callable[[Cases], np.ndarray] | None = None
     prior: torch.Tensor | None = None
+    scale: float = 1.0
+    weights: tuple[float, float, float] | None = None
     name: str = ""
 
     def prompts(self, cases: Cases, items: np.ndarray) -> list[Prompt]:
@@ -126,6 +129,7 @@ class LlmRecommender:
         return scores[:, canonical]
 
     def _with_prior(self, scores: torch.Tensor, titles: PackedTitles) -> torch.Tensor:
+        scores = scores if self.scale == 1.0 else self.scale * scores
         return scores if self.prior is None else scores + self.prior[titles.items]
 
     @contextmanager

@@ -84,10 +84,11 @@ class LlmConfig(StageConfig):
         "title",
         description="what is scored: the whole title, a letter before it, or (the authors' code) its first token",
     )
-    prior: Literal["none", "popularity"] = Field(
+    listed: bool = Field(True, description="whether a prompt lists the candidates; a masked encoder's never does")
+    prior: Literal["none", "popularity", "calibrated"] = Field(
         "popularity",
-        description="what is added to a title's score: nothing, or the log of its share of the training interactions, "
-        "which no prompt tells",
+        description="what is added to a title's score: nothing, the log of its share of the training interactions, "
+        "which no prompt tells, or that and its likelihood without a history, weighed on validation cases",
     )
 
     @property
@@ -204,6 +205,10 @@ class KitConfig(StageConfig):
         data, distill, full = self.data, self.distill, [p for p in self.evaluation.protocols if p.startswith("full-")]
         misfits = [
             (full and self.llm.verbalizer == "index", f"llm.verbalizer=index ranks listed candidates only, not {full}"),
+            (
+                self.llm.verbalizer == "index" and (self.llm.prior == "calibrated" or not self.llm.listed),
+                "llm.verbalizer=index needs listed candidates, and a prior that is not calibrated",
+            ),
             (0 < data.max_length < 3, f"data.max_length={data.max_length} must be 0 or at least 3"),
             (distill.h > LISTED, f"distill.h={distill.h} must be at most {LISTED}"),
             (distill.h >= data.candidates, f"distill.h={distill.h} must be below data.candidates={data.candidates}"),

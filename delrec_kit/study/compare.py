@@ -23,7 +23,7 @@ from delrec_kit.run.directory import write_json
 from delrec_kit.settings.methods import DISTILLED, FUSED, GATED, METHODS
 from delrec_kit.study.costs import costs_table
 from delrec_kit.study.protocols import CANDIDATES, RERANK, Ranked, number, protocols, ranked, reordered, score_sets
-from delrec_kit.study.study import Study
+from delrec_kit.study.study import CALIBRATION, Study
 from delrec_kit.study.unseen import Unseen
 
 Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (D, U, m)
@@ -38,10 +38,12 @@ def evaluate(study: Study, folder: Path) -> None:
     """Score, compare, and write the evaluation folder of a run."""
     sets = {name: {part: ranked(study, part, name) for part in ("valid", "test")} for name in protocols(study)}
     scores: dict[str, Scores] = {protocol: {} for protocol in (*sets, "full")}
-    orders, last, unseen, beyond = [], None, None, {}
+    orders, last, unseen, beyond, weights = [], None, None, {}, {}
     for name in study.rows():
         last = study.recommender(name, like=last if last and not METHODS[last.name].learns_from else None)
         _score(study, last, sets, scores)
+        if last.weights:
+            weights[name] = last.weights
         if study.data.cold is not None:
             unseen = unseen or Unseen.by(study, last)
             beyond[name] = unseen.scores(last, scores[CANDIDATES][name])
@@ -55,6 +57,8 @@ def evaluate(study: Study, folder: Path) -> None:
         unseen.evaluate(beyond, folder)
     if orders:
         pd.concat(orders).to_csv(folder / "orders.csv", index=False)
+    if weights:
+        write_json(folder / CALIBRATION, weights)
     costs_table(study.run).to_csv(folder / "costs.csv", index=False)
 
 

@@ -81,10 +81,11 @@ def begin_stage_1(study: "Study", delrec: "LlmRecommender", folder: Path) -> dic
     from delrec_kit.training import warm_start
 
     delrec.P.save(folder / UNTRAINED, delrec.llm, delrec.writer)
+    study.save_terms(folder, delrec)
     config = study.run.config
     if not (delrec.P.c and "rps" in config.distill.tasks):
         return {}
-    most = len(study.lists) if delrec.llm.lists else max(1, LABELS // len(delrec.writer.table.lengths))
+    most = max(1, LABELS // len(delrec.writer.table.lengths)) if delrec.llm.ranks_all else len(study.lists)
     examples = study.tasks(delrec).pattern_simulating(most, config.distill.h, config.distill.rps)
     loss = warm_start(delrec, examples, config.seed)
     print(f"warm start: {len(examples)} prefixes, loss {loss:.3f} without the language model")

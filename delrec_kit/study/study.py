@@ -1,13 +1,14 @@
 """A run, opened: its data, its teacher, its language model, and any row of its comparison as a recommender."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import load_file, save_file
 
 from delrec_kit.data import Cases, PreparedData, Ragged, halves
 from delrec_kit.llm import (
@@ -17,8 +18,11 @@ from delrec_kit.llm import (
     PromptWriter,
     SoftPrompt,
     Suggestions,
+    fit,
     load_llm,
     popularity_prior,
+    unprompted,
+    weighed,
 )
 from delrec_kit.llm.templates import TEMPLATES
 from delrec_kit.run.directory import RunDirectory, read_json
@@ -28,6 +32,7 @@ from delrec_kit.teachers import CrossFitted, Markov, Popularity, Scorer, Teacher
 from delrec_kit.training import TaskWriter, Validation, load_adapter
 
 UNTRAINED, DISTILLED = "untrained.safetensors", "soft_prompt.safetensors"  # P before and after stage 1
+UNPROMPTED, CALIBRATION = "unprompted.safetensors", "calibration.json"  # of calibrated scores
 WORDS = "templates.json"  # of the prompts that P was distilled in
 FILES = {"untrained": UNTRAINED, "distilled": DISTILLED, "shuffled": DISTILLED}  # method.prompt -> where its P lies
 
@@ -102,10 +107,10 @@ class Study:
         self, name: str, llm: LanguageModel, writer: PromptWriter, P: SoftPrompt | None = None
     ) -> LlmRecommender:
         """A recommender that asks as the method ``name`` does, with ``P`` in its prompt."""
-        config, method = self.run.config, METHODS[name]
-        prior, expects = None, None
-        if config.llm.prior == "popularity":
-            prior = torch.from_numpy(popularity_prior(self.data.split.train, writer.table.canonical)).to(llm.device)
+        return self._scored(self._asking(name, llm, writer, P))
+
+    def _asking(self, name: str, llm: LanguageModel, writer: PromptWriter, P: SoftPrompt | None) -> LlmRecommender:
+        config, method, expects = self.run.config, METHODS[name], None
         if P is not None and P.c:
             expects = Expectation(self.teacher, llm.title_vectors(writer.table).cpu().numpy())
         return LlmRecommender(
@@ -116,9 +121,39 @@ class Study:
             pattern=DESCRIPTION if method.prompt == "described" else None,
             suggests=Suggestions(self.teacher, config.distill.h) if method.prompt == "teacher" else None,
             expects=expects,
-            prior=prior,
             name=name,
         )
+
+    def _scored(self, recommender: LlmRecommender) -> LlmRecommender:
+        """With what ``llm.prior`` adds to its scores; calibrated: as the evaluation found, else fitted now, on the
+        validation cases that stop trainings."""
+        kind, split = self.run.config.llm.prior, self.data.split
+        if kind == "none":
+            return recommender
+        popularity = popularity_prior(split.train, recommender.writer.table.canonical)
+        if kind == "popularity":
+            return replace(recommender, prior=torch.from_numpy(popularity).to(recommender.llm.device))
+        terms = np.stack([self.unprompted(recommender)[: split.n_items + 1], popularity])
+        found = self.run.folder("evaluation") / CALIBRATION
+        known = read_json(found) if self.run.is_done("evaluation") and found.is_file() else {}
+        if recommender.name in known:
+            return weighed(recommender, tuple(known[recommender.name]), terms)
+        cases, items, _ = self.ranked("valid")
+        chosen = self.stopping[: self.run.config.train.valid_users]
+        return weighed(recommender, fit(recommender, cases.take(chosen), items[chosen], terms), terms)
+
+    def unprompted(self, recommender: LlmRecommender) -> np.ndarray:
+        """(N+M+1,) what the frozen language model says of every title, cold ones too, where it is told of nobody."""
+        kept = self.run.folder("prompt") / UNPROMPTED
+        if self.run.is_done("prompt") and kept.is_file():
+            return load_file(kept)["unprompted"].numpy()
+        writer = self.writer(recommender.llm, recommender.writer.templates, unseen=True)
+        return unprompted(replace(recommender, writer=writer))
+
+    def save_terms(self, folder: Path, recommender: LlmRecommender) -> None:
+        """What a calibrated score needs of every title, where scores are calibrated."""
+        if self.run.config.llm.prior == "calibrated":
+            save_file({"unprompted": torch.from_numpy(self.unprompted(recommender))}, folder / UNPROMPTED)
 
     def recommender(self, name: str, like: LlmRecommender | None = None) -> LlmRecommender:
         """The method ``name`` as the run has trained it, frozen. like: one whose frozen language model it may share.
@@ -126,10 +161,10 @@ class Study:
         method = method_of(name)
         shared = like is not None and not method.learns_from
         llm, writer = (like.llm, like.writer) if shared else self.language_model()
-        recommender = self.asking(name, llm, writer, self.soft_prompt(name, llm, writer))
+        recommender = self._asking(name, llm, writer, self.soft_prompt(name, llm, writer))
         if method.learns_from:
             load_adapter(llm, self.run.require("adapter") / name)
-        return recommender
+        return self._scored(recommender)
 
     def soft_prompt(
         self, name: str, llm: LanguageModel, writer: PromptWriter, finished: bool = True

@@ -112,6 +112,10 @@ class Unseen:
         split, prior = self.study.data.split, recommender.prior
         if prior is not None:
             share = np.log((self.expected[split.n_items + 1 :] + 1) / (len(split.train.values) + split.n_items))
+            if recommender.weights:
+                _, on_unprompted, on_popularity = recommender.weights
+                told = self.study.unprompted(recommender)[split.n_items + 1 :]
+                share = on_unprompted * told + on_popularity * share
             prior = torch.cat([prior, torch.from_numpy(share.astype(np.float32)).to(prior.device)])
         writer = self.study.writer(recommender.llm, recommender.writer.templates, unseen=True)
         return replace(recommender, writer=writer, prior=prior)

@@ -75,7 +75,7 @@ class TaskWriter:
                 "example_last": s[a - 1 : a],
                 "history": s[a:-2][-self.recommender.history :],
                 "last": s[-1:],
-                "candidates": row,
+                "candidates": row if self.recommender.llm.lists else (),
             }
             prompts.append(self._write("ta", slots, expected))
         return Examples(prompts, candidates, targets)
@@ -84,14 +84,14 @@ class TaskWriter:
         """RPS (section 4.2.2): answer as the teacher would, which has not seen the user it speaks of.
 
         C = R_1 … R_h and random items, in random order. form: "hard", the target is R_1 (the paper's); "hard_rest",
-        and the prompt shows R_2 … R_h; "listwise", the target is softmax(f(C)). Where nothing is listed, the target is
-        the teacher's distribution over the whole catalogue without the history, and h counts for nothing.
+        and the prompt shows R_2 … R_h; "listwise", the target is softmax(f(C)). Where the model ranks all titles at
+        once, the target is the teacher's distribution over the whole catalogue without the history, and h counts for nothing.
         """
         rng = stream(self.seed, "pattern simulating")
         chosen = self.lists.iloc[np.sort(rng.choice(len(self.lists), min(count, len(self.lists)), replace=False))]
         users, lengths = chosen["user"].to_numpy(), chosen["length"].to_numpy()
         tops = np.stack(chosen["top_items"])[:, :h]
-        if self.recommender.llm.lists:
+        if not self.recommender.llm.ranks_all:
             items, scores = self._among_others(chosen, h, rng)
             targets = teacher_targets(scores, form)
         else:
@@ -99,7 +99,10 @@ class TaskWriter:
         prompts = []
         rows = zip(users, lengths, tops, items, self._expected(users, lengths), strict=True)
         for user, length, top, row, expected in rows:
-            slots = {"history": self.train[user][:length][-self.recommender.history :], "candidates": row}
+            slots = {
+                "history": self.train[user][:length][-self.recommender.history :],
+                "candidates": row if self.recommender.llm.lists else (),
+            }
             if form == "hard_rest":
                 slots["teacher"] = top[1:]
             prompts.append(self._write("rps", slots, expected))
@@ -162,7 +165,7 @@ class TaskWriter:
     def _among_random(self, users: np.ndarray, stops: np.ndarray, answers: np.ndarray, rng: np.random.Generator):
         """Candidates and targets of questions on the first ``stops`` items of ``users``."""
         table = self.recommender.writer.table
-        if not self.recommender.llm.lists:
+        if self.recommender.llm.ranks_all:
             nothing = np.empty((len(answers), 0), dtype=np.int64)
             return nothing, OneOfAll(answers, self._prefixes(users, stops), len(table.lengths) - 1)
         others = draw_distractors(self.consumed, users, answers, self.m - 1, rng, table.canonical)

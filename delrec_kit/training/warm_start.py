@@ -44,7 +44,7 @@ def warm_start(recommender: LlmRecommender, examples: Examples, seed: int) -> fl
             scores = torch.einsum("bd,bmd->bm", answer, titles[listed])
         else:
             scores, listed = answer @ titles[1:].T, slice(1, None)
-        scores = SCALE * scores + (0.0 if prior is None else prior[listed])
+        scores = recommender.scale * SCALE * scores + (0.0 if prior is None else prior[listed])
         scores = scores.masked_fill(target < 0, NEVER)
         loss = F.kl_div(scores.log_softmax(-1), target.clamp(min=0), reduction="batchmean")
         optimizer.zero_grad()

@@ -177,6 +177,7 @@ def test_other_targets_would_lead_to_the_same_examples_of_stage_1(plain_llm, slo
 @pytest.fixture
 def unlisted(tasks, plain_llm, monkeypatch):
     monkeypatch.setattr(type(plain_llm), "lists", False)
+    monkeypatch.setattr(type(plain_llm), "ranks_all", True)
     return tasks
 
 
@@ -205,6 +206,7 @@ def test_where_nothing_is_listed_an_example_ranks_the_whole_catalogue(unlisted, 
 def test_the_same_questions_are_asked_whatever_is_listed(tasks, plain_llm, monkeypatch):
     listed = [answer(example) for example in rows(tasks.next_item(100))]
     monkeypatch.setattr(type(plain_llm), "lists", False)
+    monkeypatch.setattr(type(plain_llm), "ranks_all", True)
     assert [answer(example) for example in rows(tasks.next_item(100))] == listed
 
 

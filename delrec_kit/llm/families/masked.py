@@ -24,6 +24,7 @@ class MaskedEncoder(LanguageModel):
 
     task_type = "FEATURE_EXTRACTION"
     lists = False
+    ranks_all = True
 
     def encode_titles(self, table: TitleTable) -> None:
         """vectors (N+1, d): one a title, equal for equal titles."""

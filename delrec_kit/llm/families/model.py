@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from delrec_kit.llm.likelihoods import Finish, token_log_likelihoods
 from delrec_kit.llm.prompts import PromptBatch
 from delrec_kit.llm.text import TextFormat
 from delrec_kit.llm.titles import PackedTitles, TitleTable
@@ -31,11 +32,13 @@ class LanguageModel(nn.Module, ABC):
     """A frozen (perhaps 4-bit) transformer that reads prompts with P in place, scores titles and shows attention.
 
     model: the transformers model; d: width of its embeddings; format: how it wants its text; identity: what a soft
-    prompt trained with it depends on; lists: whether its prompts list the candidates that it ranks.
+    prompt trained with it depends on; lists: whether its prompts list the candidates that it ranks; ranks_all:
+    whether it compares a prompt with all titles at once, so that training ranks the whole catalogue.
     """
 
     task_type: ClassVar[str]  # peft's name for the family
-    lists: ClassVar[bool] = True
+    lists: bool = True
+    ranks_all: ClassVar[bool] = False
 
     def __init__(self, model: Any, tokenizer: Any, identity: dict[str, str], format: TextFormat):
         super().__init__()
@@ -81,6 +84,12 @@ class LanguageModel(nn.Module, ABC):
         rows = (soft[place] if soft.ndim == 2 else soft[prompt, place]).to(embedded.dtype)
         return torch.where((prompts.ids < 0)[..., None], rows, embedded)
 
+    @torch.no_grad()
+    def words(self) -> torch.Tensor:
+        """(V, d) float32 what the embedding layer makes of each word of the vocabulary: some scale the rows of their
+        matrix (Gemma 3: by sqrt(d))."""
+        return self.embeddings(torch.arange(len(self.embeddings.weight), device=self.device)).float()
+
     @contextmanager
     def reading_instead(self, embedded: torch.Tensor):
         """Within it, every prompt is read as ``embedded`` (B, L, d), whatever it says: to take gradients of what is
@@ -95,12 +104,12 @@ class LanguageModel(nn.Module, ABC):
     def title_vectors(self, table: TitleTable) -> torch.Tensor:
         """(N+1, d) float32: the mean embedding of each title's words, about the catalogue's mean, as long on average as
         the embedding of a word; zeros for padding."""
-        weights = self.embeddings.weight.float()
+        words = self.words()
         vectors = torch.stack(
-            [weights[torch.from_numpy(table[i]).to(self.device)].mean(0) for i in range(1, len(table.lengths))]
+            [words[torch.from_numpy(table[i]).to(self.device)].mean(0) for i in range(1, len(table.lengths))]
         )
         vectors = vectors - vectors.mean(0)
-        vectors = vectors * (weights.norm(dim=1).mean() / vectors.norm(dim=1).mean().clamp(min=1e-9))
+        vectors = vectors * (words.norm(dim=1).mean() / vectors.norm(dim=1).mean().clamp(min=1e-9))
         return F.pad(vectors, (0, 0, 1, 0))
 
     def answer_vectors(self, table: TitleTable) -> torch.Tensor:
@@ -141,19 +150,8 @@ class LanguageModel(nn.Module, ABC):
 
     def _likelihoods(self, hidden: torch.Tensor, titles: PackedTitles) -> torch.Tensor:
         """(T,) from the last hidden states (B, S, d): only real title tokens are projected to the vocabulary."""
-        head = self.model.get_output_embeddings()
-        logits = head(hidden.flatten(0, 1)[titles.place].to(head.weight.dtype)).float()
-        return -F.cross_entropy(self._finished(logits), titles.labels, reduction="none")
-
-    def _finished(self, logits: torch.Tensor) -> torch.Tensor:
-        """What some architectures do to their logits after the head."""
-        config = self.model.config
-        if getattr(config, "logit_scale", None):  # Cohere
-            logits = logits * config.logit_scale
-        if getattr(config, "logits_scaling", None):  # Granite
-            logits = logits / config.logits_scaling
-        cap = getattr(config, "final_logit_softcapping", None)  # Gemma
-        return torch.tanh(logits / cap) * cap if cap else logits
+        head, finish = self.model.get_output_embeddings(), Finish.of(self.model.config)
+        return token_log_likelihoods(hidden.flatten(0, 1)[titles.place], head, titles.labels, finish)
 
     def _checked(self, weights: dict[str, Any]) -> dict[str, torch.Tensor]:
         if not all(kind and all(w is not None for w in kind) for kind in weights.values()):
