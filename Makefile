@@ -2,6 +2,7 @@
 # make test   the tests that take seconds; a few minutes in all
 # make test-all  all tests, several processes and whole roads too, as CI does
 # make results  the README's table on MovieLens-100K from nothing: experiments/ml100k.yaml, some hours; the extra minilm
+# make results-gemma  the same with a decoder, Gemma 3 270M: experiments/gemma.yaml, for a GPU
 # make lint   ruff, rules and format
 # make bench  speed and memory beside peers; BENCH="--data-dir DIR --tokenizer DIR" for real prompts
 # make strip  take outputs out of the notebooks' sources
@@ -30,7 +31,7 @@ TWO := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo results test test-all lint bench strip lock clean install reinstall
+.PHONY: demo results results-gemma test test-all lint bench strip lock clean install reinstall
 
 demo: install
 	@$(PY) -m delrec_kit run --profile demo --run-dir runs/demo
@@ -38,6 +39,10 @@ demo: install
 results: install
 	@$(PY) -m pip install --quiet -e ".[minilm]"
 	@$(PY) -m delrec_kit sweep experiments/ml100k.yaml --out runs/ml100k $(RESULTS)
+
+results-gemma: install
+	@$(PY) -m pip install --quiet -e ".[gemma]"
+	@$(PY) -m delrec_kit sweep experiments/gemma.yaml --out runs/gemma $(RESULTS)
 
 test: install
 	@$(TWO) -m "not slow"

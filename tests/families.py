@@ -21,12 +21,13 @@ ARCHITECTURES = {
     "llama": ("LlamaConfig", "LlamaForCausalLM", GROUPED),
     "qwen3": ("Qwen3Config", "Qwen3ForCausalLM", GROUPED | {"head_dim": 16, "tie_word_embeddings": True}),
     "gemma2": ("Gemma2Config", "Gemma2ForCausalLM", GROUPED | {"head_dim": 16, "final_logit_softcapping": 2.0}),
+    "gemma3_text": ("Gemma3TextConfig", "Gemma3ForCausalLM", GROUPED | {"head_dim": 16}),
     "gpt2": ("GPT2Config", "GPT2LMHeadModel", {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512}),
     "bert": ("BertConfig", "BertModel", SMALL),
     "roberta": ("RobertaConfig", "RobertaForMaskedLM", SMALL | {"max_position_embeddings": 514}),
     "modernbert": ("ModernBertConfig", "ModernBertForMaskedLM", SMALL | {"local_attention": 16}),
 }
-DECODERS = ("llama", "qwen3", "gemma2", "gpt2")
+DECODERS = ("llama", "qwen3", "gemma2", "gemma3_text", "gpt2")
 ENCODERS = ("bert", "roberta", "modernbert")
 CHAT = (
     "{% for m in messages %}<|user|>{{ m.content }}<|end|>{% endfor %}"

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from delrec_kit.llm import memory
+from delrec_kit.llm.checkpoint import check_code, check_folder, saved_quantization
 from delrec_kit.llm.families.masked import MaskedEncoder
 from delrec_kit.llm.families.model import LanguageModel
 from delrec_kit.llm.families.registry import LOADERS, family_of
+from delrec_kit.llm.gemma import gemma_folder
+from delrec_kit.llm.gguf import gguf_folder
 from delrec_kit.llm.minilm import minilm_folder
 from delrec_kit.llm.text import TextFormat, decoder_only_format, encoder_decoder_format, masked_format
 from delrec_kit.run.inputs import looks_like_path
@@ -35,9 +38,10 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     dtype, whole = compute_dtype(config, device), whole_dtype(config, device)
     _quiet()
     try:
-        settings = AutoConfig.from_pretrained(source, revision=config.revision)
+        settings = _settings(source, config)
         family = _family(settings, config)
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, trust_remote_code=False)
+        saved = saved_quantization(settings, config.name, config.quantization)
         needed = memory.estimate(settings, LOADERS[family], config.quantization, whole)
         free = memory.free(device)
         if needed > free:
@@ -48,7 +52,8 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
             source,
             revision=config.revision,
             dtype=whole,
-            quantization_config=_quantised(config.quantization, dtype),
+            quantization_config=None if saved else _quantised(config.quantization, dtype),
+            trust_remote_code=False,
             device_map={"": device},
             use_safetensors=True,
             **_no_dropout(settings),
@@ -74,9 +79,17 @@ def check_reachable(config: LlmConfig) -> None:
     """Raise KitError where ``load_llm`` could not find the model or would refuse its family; loads no weights."""
     _quiet()
     try:
-        _family(AutoConfig.from_pretrained(_source(config), revision=config.revision), config)
+        settings = _settings(_source(config), config)
+        saved_quantization(settings, config.name, config.quantization)
+        _family(settings, config)
     except (OSError, ValueError) as error:
         raise KitError(_unloadable(config, error)) from error
+
+
+def _settings(source: str, config: LlmConfig) -> Any:
+    """The checkpoint's configuration. KitError for one that the kit could only read by running its code."""
+    check_code(PreTrainedConfig.get_config_dict(source, revision=config.revision)[0], config.name)
+    return AutoConfig.from_pretrained(source, revision=config.revision, trust_remote_code=False)
 
 
 def _family(settings: Any, config: LlmConfig) -> type[LanguageModel]:
@@ -116,9 +129,15 @@ def _source(config: LlmConfig) -> str:
         return str(TINY)
     if config.name == "minilm":
         return str(minilm_folder())
+    if config.name == "gemma":
+        return str(gemma_folder())
     folder = Path(config.name).expanduser()
+    if folder.suffix == ".gguf" and folder.is_file():
+        return str(gguf_folder(folder))
     if looks_like_path(config.name) and not folder.is_dir():
         raise KitError(f"no language model at {config.name}: there is no such folder")
+    if folder.is_dir():
+        check_folder(folder)
     return str(folder) if folder.is_dir() else config.repository
 
 
@@ -158,7 +177,7 @@ def _unloadable(config: LlmConfig, error: Exception) -> str:
     elif "safetensors" in text or "does not appear to have a file named" in text:
         advice = f"{reason}; the kit reads weights from .safetensors files only"
     elif "not a local folder and is not a valid model identifier" in text or "Repo id must" in text:
-        advice = "no such model on the Hugging Face hub and no such folder; 'tiny' and 'minilm' need neither"
+        advice = "no such model on the Hugging Face hub and no such folder; 'tiny', 'minilm' and 'gemma' need neither"
     else:
         advice = reason
     return f"cannot load the language model '{config.name}': {advice}"
@@ -172,7 +191,7 @@ def _identity(config: LlmConfig, source: str, model: Any, tokenizer: Any, format
             while block := file.read(2**20):
                 digest.update(block)
     revision = getattr(model.config, "_commit_hash", None) or config.revision or ""
-    named = config.name in ("tiny", "minilm") or not weights
+    named = config.name in ("tiny", "minilm", "gemma") or not weights
     return {
         "llm": config.name if named else Path(source).name,
         "revision": digest.hexdigest()[:16] if weights else revision,

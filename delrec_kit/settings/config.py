@@ -75,7 +75,9 @@ class LlmConfig(StageConfig):
     """The language model, and how its prompt is written."""
 
     name: str = Field(
-        "tiny", description="'tiny', 'minilm', a hub id such as google/flan-t5-xl (or …@revision), or a folder"
+        "tiny",
+        description="'tiny', 'minilm', 'gemma', a hub id such as google/flan-t5-xl (or …@revision), a folder, or a "
+        ".gguf file",
     )
     quantization: Literal["nf4", "fp4", "int8", "bf16", "fp16", "fp32"] = "nf4"
     gradient_checkpointing: bool = Field(False, description="recompute activations: a third slower, much less memory")

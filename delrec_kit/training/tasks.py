@@ -75,7 +75,7 @@ class TaskWriter:
                 "example_last": s[a - 1 : a],
                 "history": s[a:-2][-self.recommender.history :],
                 "last": s[-1:],
-                "candidates": row if self.recommender.llm.lists else (),
+                "candidates": self._listed(row),
             }
             prompts.append(self._write("ta", slots, expected))
         return Examples(prompts, candidates, targets)
@@ -85,7 +85,8 @@ class TaskWriter:
 
         C = R_1 … R_h and random items, in random order. form: "hard", the target is R_1 (the paper's); "hard_rest",
         and the prompt shows R_2 … R_h; "listwise", the target is softmax(f(C)). Where the model ranks all titles at
-        once, the target is the teacher's distribution over the whole catalogue without the history, and h counts for nothing.
+        once, the target is the teacher's distribution over the whole catalogue without the history, and h counts for
+        nothing.
         """
         rng = stream(self.seed, "pattern simulating")
         chosen = self.lists.iloc[np.sort(rng.choice(len(self.lists), min(count, len(self.lists)), replace=False))]
@@ -101,7 +102,7 @@ class TaskWriter:
         for user, length, top, row, expected in rows:
             slots = {
                 "history": self.train[user][:length][-self.recommender.history :],
-                "candidates": row if self.recommender.llm.lists else (),
+                "candidates": self._listed(row),
             }
             if form == "hard_rest":
                 slots["teacher"] = top[1:]
@@ -127,6 +128,9 @@ class TaskWriter:
             self.recommender.ask(self.train[u][: n - 1], row, first, expected) for u, n, row, first, expected in rows
         ]
         return Examples(prompts, candidates, targets, true_labels=True)
+
+    def _listed(self, candidates: np.ndarray) -> Sequence[int]:
+        return candidates if self.recommender.llm.lists else ()
 
     def _write(self, task: str, slots: dict[str, Sequence[int]], expected: np.ndarray | None) -> Prompt:
         return self.recommender.writer.write(task, slots, self.recommender.k, expects=expected)

@@ -271,3 +271,37 @@ def test_a_masked_encoder_lets_a_conditioned_prompt_speak_for_the_user(folders):
         answer = hidden[row][batch.ids[row] < 0].mean(0)
         wanted = 20 * F.normalize(answer, dim=0) @ llm.vectors[CANDIDATES[row]].T
         np.testing.assert_allclose(scores[row], wanted.detach(), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", [*families.DECODERS, *families.ENCODERS])
+def test_p_begins_as_words_as_the_model_reads_them(folders, name):
+    llm, _ = opened(folders(name))
+    read = llm.embeddings(torch.arange(len(llm.embeddings.weight))).float()
+    torch.testing.assert_close(llm.words(), read)
+    P = SoftPrompt.untrained(llm, 5, seed=0)
+    assert all((read == row).all(1).any() for row in P.vectors.detach()), "each soft token is a word"
+    if name == "gemma3_text":  # which multiplies them by sqrt(d)
+        rows = llm.embeddings.weight.float()[4:].norm(dim=1)
+        assert (read[4:].norm(dim=1) / rows).mean().item() == pytest.approx(8, rel=0.02)
+
+
+@pytest.mark.parametrize("name", families.DECODERS)
+def test_control_tokens_in_a_title_are_words(folders, name):
+    llm, _ = opened(folders(name))
+    named = [token for token in llm.tokenizer.all_special_tokens if len(token) > 1]
+    titles = ["", *(f"Red {token} Moon" for token in named)]
+    table = PromptWriter(llm.tokenizer, Domain(), titles, format=llm.format).table
+    assert named and not set(llm.tokenizer.all_special_ids) & {i for n in range(1, len(titles)) for i in table[n]}
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_prompts_that_list_nothing_rank_any_number_of_titles_after_one_reading(folders, name):
+    """Several candidate sets behind one prompt score as each of them does by itself."""
+    llm, writer = opened(folders(name), listed=False)
+    assert not llm.lists and not llm.ranks_all
+    recommender = LlmRecommender(llm, writer)
+    prompts = [recommender.ask([7, 8], CANDIDATES[0]), recommender.ask([9, 10, 2, 11], CANDIDATES[1])]
+    assert not any(segment.name == "candidates" for prompt in prompts for segment in prompt.segments)
+    both = recommender.score_prompts(prompts, np.concatenate([CANDIDATES, CANDIDATES[:, ::-1]], 1))
+    once = recommender.score_prompts(prompts, CANDIDATES)
+    np.testing.assert_allclose(both, np.concatenate([once, once[:, ::-1]], 1), atol=2e-4)
