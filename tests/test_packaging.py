@@ -28,7 +28,9 @@ UNIMPORTED = {
 # with matplotlib (two), transformers, nbclient and ipykernel
 COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client", "IPython"}
 PEERS = {"recbole"}  # measured beside ours, by a Python of its own
-OPTIONAL = {name: extra for name, extra in PROJECT["optional-dependencies"].items() if name != "minilm"}  # not locked
+OPTIONAL = {
+    name: extra for name, extra in PROJECT["optional-dependencies"].items() if name not in ("minilm", "gemma")
+}  # not locked
 EVERYTHING = [*PROJECT["dependencies"], *(d for extra in OPTIONAL.values() for d in extra)]
 
 

@@ -8,12 +8,15 @@ from delrec_kit.settings.errors import KitError
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "sentencepiece.bpe.model")
 
 
-def check_folder(folder: Path) -> None:
-    """Raise KitError for a folder that holds an adapter alone, or no tokenizer: without one every title would be
-    the same."""
+def check_whole(folder: Path) -> None:
+    """Raise KitError for a folder that holds an adapter alone."""
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         raise KitError(f"{folder} holds an adapter alone; merge it into its model, save that, and give its folder")
-    if (folder / "config.json").is_file() and not any((folder / name).is_file() for name in TOKENIZERS):
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raise KitError for a model's folder without a tokenizer, for which every title would be the same."""
+    if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZERS):
         raise KitError(f"{folder} has no tokenizer: put its {TOKENIZERS[0]} there, as the model came with it")
 
 

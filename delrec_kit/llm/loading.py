@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, PreTrain
 from transformers.utils import logging as transformers_logging
 
 from delrec_kit.llm import memory
-from delrec_kit.llm.checkpoint import check_code, check_folder, saved_quantization
+from delrec_kit.llm.checkpoint import check_code, check_tokenizer, check_whole, saved_quantization
 from delrec_kit.llm.families.masked import MaskedEncoder
 from delrec_kit.llm.families.model import LanguageModel
 from delrec_kit.llm.families.registry import LOADERS, family_of
@@ -40,6 +40,7 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     try:
         settings = _settings(source, config)
         family = _family(settings, config)
+        check_tokenizer(Path(source))
         tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, trust_remote_code=False)
         saved = saved_quantization(settings, config.name, config.quantization)
         needed = memory.estimate(settings, LOADERS[family], config.quantization, whole)
@@ -79,9 +80,11 @@ def check_reachable(config: LlmConfig) -> None:
     """Raise KitError where ``load_llm`` could not find the model or would refuse its family; loads no weights."""
     _quiet()
     try:
-        settings = _settings(_source(config), config)
+        source = _source(config)
+        settings = _settings(source, config)
         saved_quantization(settings, config.name, config.quantization)
         _family(settings, config)
+        check_tokenizer(Path(source))
     except (OSError, ValueError) as error:
         raise KitError(_unloadable(config, error)) from error
 
@@ -137,7 +140,7 @@ def _source(config: LlmConfig) -> str:
     if looks_like_path(config.name) and not folder.is_dir():
         raise KitError(f"no language model at {config.name}: there is no such folder")
     if folder.is_dir():
-        check_folder(folder)
+        check_whole(folder)
     return str(folder) if folder.is_dir() else config.repository
 
 
