@@ -43,7 +43,8 @@ def test_weights_that_made_the_choices_are_found(plain_llm, writer):
 def test_scale_and_prior_reach_candidates_and_catalogue_alike(plain_llm, writer):
     cases, items = Cases.of_histories(Ragged.from_lists([[7, 8], [9]])), np.array([[1, 2, 4], [6, 5, 2]])
     plain = LlmRecommender(plain_llm, writer)
-    terms = np.random.default_rng(2).normal(size=(2, len(writer.table.lengths)))
+    canonical = writer.table.canonical  # equal titles share what is known of them
+    terms = np.random.default_rng(2).normal(size=(2, len(canonical)))[:, canonical]
     weighed = calibration.weighed(plain, (0.5, 2.0, -1.0), terms)
     offset = (2.0 * terms[0] - terms[1]).astype(np.float32)
     for asked in (items, None):
