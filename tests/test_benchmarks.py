@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import gpu, scoring, training
+from benchmarks import gpu, likelihoods, scoring, training
 
 
 @pytest.mark.slow
@@ -19,3 +19,10 @@ def test_scoring_and_training_give_their_rows(monkeypatch):
 def test_the_stages_run_on_both_families_in_4_bit(monkeypatch):
     monkeypatch.setattr(gpu, "STEPS", 2)
     assert {(row["shape"][:5], row["stage"]) for row in gpu.bench()} >= {("t5-mi", "stage 1"), ("llama", "stage 2")}
+
+
+def test_likelihoods_take_less_memory_than_logits_that_are_kept():
+    rows = likelihoods.bench(1, tokens=256, shapes={"small": (32, 40_000)})
+    peaks = {(row["type"], row["way"]): row["peak above start, MiB"] for row in rows}
+    assert peaks["float32", "logits kept"] > 2 * peaks["float32", "ours"], peaks
+    assert all(row["seconds"] > 0 for row in rows) and len(rows) >= 3
