@@ -18,7 +18,7 @@ from delrec_kit.llm.gemma import gemma_folder
 from delrec_kit.llm.gguf import gguf_folder
 from delrec_kit.llm.minilm import minilm_folder
 from delrec_kit.llm.text import TextFormat, decoder_only_format, encoder_decoder_format, masked_format
-from delrec_kit.run.inputs import looks_like_path
+from delrec_kit.run.inputs import is_gguf, looks_like_path
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
 
@@ -135,7 +135,9 @@ def _source(config: LlmConfig) -> str:
     if config.name == "gemma":
         return str(gemma_folder())
     folder = Path(config.name).expanduser()
-    if folder.suffix == ".gguf" and folder.is_file():
+    if is_gguf(config.name):
+        if not folder.is_file():
+            raise KitError(f"no language model at {config.name}: there is no such file")
         return str(gguf_folder(folder))
     if looks_like_path(config.name) and not folder.is_dir():
         raise KitError(f"no language model at {config.name}: there is no such folder")

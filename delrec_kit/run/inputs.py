@@ -69,6 +69,8 @@ def input_files(config: KitConfig, stage: str) -> list[Path]:
         return matching(folder, RAW_FILES.get(config.data.dataset, ()))
     if stage == "prompt":
         folder = TINY if config.llm.name == "tiny" else Path(config.llm.name).expanduser()
+        if is_gguf(config.llm.name) and folder.is_file():
+            return [folder]
         if folder.is_dir():
             return sorted(path for path in folder.iterdir() if path.suffix in MODEL_SUFFIXES)
     return []
@@ -100,14 +102,17 @@ def digest_of(folder: Path) -> str:
 
 
 def check_folders(config: KitConfig) -> None:
-    """Raise KitError for a raw-data folder or a language-model folder that is not there."""
+    """Raise KitError for a raw-data folder, or a language model's folder or file, that is not there."""
     check_data_dir(config.data)
     if config.data.dataset == "demo" and config.data.data_dir:
         raise KitError("dataset demo is made by the kit and reads no --data-dir; add --dataset, such as custom")
     if config.data.data_dir and not Path(config.data.data_dir).expanduser().is_dir():
         raise KitError(f"no data folder {config.data.data_dir}{_nearest_folder(config.data.data_dir)}")
     name = config.llm.name
-    if looks_like_path(name) and not Path(name).expanduser().is_dir():
+    if is_gguf(name):
+        if not Path(name).expanduser().is_file():
+            raise KitError(f"no language-model file {name}")
+    elif looks_like_path(name) and not Path(name).expanduser().is_dir():
         raise KitError(f"no language-model folder {name}{_nearest_folder(name)}")
 
 
@@ -118,8 +123,13 @@ def check_data_dir(data: DataConfig) -> None:
 
 
 def looks_like_path(name: str) -> bool:
-    """Whether a language model's name can only be a folder: a hub id is ``name`` or ``owner/name``."""
-    return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+    """Whether a language model's name can only be a folder or a file: a hub id is ``name`` or ``owner/name``."""
+    return is_gguf(name) or name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+
+
+def is_gguf(name: str) -> bool:
+    """Whether a language model's name is that of a GGUF file."""
+    return name.lower().endswith(".gguf")
 
 
 def _nearest_folder(folder: str) -> str:

@@ -6,8 +6,10 @@ from importlib.util import find_spec
 import pytest
 
 from delrec_kit.llm import gemma, gguf, load_llm
+from delrec_kit.run.inputs import check_folders, digests, looks_like_path
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.resolve import resolve
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +68,18 @@ def test_a_file_that_is_none_is_refused_in_a_line(tmp_path):
     wanted = "transformers does not read model.gguf" if find_spec("gguf") else "pip install gguf"
     with pytest.raises(KitError, match=wanted):
         load_llm(LlmConfig(name=str(tmp_path / "model.gguf")), "cpu")
+
+
+def test_a_run_takes_a_file_by_its_path_and_notices_when_it_changes(tmp_path):
+    file = tmp_path / "model.gguf"
+    config = resolve("demo", [f"llm.name={file}"])
+    assert looks_like_path("model.gguf") and looks_like_path("models/model.gguf"), "no hub id"
+    with pytest.raises(KitError, match="no language-model file"):
+        check_folders(config)
+    with pytest.raises(KitError, match="there is no such file"):
+        load_llm(config.llm, "cpu")
+    file.write_bytes(b"one")
+    check_folders(config)
+    before = digests(config, "prompt")
+    file.write_bytes(b"another")
+    assert list(before) == ["model.gguf"] and digests(config, "prompt") != before
