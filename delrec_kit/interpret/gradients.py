@@ -31,13 +31,13 @@ def integrated_gradients(
     """
     recommender, llm = question.recommender, question.recommender.llm
     rows, sums = [], []
+    instead = llm.words().mean(0) if baseline == MEAN_WORD else 0.0
     for user in progress(range(len(question.prompts)), "integrated gradients"):
         pieces, log_p = question.pieces[user], partial(_log_p, question, user)
         with torch.no_grad():
             prompt, _ = recommender.tensors([question.prompts[user]], question.items[[user]])
             whole = llm.embed(prompt, recommender.soft(prompt)).float()
             base = whole.clone()
-            instead = llm.words().mean(0) if baseline == MEAN_WORD else 0.0
             base[:, np.concatenate([piece.places for piece in pieces])] = instead
             first = int(log_p(whole)[0].argmax())
         choice = lambda embedded, log_p=log_p, first=first: log_p(embedded)[:, first]  # noqa: E731

@@ -23,7 +23,7 @@ def unprompted(recommender: LlmRecommender) -> np.ndarray:
     all titles where a model compares vectors, which say nothing of nobody."""
     if recommender.llm.ranks_all:
         return np.zeros(len(recommender.writer.table.lengths), dtype=np.float32)
-    plain = replace(recommender, P=None, pattern=None, suggests=None, expects=None, scale=1.0, prior=None)
+    plain = replace(recommender, P=None, pattern=None, suggests=None, expects=None, weights=None, prior=None)
     scores = plain.scores(Cases.of_histories(Ragged.from_lists([[]])))[0]
     scores[0] = 0.0
     return scores
@@ -32,7 +32,7 @@ def unprompted(recommender: LlmRecommender) -> np.ndarray:
 def fit(recommender: LlmRecommender, cases: Cases, items: np.ndarray, terms: np.ndarray) -> Weights:
     """The weights (a, b, c) that make the answers of the cases likeliest among items (U, m). terms (2, N+1): unprompted
     log-likelihoods and log popularity."""
-    raw = replace(recommender, scale=1.0, prior=None).scores(cases, items)
+    raw = replace(recommender, weights=None, prior=None).scores(cases, items)
     fusion = Fusion.fit(np.stack([raw, *terms[:, items]], axis=2), answer_index(items, cases.target))
     return tuple(float(w) for w in fusion.weights / fusion.spread)
 
@@ -40,6 +40,4 @@ def fit(recommender: LlmRecommender, cases: Cases, items: np.ndarray, terms: np.
 def weighed(recommender: LlmRecommender, weights: Weights, terms: np.ndarray) -> LlmRecommender:
     """The recommender with the scores that ``weights`` make."""
     prior = np.asarray(weights[1:], dtype=np.float32) @ terms.astype(np.float32)
-    return replace(
-        recommender, scale=weights[0], prior=torch.from_numpy(prior).to(recommender.llm.device), weights=weights
-    )
+    return replace(recommender, prior=torch.from_numpy(prior).to(recommender.llm.device), weights=weights)

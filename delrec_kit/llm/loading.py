@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, PreTrainedConfig
+from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from delrec_kit.llm import memory
-from delrec_kit.llm.checkpoint import check_code, check_tokenizer, check_whole, saved_quantization
+from delrec_kit.llm.checkpoint import check_tokenizer, check_whole, saved_quantization
 from delrec_kit.llm.families.masked import MaskedEncoder
 from delrec_kit.llm.families.model import LanguageModel
 from delrec_kit.llm.families.registry import LOADERS, family_of
@@ -18,7 +18,7 @@ from delrec_kit.llm.gemma import gemma_folder
 from delrec_kit.llm.gguf import gguf_folder
 from delrec_kit.llm.minilm import minilm_folder
 from delrec_kit.llm.text import TextFormat, decoder_only_format, encoder_decoder_format, masked_format
-from delrec_kit.run.inputs import is_gguf, looks_like_path
+from delrec_kit.run.inputs import is_gguf, looks_like_path, sha256
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
 
@@ -38,9 +38,7 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     dtype, whole = compute_dtype(config, device), whole_dtype(config, device)
     _quiet()
     try:
-        settings = _settings(source, config)
-        family = _family(settings, config)
-        check_tokenizer(Path(source))
+        settings, family = _inspected(source, config)
         tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, trust_remote_code=False)
         saved = saved_quantization(settings, config.name, config.quantization)
         needed = memory.estimate(settings, LOADERS[family], config.quantization, whole)
@@ -80,19 +78,18 @@ def check_reachable(config: LlmConfig) -> None:
     """Raise KitError where ``load_llm`` could not find the model or would refuse its family; loads no weights."""
     _quiet()
     try:
-        source = _source(config)
-        settings = _settings(source, config)
+        settings, _ = _inspected(_source(config), config)
         saved_quantization(settings, config.name, config.quantization)
-        _family(settings, config)
-        check_tokenizer(Path(source))
     except (OSError, ValueError) as error:
         raise KitError(_unloadable(config, error)) from error
 
 
-def _settings(source: str, config: LlmConfig) -> Any:
-    """The checkpoint's configuration. KitError for one that the kit could only read by running its code."""
-    check_code(PreTrainedConfig.get_config_dict(source, revision=config.revision)[0], config.name)
-    return AutoConfig.from_pretrained(source, revision=config.revision, trust_remote_code=False)
+def _inspected(source: str, config: LlmConfig) -> tuple[Any, type[LanguageModel]]:
+    """The checkpoint's configuration and family. KitError for no tokenizer, or a family that is not read."""
+    settings = AutoConfig.from_pretrained(source, revision=config.revision, trust_remote_code=False)
+    family = _family(settings, config)
+    check_tokenizer(Path(source))
+    return settings, family
 
 
 def _family(settings: Any, config: LlmConfig) -> type[LanguageModel]:
@@ -177,7 +174,9 @@ def _no_dropout(settings: Any) -> dict[str, float]:
 def _unloadable(config: LlmConfig, error: Exception) -> str:
     text = str(error).strip()
     reason = text.splitlines()[0] if text else type(error).__name__
-    if "connect" in text or "offline" in text or "Name or service" in text:
+    if "custom code" in text:
+        advice = "it brings code of its own, which the kit never runs; choose a model of transformers' own"
+    elif "connect" in text or "offline" in text or "Name or service" in text:
         advice = "no connection, and it is not in the local cache; download it elsewhere and give its folder as --llm"
     elif "safetensors" in text or "does not appear to have a file named" in text:
         advice = f"{reason}; the kit reads weights from .safetensors files only"
@@ -190,16 +189,11 @@ def _unloadable(config: LlmConfig, error: Exception) -> str:
 
 def _identity(config: LlmConfig, source: str, model: Any, tokenizer: Any, format: TextFormat) -> dict[str, str]:
     weights = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
-    digest = hashlib.sha256()
-    for path in weights:  # shards may be larger than the memory
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
     revision = getattr(model.config, "_commit_hash", None) or config.revision or ""
     named = config.name in ("tiny", "minilm", "gemma") or not weights
     return {
         "llm": config.name if named else Path(source).name,
-        "revision": digest.hexdigest()[:16] if weights else revision,
+        "revision": sha256(*weights)[:16] if weights else revision,
         "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16],
         "text": hashlib.sha256(repr(format).encode()).hexdigest()[:16],
     }

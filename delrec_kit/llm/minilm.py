@@ -1,11 +1,11 @@
 """all-MiniLM-L6-v2, a pretrained encoder of 22 million parameters that runs well on a CPU."""
 
-import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 
+from delrec_kit.run.inputs import sha256
 from delrec_kit.settings.errors import KitError
 
 REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
@@ -51,7 +51,7 @@ def _downloaded() -> Path | None:
 
 
 def _checked(folder: Path) -> Path:
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    digest = sha256(folder / "model.safetensors")
     if digest != SHA256:
         raise KitError(f"{folder / 'model.safetensors'} is damaged or another model: its SHA-256 is {digest[:16]}…")
     return folder

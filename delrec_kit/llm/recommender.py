@@ -26,9 +26,9 @@ class LlmRecommender:
 
     P: the soft prompt, None where the prompt has none; history: titles that a prompt lists at most; pattern: words in
     the place of P; suggests: cases -> (U, h) items that the prompt names as a recommender's suggestions; expects:
-    cases -> (U, d) what the teacher expects, for a conditioned P; scale: of what the model says of a title;
-    prior (N+1,): added to that; weights: both were made from, see ``calibration``; name: for progress lines, none
-    without it.
+    cases -> (U, d) what the teacher expects, for a conditioned P; prior (N+1,): added to the items' scores; weights:
+    of what the model says of a title, and what the prior was made with, see ``calibration``; name: for progress lines,
+    none without it.
     """
 
     llm: LanguageModel
@@ -39,7 +39,6 @@ class LlmRecommender:
     suggests: Callable[[Cases], np.ndarray] | None = None
     expects: Callable[[Cases], np.ndarray] | None = None
     prior: torch.Tensor | None = None
-    scale: float = 1.0
     weights: tuple[float, float, float] | None = None
     name: str = ""
 
@@ -61,10 +60,19 @@ class LlmRecommender:
         """The prompt of one person; expected (d,): what the teacher expects next."""
         slots = {
             "history": history[-self.history :],
-            "candidates": items if self.llm.lists else (),
+            "candidates": self.listed(items),
             "teacher": suggested,
         }
         return self.writer.write("final", slots, self.k, self.pattern, expected)
+
+    def listed(self, items: Sequence[int]) -> Sequence[int]:
+        """Those of ``items``, which are to be ranked, that a prompt names: all or none."""
+        return items if self.llm.lists else ()
+
+    @property
+    def scale(self) -> float:
+        """Of what the model says of a title."""
+        return 1.0 if self.weights is None else self.weights[0]
 
     @property
     def k(self) -> int:

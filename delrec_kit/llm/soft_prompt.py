@@ -64,7 +64,7 @@ class SoftPrompt(nn.Module):
             )
         ]
         maps = torch.eye(llm.d, device=llm.device).expand(conditioned, -1, -1) * llm.d**0.5 if conditioned else None
-        return cls(llm.words()[chosen.to(llm.device)].clone(), maps)
+        return cls(llm.words(chosen), maps)
 
     @property
     def k(self) -> int:

@@ -94,6 +94,16 @@ def digests(config: KitConfig, stage: str) -> dict[str, str]:
     return {path.name: _digest(path, *_version(path)) for path in input_files(config, stage)}
 
 
+def sha256(*files: Path) -> str:
+    """Of the files' bytes, one file behind the other, read by blocks: they may be larger than the memory."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(2**22):
+                digest.update(block)
+    return digest.hexdigest()
+
+
 def digest_of(folder: Path) -> str:
     """SHA-256 over the tensors, tables and prompt templates below ``folder``: what later stages read of it."""
     found = sorted(path for kind in ("*.safetensors", "*.parquet", "templates.json") for path in folder.rglob(kind))
@@ -148,5 +158,4 @@ def _version(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=256)
 def _digest(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)

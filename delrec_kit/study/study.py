@@ -24,7 +24,7 @@ from delrec_kit.llm import (
     unprompted,
     weighed,
 )
-from delrec_kit.llm.templates import TEMPLATES
+from delrec_kit.llm.templates import TEMPLATES, template_hash
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.run.processes import device
 from delrec_kit.settings.methods import DESCRIPTION, METHODS, method_of
@@ -131,24 +131,43 @@ class Study:
         if kind == "none":
             return recommender
         popularity = popularity_prior(split.train, recommender.writer.table.canonical)
-        if kind == "popularity":
+        if kind == "calibrated":
+            recommender = replace(recommender, weights=self._weights(recommender, popularity))
+        return self.with_popularity(recommender, popularity)
+
+    def with_popularity(self, recommender: LlmRecommender, popularity: np.ndarray) -> LlmRecommender:
+        """With the prior that the recommender's weights make of log ``popularity`` (n,), of the first n items."""
+        if recommender.weights is None:
             return replace(recommender, prior=torch.from_numpy(popularity).to(recommender.llm.device))
-        terms = np.stack([self.unprompted(recommender)[: split.n_items + 1], popularity])
+        return weighed(recommender, recommender.weights, self._terms(recommender, popularity))
+
+    def _weights(self, recommender: LlmRecommender, popularity: np.ndarray) -> tuple[float, float, float]:
         found = self.run.folder("evaluation") / CALIBRATION
         known = read_json(found) if self.run.is_done("evaluation") and found.is_file() else {}
         if recommender.name in known:
-            return weighed(recommender, tuple(known[recommender.name]), terms)
+            return tuple(known[recommender.name])
         cases, items, _ = self.ranked("valid")
         chosen = self.stopping[: self.run.config.train.valid_users]
-        return weighed(recommender, fit(recommender, cases.take(chosen), items[chosen], terms), terms)
+        return fit(recommender, cases.take(chosen), items[chosen], self._terms(recommender, popularity))
+
+    def _terms(self, recommender: LlmRecommender, popularity: np.ndarray) -> np.ndarray:
+        return np.stack([self.unprompted(recommender)[: len(popularity)], popularity])
 
     def unprompted(self, recommender: LlmRecommender) -> np.ndarray:
         """(N+M+1,) what the frozen language model says of every title, cold ones too, where it is told of nobody."""
-        kept = self.run.folder("prompt") / UNPROMPTED
+        kept, templates = self.run.folder("prompt") / UNPROMPTED, recommender.writer.templates
         if self.run.is_done("prompt") and kept.is_file():
             return load_file(kept)["unprompted"].numpy()
-        writer = self.writer(recommender.llm, recommender.writer.templates, unseen=True)
-        return unprompted(replace(recommender, writer=writer))
+        words = template_hash(templates)
+        if words not in self._told:
+            told = replace(recommender, writer=self.writer(recommender.llm, templates, unseen=True))
+            self._told[words] = unprompted(told)
+        return self._told[words]
+
+    @cached_property
+    def _told(self) -> dict[str, np.ndarray]:
+        """What ``unprompted`` has found, by the templates that it was asked in: a pass over the catalogue each."""
+        return {}
 
     def save_terms(self, folder: Path, recommender: LlmRecommender) -> None:
         """What a calibrated score needs of every title, where scores are calibrated."""

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.special import log_softmax
 
 from delrec_kit.data import answer_index
 from delrec_kit.data.cold import COLD, MIXED, PARTS
 from delrec_kit.evaluation import Fusion, by_exposure, compare, slice_table, write_comparison
-from delrec_kit.llm import LlmRecommender
+from delrec_kit.llm import LlmRecommender, popularity_prior
 from delrec_kit.run.directory import write_json
 from delrec_kit.settings.methods import TRUSTED
 from delrec_kit.settings.streams import stream
@@ -109,16 +108,13 @@ class Unseen:
 
     def beyond(self, recommender: LlmRecommender) -> LlmRecommender:
         """The recommender, who can also score cold items; a prior speaks of these as their titles make one expect."""
-        split, prior = self.study.data.split, recommender.prior
-        if prior is not None:
-            share = np.log((self.expected[split.n_items + 1 :] + 1) / (len(split.train.values) + split.n_items))
-            if recommender.weights:
-                _, on_unprompted, on_popularity = recommender.weights
-                told = self.study.unprompted(recommender)[split.n_items + 1 :]
-                share = on_unprompted * told + on_popularity * share
-            prior = torch.cat([prior, torch.from_numpy(share.astype(np.float32)).to(prior.device)])
-        writer = self.study.writer(recommender.llm, recommender.writer.templates, unseen=True)
-        return replace(recommender, writer=writer, prior=prior)
+        split, writer = self.study.data.split, self.study.writer(recommender.llm, recommender.writer.templates, True)
+        told = replace(recommender, writer=writer)
+        if recommender.prior is None:
+            return told
+        share = np.log((self.expected[split.n_items + 1 :] + 1) / (len(split.train.values) + split.n_items))
+        known = popularity_prior(split.train, recommender.writer.table.canonical)
+        return self.study.with_popularity(told, np.concatenate([known, share.astype(np.float32)]))
 
     def evaluate(self, ours: dict[str, Scores], folder: Path) -> None:
         """Compare all rows under each protocol, in a folder each."""

@@ -75,7 +75,7 @@ class TaskWriter:
                 "example_last": s[a - 1 : a],
                 "history": s[a:-2][-self.recommender.history :],
                 "last": s[-1:],
-                "candidates": self._listed(row),
+                "candidates": self.recommender.listed(row),
             }
             prompts.append(self._write("ta", slots, expected))
         return Examples(prompts, candidates, targets)
@@ -102,7 +102,7 @@ class TaskWriter:
         for user, length, top, row, expected in rows:
             slots = {
                 "history": self.train[user][:length][-self.recommender.history :],
-                "candidates": self._listed(row),
+                "candidates": self.recommender.listed(row),
             }
             if form == "hard_rest":
                 slots["teacher"] = top[1:]
@@ -128,9 +128,6 @@ class TaskWriter:
             self.recommender.ask(self.train[u][: n - 1], row, first, expected) for u, n, row, first, expected in rows
         ]
         return Examples(prompts, candidates, targets, true_labels=True)
-
-    def _listed(self, candidates: np.ndarray) -> Sequence[int]:
-        return candidates if self.recommender.llm.lists else ()
 
     def _write(self, task: str, slots: dict[str, Sequence[int]], expected: np.ndarray | None) -> Prompt:
         return self.recommender.writer.write(task, slots, self.recommender.k, expects=expected)

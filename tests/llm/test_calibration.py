@@ -23,7 +23,7 @@ class Says(LlmRecommender):
     def scores(self, cases, items=None):
         said = np.random.default_rng(1).normal(0, 1, (U, N + 1))
         raw = np.take_along_axis(said, items, 1)
-        return raw if self.scale == 1.0 and self.prior is None else self.scale * raw + self.prior.numpy()[items]
+        return raw if self.weights is None and self.prior is None else self.scale * raw + self.prior.numpy()[items]
 
 
 def test_weights_that_made_the_choices_are_found(plain_llm, writer):
@@ -59,7 +59,7 @@ def test_what_is_said_of_nobody_hears_neither_history_nor_p(plain_llm, writer):
     said = calibration.unprompted(plain)
     assert said.shape == writer.table.lengths.shape and said[0] == 0 and (said[1:] < 0).all()
     prior = torch.full((len(said),), 5.0)
-    np.testing.assert_array_equal(said, calibration.unprompted(replace(plain, prior=prior, scale=3.0)))
+    np.testing.assert_array_equal(said, calibration.unprompted(replace(plain, prior=prior, weights=(3.0, 0.0, 0.0))))
 
 
 @pytest.mark.parametrize("lists", [True, False])

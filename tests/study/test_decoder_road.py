@@ -1,24 +1,17 @@
 """The whole road with a decoder whose prompts list nothing and whose scores are calibrated, on a random model."""
 
-import importlib.util
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from delrec_kit.run.directory import RunDirectory, read_json
-from delrec_kit.settings.resolve import resolve
-from delrec_kit.study import stages
+from delrec_kit.run.directory import read_json
 from delrec_kit.study.explain import explain_user
 from delrec_kit.study.recommend import recommend
 from delrec_kit.study.study import Study
 
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
+MODEL = "gemma3_text"
 SETTINGS = [
     "llm.history=4", "llm.listed=false", "llm.prior=calibrated", "distill.k=3",
     "data.world_users=100", "data.cold_items=0.1", "finetune.methods=[delrec]",
@@ -27,16 +20,6 @@ SETTINGS = [
 ]  # fmt: skip
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    model = families.make_model(tmp_path_factory.mktemp("gemma"), "gemma3_text")
-    config = resolve("smoke", [*SETTINGS, f"llm.name={json.dumps(str(model))}"])
-    run = RunDirectory.create(tmp_path_factory.mktemp("run"), config)
-    for stage in ("prepare", "teacher", "distill", "finetune", "evaluation", "interpretation"):
-        getattr(stages, f"{stage}_stage")(run)
-    return run
 
 
 def test_nothing_is_listed_in_training_or_asking(run):
@@ -61,7 +44,7 @@ def test_every_row_has_weights_of_its_own_and_whoever_asks_uses_them(run):
     assert recommender.weights == tuple(weights["delrec"]) and recommender.scale == weights["delrec"][0]
     cases, items, _ = study.ranked("test")
     cases, items = cases.take(np.arange(6)), items[:6]
-    raw = replace(recommender, scale=1.0, prior=None)
+    raw = replace(recommender, weights=None, prior=None)
     counts = np.bincount(split.train.values, minlength=split.n_items + 1) + 1.0
     canonical = recommender.writer.table.canonical
     counts = np.bincount(canonical, weights=counts, minlength=len(counts))[canonical]

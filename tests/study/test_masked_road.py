@@ -1,8 +1,6 @@
 """The whole road with a masked encoder, a conditioned P and nothing listed, on a random model: every stage fits."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,17 +8,13 @@ import pytest
 
 from delrec_kit.data import Cases, Ragged
 from delrec_kit.llm import SoftPrompt
-from delrec_kit.run.directory import RunDirectory
-from delrec_kit.settings.resolve import resolve
-from delrec_kit.study import pictures, stages
+from delrec_kit.study import pictures
 from delrec_kit.study.explain import explain_user
 from delrec_kit.study.recommend import recommend
 from delrec_kit.study.study import DISTILLED, Study
 from delrec_kit.study.unseen import Unseen
 
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
+MODEL = "bert"
 SETTINGS = [
     "llm.history=4", "llm.prior=popularity", "distill.k=3", "distill.conditioned=2",
     "data.world_users=100", "data.cold_items=0.1",
@@ -31,20 +25,6 @@ SETTINGS = [
 ]  # fmt: skip
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    model = families.make_model(tmp_path_factory.mktemp("bert"), "bert")
-    config = resolve("smoke", [*SETTINGS, f"llm.name={json.dumps(str(model))}"])
-    run = RunDirectory.create(tmp_path_factory.mktemp("run"), config)
-    stages.prepare_stage(run)
-    stages.teacher_stage(run)
-    stages.distill_stage(run)
-    stages.finetune_stage(run)
-    stages.evaluation_stage(run)
-    stages.interpretation_stage(run)
-    return run
 
 
 def test_p_learned_and_depends_on_the_user(run):

@@ -13,6 +13,7 @@ import pooch
 import requests
 
 from delrec_kit.data.tables import brief
+from delrec_kit.run.inputs import sha256
 from delrec_kit.run.progress import progress
 from delrec_kit.settings.errors import KitError
 
@@ -112,7 +113,7 @@ def extract(archive: Archive, path: Path, folder: Path) -> None:
 
 
 def _is_known(path: Path, digest: str | None) -> bool:
-    return digest is not None and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+    return digest is not None and path.is_file() and sha256(path) == digest
 
 
 def resuming(url: str, output_file: str, pooch: pooch.Pooch | None = None) -> None:

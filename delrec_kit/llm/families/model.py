@@ -85,10 +85,11 @@ class LanguageModel(nn.Module, ABC):
         return torch.where((prompts.ids < 0)[..., None], rows, embedded)
 
     @torch.no_grad()
-    def words(self) -> torch.Tensor:
-        """(V, d) float32 what the embedding layer makes of each word of the vocabulary: some scale the rows of their
-        matrix (Gemma 3: by sqrt(d))."""
-        return self.embeddings(torch.arange(len(self.embeddings.weight), device=self.device)).float()
+    def words(self, ids: torch.Tensor | None = None) -> torch.Tensor:
+        """(n, d) float32 what the embedding layer makes of the words ``ids`` (n,), by default of the whole vocabulary:
+        some scale the rows of their matrix (Gemma 3: by sqrt(d))."""
+        ids = torch.arange(len(self.embeddings.weight)) if ids is None else ids
+        return self.embeddings(ids.to(self.device)).float()
 
     @contextmanager
     def reading_instead(self, embedded: torch.Tensor):
