@@ -22,7 +22,7 @@ def test_the_stages_run_on_both_families_in_4_bit(monkeypatch):
 
 
 def test_likelihoods_take_less_memory_than_logits_that_are_kept():
-    rows = likelihoods.bench(1, tokens=256, shapes={"small": (32, 40_000)})
+    rows = likelihoods.bench(1, tokens=2048, shapes={"small": (32, 40_000)})  # five chunks
     peaks = {(row["type"], row["way"]): row["peak above start, MiB"] for row in rows}
     assert peaks["float32", "logits kept"] > 2 * peaks["float32", "ours"], peaks
     assert all(row["seconds"] > 0 for row in rows) and len(rows) >= 3

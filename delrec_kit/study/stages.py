@@ -180,12 +180,17 @@ def save_adapted(run: RunDirectory, recommender: "LlmRecommender", tuned: "Finet
 
 
 def gather_adapted(run: RunDirectory, folder: Path) -> None:
-    """Copy every finished adapter into the stage's ``folder``, with the curves of all in one table."""
-    curves = []
-    for name in run.config.finetune.methods:
-        shutil.copytree(_finished(run, name), folder / name)
-        curves.append(pd.read_csv(folder / name / "curve.csv").assign(method=name))
-    pd.concat(curves).to_csv(folder / "curve.csv", index=False)
+    """Copy every finished adapter into the stage's ``folder``, with the curves of all in one table. Only the main
+    process does: when it is through, what is copied goes."""
+
+    def gather() -> None:
+        curves = []
+        for name in run.config.finetune.methods:
+            shutil.copytree(_finished(run, name), folder / name)
+            curves.append(pd.read_csv(folder / name / "curve.csv").assign(method=name))
+        pd.concat(curves).to_csv(folder / "curve.csv", index=False)
+
+    main_only(gather)
 
 
 def evaluation_stage(run: RunDirectory) -> dict:
