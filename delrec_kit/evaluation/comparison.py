@@ -11,11 +11,12 @@ from delrec_kit.evaluation.paired import bootstrap_intervals, paired_test
 from delrec_kit.evaluation.ranks import METRICS, per_user
 from delrec_kit.run.directory import read_json, write_json
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.methods import alike
 
 AGAINST = {
     "delrec": [
         *("llm_finetuned", "llm_zero_shot", "teacher", "markov", "popularity"),
-        *("llm_finetuned_untrained_prompt", "llm_distilled_prompt"),
+        *("llm_finetuned_untrained_prompt", "llm_distilled_prompt", "map_popularity"),
     ],
     "delrec_joint_prompt": ["delrec"],
     "delrec_kept": ["llm_finetuned", "llm_finetuned_distilled_weights", "teacher"],
@@ -23,9 +24,13 @@ AGAINST = {
     "llm_distilled_both": ["llm_distilled_prompt", "llm_finetuned"],
     "llm_finetuned": ["llm_zero_shot"],
     "llm_finetuned_distilled_weights": ["llm_finetuned"],
-    "llm_distilled_prompt": ["llm_distilled_weights", "llm_untrained_prompt", "llm_zero_shot"],
+    "llm_distilled_prompt": [
+        *("llm_distilled_weights", "llm_untrained_prompt", "llm_zero_shot"),
+        *("llm_distilled_prompt_no_history", "llm_distilled_prompt_of_another", "map_popularity", "content_popularity"),
+    ],
+    "llm_zero_shot": ["content_popularity"],
 }
-PAIRS = [(a, b) for a, others in AGAINST.items() for b in others]
+PAIRS = alike([(a, b) for a, others in AGAINST.items() for b in others])
 OWN = "candidates"  # the protocol whose comparison lies in the evaluation folder itself
 SCHEMA = {"protocol", "m", "seed", "users", "methods", "differences"}
 

@@ -12,14 +12,17 @@ from delrec_kit.evaluation.paired import TESTED, bootstrap_intervals, judged, pa
 from delrec_kit.evaluation.ranks import METRICS, per_user
 from delrec_kit.run.directory import STAGES, read_json
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.methods import alike, base_of
 
 LAST = 1e9  # the rank of an answer that was not ranked at all, so that two of them tie
 PAID = ("seconds", "peak_mib")
-BEGINS = {
-    "llm_finetuned": "llm_zero_shot",
-    "llm_finetuned_untrained_prompt": "llm_untrained_prompt",
-    "delrec": "llm_distilled_prompt",
-}
+BEGINS = alike(
+    [
+        ("llm_finetuned", "llm_zero_shot"),
+        ("llm_finetuned_untrained_prompt", "llm_untrained_prompt"),
+        ("delrec", "llm_distilled_prompt"),
+    ]
+)
 DIFFERENCES = ["protocol", "settings", "a", "b", "metric", "value", "low", "high", "p", "p_holm", "sure", "effect"]
 DIFFERENCES += ["win", "tie", "loss", "users", "sd", "agree", "runs"]
 
@@ -71,7 +74,7 @@ def curve_table(runs: Sequence[Path], setting: str, metric: str = "HR@1") -> pd.
     table = pd.concat(parts, ignore_index=True)
     if setting == "finetune.examples":
         least = table[table["at"] == table.groupby("settings")["at"].transform("min")]
-        begins = [least[least["method"] == frozen].assign(method=name, at=0) for name, frozen in BEGINS.items()]
+        begins = [least[least["method"] == frozen].assign(method=name, at=0) for name, frozen in BEGINS]
         table = pd.concat([*(part[part["method"].isin(table["method"])] for part in begins), table], ignore_index=True)
     return table
 
@@ -97,10 +100,14 @@ def differences_table(runs: Iterable[str | Path], metrics: Sequence[str] = TESTE
 
 
 def settings_differences(runs: Iterable[str | Path], metric: str = "HR@1") -> pd.DataFrame:
-    """What a setting does to each method: every group of runs against the first, the same people under both. Columns:
+    """What a setting does to each method: every group of runs against the first, the same people under both. Rows that
+    differ in their P alone are one method here, named after the paper's; the settings say which P it is. Columns:
     method, settings, against, metric; value, low, high, p, p_holm, sure and users, all rows being one family. Empty
     where there is one group, or no two rank the same people."""
-    groups = {label: [ranks_of(run) for run in members] for label, members in by_settings(runs).items()}
+    groups = {
+        label: [ranks_of(run).rename(columns=base_of) for run in members]
+        for label, members in by_settings(runs).items()
+    }
     (first, base), *others = groups.items()
     rows, values = [], []
     for label, tables in others:

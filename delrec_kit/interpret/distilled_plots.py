@@ -13,7 +13,7 @@ from delrec_kit.interpret.attention import answering
 from delrec_kit.interpret.inside_plots import KINDS, heat_map
 from delrec_kit.interpret.recency import distances, recency_curves
 from delrec_kit.interpret.two_runs import COMPARED, HITS, LOOKS, surely
-from delrec_kit.settings.methods import DISTILLED
+from delrec_kit.settings.methods import DISTILLED, base_of
 from delrec_kit.settings.style import PALETTE, dot, filled_if, headline, label, look, styled
 
 MOST = 20  # soft tokens or titles of a picture of vectors
@@ -31,7 +31,8 @@ def plot_agreement(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     axes[0].set_yticks(range(len(variants)), [label(variant) for variant in variants])
     axes[0].set_ylim(len(variants) - 0.5, -0.5)
     top1 = table[table["measure"] == "top1"].set_index("variant")["value"]
-    shares = {"without P": top1.get("llm_zero_shot"), "with the distilled P": top1.get(DISTILLED)}
+    ours = next((name for name in top1.index if base_of(name) == DISTILLED), DISTILLED)
+    shares = {"without P": top1.get("llm_zero_shot"), "with the distilled P": top1.get(ours)}
     said = [f"{value:.0%} {which}" for which, value in shares.items() if value is not None]
     said = said or [f"{top1.max():.0%} {label(top1.idxmax())}"]
     finding = f"Same first choice as the teacher: {', '.join(said)}"

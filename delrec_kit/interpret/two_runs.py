@@ -8,7 +8,7 @@ import pandas as pd
 from delrec_kit.evaluation import bootstrap_intervals, judged, paired_test, per_user
 from delrec_kit.evaluation.paired import LEVEL
 from delrec_kit.interpret.recency import TEACHER
-from delrec_kit.settings.methods import DISTILLED
+from delrec_kit.settings.methods import DISTILLED, base_of
 from delrec_kit.settings.streams import stream
 
 COMPARED = (TEACHER, DISTILLED)  # whose recency profiles are drawn
@@ -18,7 +18,8 @@ Values = dict[tuple[str, str, int], pd.Series]  # what, name and step (0: none) 
 
 
 def two_runs(one: Mapping[str, pd.DataFrame], other: Mapping[str, pd.DataFrame], seed: int = 0) -> pd.DataFrame:
-    """Means over users in both runs, and how they differ, of all that both have.
+    """Means over users in both runs, and how they differ, of all that both have; rows that differ in their P alone are
+    one, named after the paper's.
 
     Args:
         one, other: "ranks" (a row a person by name, a column a method; a rank, or an array of one a draw), "recency" (a
@@ -55,10 +56,12 @@ def surely(rows: pd.DataFrame) -> pd.Series:
 
 
 def _hits(ranks: pd.DataFrame) -> Values:
+    ranks = ranks.rename(columns=base_of)
     return {(HITS, name, 0): pd.Series(per_user(np.stack(ranks[name]))[HITS], ranks.index) for name in ranks}
 
 
 def _profile(recency: pd.DataFrame) -> Values:
+    recency = recency.assign(variant=recency["variant"].map(base_of))
     known = recency[recency["variant"].isin(COMPARED)]
     return {
         ("recency", *at): of.set_index("user")["changed"] for at, of in known.groupby(["variant", "step"], sort=False)

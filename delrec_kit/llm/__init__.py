@@ -2,7 +2,7 @@
 
 from delrec_kit.llm.calibration import fit, unprompted, weighed
 from delrec_kit.llm.families.model import LanguageModel
-from delrec_kit.llm.from_teacher import Expectation, Suggestions
+from delrec_kit.llm.from_teacher import Expectation, OfAnother, Suggestions
 from delrec_kit.llm.loading import check_reachable, load_llm, memory_footprint
 from delrec_kit.llm.prior import popularity_prior
 from delrec_kit.llm.prompts import Prompt, PromptBatch, PromptWriter, Segment
@@ -14,6 +14,7 @@ __all__ = [
     "Expectation",
     "LanguageModel",
     "LlmRecommender",
+    "OfAnother",
     "PackedTitles",
     "Prompt",
     "PromptBatch",

@@ -20,6 +20,16 @@ class Suggestions:
 
 
 @dataclass(frozen=True)
+class OfAnother:
+    """cases -> (U, d) what is expected of the next one among the cases: a control, which hears of somebody else."""
+
+    expects: "Expectation"
+
+    def __call__(self, cases: Cases) -> np.ndarray:
+        return np.roll(self.expects(cases), -1, axis=0)
+
+
+@dataclass(frozen=True)
 class Expectation:
     """cases -> (U, d) mean of ``vectors`` (N+1, d) of titles under the teacher's softmax over items not yet consumed.
 

@@ -24,11 +24,11 @@ CHUNK_TOKENS = 512  # title tokens that follow a prompt at a time
 class LlmRecommender:
     """A language model, what writes its prompts, P, and how it asks for the next item (DELRec, arXiv 2406.11156).
 
-    P: the soft prompt, None where the prompt has none; history: titles that a prompt lists at most; pattern: words in
-    the place of P; suggests: cases -> (U, h) items that the prompt names as a recommender's suggestions; expects:
-    cases -> (U, d) what the teacher expects, for a conditioned P; prior (N+1,): added to the items' scores; weights:
-    of what the model says of a title, and what the prior was made with, see ``calibration``; name: for progress lines,
-    none without it.
+    P: the soft prompt, None where the prompt has none; history: titles that a prompt lists at most, 0 for none;
+    pattern: words in the place of P; suggests: cases -> (U, h) items that the prompt names as a recommender's
+    suggestions; expects: cases -> (U, d) what the teacher expects, for a conditioned P; prior (N+1,): added to the
+    items' scores; weights: of what the model says of a title, and what the prior was made with, see ``calibration``;
+    name: for progress lines, none without it.
     """
 
     llm: LanguageModel
@@ -59,7 +59,7 @@ class LlmRecommender:
     ) -> Prompt:
         """The prompt of one person; expected (d,): what the teacher expects next."""
         slots = {
-            "history": history[-self.history :],
+            "history": history[len(history) - self.history :] if self.history else (),
             "candidates": self.listed(items),
             "teacher": suggested,
         }

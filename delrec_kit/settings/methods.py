@@ -1,10 +1,13 @@
 """Every row that a comparison can hold, by name: what its prompt shows and what its adapter learns from.
 
 DELRec section 5 (arXiv 2406.11156) compares most of them; the controls that it lacks distil into the language model's
-weights in place of P. "Without temporal analysis" and "without pattern simulating" are runs of their own.
+weights in place of P. A distilled P is the paper's, constant and learned from both tasks, unless the name of its row
+says otherwise: ``delrec_conditioned``, ``delrec_rps`` (without temporal analysis), ``delrec_ta`` (without pattern
+simulating). Which it is follows from the settings, see ``named``.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from delrec_kit.settings.errors import KitError, nearest
 
@@ -15,22 +18,33 @@ LABELS_ONLY, TEACHER_ONLY, BOTH = ("labels",), ("stage 1",), ("stage 1", "labels
 class Method:
     """label: in figures; prompt: what stands in the place of P; learns_from: what an adapter learns from, nothing where
     the language model stays frozen; learns_prompt: P learns together with the adapter; fades: the examples of stage 1
-    weigh less with every step, in the end nothing."""
+    weigh less with every step, in the end nothing; history: whether the prompt shows what the user had; of_another: a
+    conditioned P hears what the teacher expects of somebody else; base: the row whose P is the paper's."""
 
     label: str
     prompt: str = "none"  # none, untrained, distilled, shuffled, described (the pattern in words), teacher (its items)
     learns_from: tuple[str, ...] = ()
     learns_prompt: bool = False
     fades: bool = False
+    history: bool = True
+    of_another: bool = False
+    base: str = ""
+
+    @property
+    def distilled(self) -> bool:
+        """Whether its prompt holds what stage 1 made."""
+        return self.prompt in ("distilled", "shuffled")
 
 
-METHODS = {
+PAPER = {
     "llm_zero_shot": Method("LLM, zero-shot"),
     "llm_described": Method("LLM, pattern in words", "described"),
     "llm_teacher_items": Method("LLM, teacher's items", "teacher"),
     "llm_untrained_prompt": Method("LLM, untrained P", "untrained"),
     "llm_distilled_prompt": Method("LLM, distilled P", "distilled"),
     "llm_shuffled_prompt": Method("LLM, shuffled P", "shuffled"),
+    "llm_distilled_prompt_no_history": Method("LLM, distilled P, no history", "distilled", history=False),
+    "llm_distilled_prompt_of_another": Method("LLM, distilled P of another", "distilled", of_another=True),
     "llm_distilled_weights": Method("LLM, distilled weights", "none", TEACHER_ONLY),
     "llm_distilled_both": Method("LLM, distilled P and weights", "distilled", TEACHER_ONLY),
     "llm_finetuned": Method("LLM, fine-tuned", "none", LABELS_ONLY),
@@ -43,6 +57,49 @@ METHODS = {
     "delrec_kept": Method("DELRec, teacher kept", "distilled", BOTH),
     "delrec_faded": Method("DELRec, teacher faded", "distilled", BOTH, fades=True),
 }
+UNLIKE = {  # the paper's P, and what the names of rows with another say
+    (False, True, True): ("", ""),
+    (False, False, True): ("_rps", ", RPS alone"),
+    (False, True, False): ("_ta", ", TA alone"),
+    (True, True, True): ("_conditioned", ", conditioned"),
+    (True, False, True): ("_conditioned_rps", ", conditioned, RPS alone"),
+    (True, True, False): ("_conditioned_ta", ", conditioned, TA alone"),
+}
+METHODS = PAPER | {
+    name + ending: replace(method, label=method.label + said, base=name)
+    for ending, said in UNLIKE.values()
+    for name, method in PAPER.items()
+    if ending and method.distilled
+}
+
+
+def named(name: str, conditioned: int, tasks: Sequence[str]) -> str:
+    """The row ``name`` as it is called where ``conditioned`` vectors of P depend on the user and stage 1 has ``tasks``.
+    Raises ValueError for a name that says otherwise."""
+    if not METHODS[name].distilled:
+        return name
+    base = base_of(name)
+    if METHODS[name].of_another and not conditioned:
+        raise ValueError(f"{name} needs a conditioned P: a constant one (distill.conditioned=0) hears of nobody")
+    right = base + UNLIKE[conditioned > 0, "ta" in tasks, "rps" in tasks][0]
+    if name not in (base, right):
+        raise ValueError(f"with distill.conditioned={conditioned} and distill.tasks={list(tasks)}, {name} is {right}")
+    return right
+
+
+def base_of(name: str) -> str:
+    """The row with the paper's P that ``name`` differs from in its P alone, or ``name`` itself."""
+    return METHODS[name].base or name if name in METHODS else name
+
+
+def alike(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """``pairs`` of rows, and the same pairs of rows with any other P."""
+
+    def other(name: str, ending: str) -> str:
+        return name + ending if name in PAPER and PAPER[name].distilled else name
+
+    found = ((other(a, ending), other(b, ending)) for ending, _ in UNLIKE.values() for a, b in pairs)
+    return list(dict.fromkeys(found))
 
 
 def method_of(name: str) -> Method:
@@ -53,6 +110,7 @@ def method_of(name: str) -> Method:
 
 
 DISTILLED = "llm_distilled_prompt"  # what stage 1 made, in the frozen language model
+DELREC = "delrec"
 ADAPTED = tuple(name for name, method in METHODS.items() if method.learns_from)
 FROZEN = tuple(name for name, method in METHODS.items() if not method.learns_from)
 FUSED = "+teacher"  # after a method's name: its scores and the teacher's, weighed on validation cases
@@ -64,8 +122,12 @@ OTHERS = {  # without a language model
     "markov": "Markov",
     "popularity_from_titles": "popularity, from titles",
     "content": "content",
+    "content_popularity": "content + popularity",
     "teacher": "teacher",
     "teacher_from_titles": "teacher, from titles",
+    "teacher_vectors": "teacher, by title vectors",
+    "map": "linear map of the teacher",
+    "map_popularity": "linear map + popularity",
     "teacher_gated": "teacher, gated",
     **BOUNDS,
 }

@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
 
-from delrec_kit.settings.methods import FUSED, LABELS
+from delrec_kit.settings.methods import FUSED, LABELS, base_of
 
 PALETTE = [
     "#0072B2",
@@ -52,8 +52,10 @@ STYLE = {
 }
 FIRST = ["popularity", "markov", "teacher", "llm_zero_shot", "llm_untrained_prompt", "llm_distilled_prompt"]
 FIRST += ["llm_finetuned", "delrec", "oracle"]  # a colour each; the others' colours come again, their shapes do not
-LAST = ["popularity_from_titles", "teacher_from_titles"]
-PLACES = dict.fromkeys([*FIRST, *(name for name in LABELS if name not in LAST), *LAST])
+LETTERS = {"teacher_vectors": "V", "map": "M"}  # never weighed with the teacher: a letter can't be hollow
+LETTERS |= {"llm_distilled_prompt_no_history": "H", "llm_distilled_prompt_of_another": "A"}
+LAST = ["popularity_from_titles", "teacher_from_titles", "content_popularity", "map_popularity", *LETTERS]
+PLACES = dict.fromkeys([*FIRST, *(name for name in LABELS if name == base_of(name) and name not in LAST), *LAST])
 PLACES = {name: place for place, name in enumerate(PLACES)}
 HALVES = [Outline.wedge(start, start + 180) for start in (0, 180, 90, 270)]
 STROKES = [
@@ -65,8 +67,21 @@ STROKES = [
     "4",
     "+",
 ]  # of rows that are never weighed with the teacher: these cannot be hollow
+OPEN = [Outline.wedge(40, 320), Outline.wedge(220, 140)]
 STARS = [(4, 1, 0), (6, 1, 0), (3, 1, 0)]  # DELRec's kin
-SHAPES = [*MARKERS, ">", *STROKES[:5], *HALVES[:2], "d", "p", *HALVES[2:], *STARS, *STROKES[5:]]
+SHAPES = [
+    *MARKERS,
+    ">",
+    *STROKES[:5],
+    *HALVES[:2],
+    "d",
+    "p",
+    *HALVES[2:],
+    *STARS,
+    *STROKES[5:],
+    *OPEN,
+    *(f"${of}$" for of in LETTERS.values()),
+]
 BAR_HATCHES = [*HATCHES, *(a + b for n, a in enumerate(HATCHES[1:], 1) for b in HATCHES[n:])]
 
 
@@ -123,6 +138,8 @@ def bar_look(method: str) -> dict[str, Any]:
 
 
 def _place(base: str) -> int:
+    """Rows that differ in their P alone look alike: they do not stand in one run."""
+    base = base_of(base)
     return PLACES.get(base, sum(map(ord, base)))
 
 

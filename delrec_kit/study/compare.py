@@ -1,5 +1,6 @@
 """05a: every row of the comparison on the same test cases, under the protocols that the settings ask for."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,20 @@ from delrec_kit.evaluation import (
 from delrec_kit.interpret import agreement_table
 from delrec_kit.llm import LlmRecommender
 from delrec_kit.run.directory import write_json
-from delrec_kit.settings.methods import DISTILLED, FUSED, GATED, METHODS
+from delrec_kit.settings.methods import DISTILLED, FUSED, GATED, METHODS, base_of
+from delrec_kit.study.controls import controls
 from delrec_kit.study.costs import costs_table
 from delrec_kit.study.protocols import CANDIDATES, RERANK, Ranked, number, protocols, ranked, reordered, score_sets
 from delrec_kit.study.study import CALIBRATION, Study
 from delrec_kit.study.unseen import Unseen
+from delrec_kit.teachers import Scorer
 
 Scores = dict[str, dict[str, np.ndarray]]  # method -> part (valid, test) -> (D, U, m)
 RESAMPLES = 2000
 TEACHER_GATED = "teacher_gated"
 ENDINGS = {"none": [], "weight": [(FUSED, False)], "gate": [(FUSED, False), (GATED, True)]}
 SPREAD = ("HR@1", "NDCG@5")
+BASELINES = ("popularity", "markov", "content_popularity", "map_popularity")  # that what is weighed is set against
 START = "llm_untrained_prompt"  # from which the gap to the oracle is measured
 
 
@@ -38,9 +42,10 @@ def evaluate(study: Study, folder: Path) -> None:
     """Score, compare, and write the evaluation folder of a run."""
     sets = {name: {part: ranked(study, part, name) for part in ("valid", "test")} for name in protocols(study)}
     scores: dict[str, Scores] = {protocol: {} for protocol in (*sets, "full")}
-    orders, last, unseen, beyond, weights = [], None, None, {}, {}
+    orders, last, unseen, beyond, weights, simple = [], None, None, {}, {}, {}
     for name in study.rows():
         last = study.recommender(name, like=last if last and not METHODS[last.name].learns_from else None)
+        simple = simple or {**study.baselines, **controls(study, last)}
         _score(study, last, sets, scores)
         if last.weights:
             weights[name] = last.weights
@@ -50,9 +55,10 @@ def evaluate(study: Study, folder: Path) -> None:
         if number(study, "orders") and last.llm.lists:
             orders.append(_order_table(study, last, sets[CANDIDATES]["test"]))
     for protocol, parts in sets.items():
-        _compare(study, protocol, parts, scores[protocol], folder if protocol == CANDIDATES else folder / protocol)
+        own = folder if protocol == CANDIDATES else folder / protocol
+        _compare(study, Protocol(protocol, parts, simple), scores[protocol], own)
     if scores["full"]:
-        _compare_full(study, scores["full"], folder / "full")
+        _compare_full(study, scores["full"], simple, folder / "full")
     if unseen:
         unseen.evaluate(beyond, folder)
     if orders:
@@ -66,7 +72,7 @@ def _score(study: Study, recommender: LlmRecommender, sets: dict[str, dict[str, 
     """Add the recommender's scores to ``scores``: of the test cases, and where it is weighed with the teacher and left
     to rerank what that proposes, of the validation cases too."""
     name, config = recommender.name, study.run.config.evaluation
-    weighed = bool(METHODS[name].learns_from) or name == DISTILLED
+    weighed = bool(METHODS[name].learns_from) or base_of(name) == DISTILLED
     wanted = {protocol: parts for protocol, parts in sets.items() if weighed or protocol != RERANK}
     shared = {protocol: parts for protocol, parts in wanted.items() if not protocol.startswith("last-")}
     for part in ("valid", "test") if weighed and config.fuse != "none" else ("test",):
@@ -78,11 +84,25 @@ def _score(study: Study, recommender: LlmRecommender, sets: dict[str, dict[str, 
         scores["full"][name] = {"test": recommender.scores(_first_cases(study))}
 
 
-def _compare(study: Study, protocol: str, parts: dict[str, Ranked], ours: Scores, folder: Path) -> None:
-    config, split, sets = study.run.config, study.data.split, parts["test"]
-    counted = {name: score_sets(of, sets.cases, {"": sets.items})[""] for name, of in study.baselines.items()}
+@dataclass(frozen=True)
+class Protocol:
+    """name; parts: what is ranked of the valid and the test cases; simple: the rows that need no language model."""
+
+    name: str
+    parts: dict[str, Ranked]
+    simple: dict[str, Scorer]
+
+    def scores(self, row: str, part: str) -> np.ndarray:
+        """(D, U, m) of a row that needs no language model."""
+        sets = self.parts[part]
+        return score_sets(self.simple[row], sets.cases, {"": sets.items})[""]
+
+
+def _compare(study: Study, asked: Protocol, ours: Scores, folder: Path) -> None:
+    config, split, sets, protocol = study.run.config, study.data.split, asked.parts["test"], asked.name
+    counted = {name: asked.scores(name, "test") for name in asked.simple}
     scores = {**counted, "teacher": sets.teacher, **{name: of["test"] for name, of in ours.items()}}
-    fused, weights = _fused(study, parts, ours, counted)
+    fused, weights = _fused(study, asked, ours, counted)
     scores |= fused
     ranks = {method: sets.ranks(values) for method, values in scores.items()}
     if protocol == CANDIDATES and study.data.oracle is not None:
@@ -96,7 +116,7 @@ def _compare(study: Study, protocol: str, parts: dict[str, Ranked], ours: Scores
     pd.DataFrame({"user": users, **first}).to_parquet(folder / "scores.parquet", index=False)
     pairs = [*PAIRS, *((name, "teacher") for name in fused)]
     pairs += [(name, TEACHER_GATED) for name in fused if name.endswith(GATED)]
-    pairs += [(name + FUSED, simple + FUSED) for name in ours for simple in counted if name + FUSED in fused]
+    pairs += [(name + FUSED, simple + FUSED) for name in ours for simple in BASELINES if name + FUSED in fused]
     comparison = compare(ranks, protocol=protocol, m=sets.items.shape[2], pairs=pairs, seed=config.seed)
     write_comparison(folder, comparison, ranks, users)
     write_json(folder / "fusion.json", weights)
@@ -117,14 +137,14 @@ def _compare(study: Study, protocol: str, parts: dict[str, Ranked], ours: Scores
 
 
 def _fused(
-    study: Study, parts: dict[str, Ranked], ours: Scores, counted: dict[str, np.ndarray]
+    study: Study, asked: Protocol, ours: Scores, counted: dict[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict]:
     """Scores of every row of ours weighed with the teacher on validation cases whose answer is listed, and the weights.
 
-    Beside them stands what needs no language model: the baselines (``counted``: their scores of the test cases),
-    weighed in the same way, and the gate alone.
+    Beside them stands what needs no language model (``counted``: its scores of the test cases), weighed in the same
+    way, and the gate alone.
     """
-    split, scores, weights = study.data.split, {}, {}
+    split, parts, scores, weights = study.data.split, asked.parts, {}, {}
     valid, test, endings = parts["valid"], parts["test"], ENDINGS[study.run.config.evaluation.fuse]
     listed = valid.place[0] >= 0
     if not endings or not listed.any():
@@ -138,9 +158,11 @@ def _fused(
     plain = [(ending, gated) for ending, gated in endings if not gated]
     once = 1 / max(1, len(split.train.values))  # as if each item had been chosen once more; ``llm.prior`` counts so too
     rows = []
-    for name, on_test in counted.items():
-        on_valid = score_sets(study.baselines[name], valid.cases, {"": valid.items})[""]
-        rows.append((name, {"valid": np.log(on_valid + once), "test": np.log(on_test + once)}, plain))
+    for name, on_test in [(name, counted[name]) for name in BASELINES]:
+        both = {"valid": asked.scores(name, "valid"), "test": on_test}
+        if name in study.baselines:  # shares, which are compared by their logs
+            both = {part: np.log(of + once) for part, of in both.items()}
+        rows.append((name, both, plain))
     rows += [(TEACHER_GATED, nothing, [("", gated) for _, gated in endings if gated])]
     rows += [(name, of, endings if "valid" in of else []) for name, of in ours.items()]
     for name, of, asked in rows:
@@ -159,9 +181,9 @@ def _first_cases(study: Study):
     return test.take(np.arange(min(number(study, "full"), len(test))))
 
 
-def _compare_full(study: Study, ours: Scores, folder: Path) -> None:
+def _compare_full(study: Study, ours: Scores, simple: dict[str, Scorer], folder: Path) -> None:
     cases, split = _first_cases(study), study.data.split
-    scorers = {**study.baselines, "teacher": study.teacher}
+    scorers = {**simple, "teacher": study.teacher}
     scores = {name: scorer.scores(cases) for name, scorer in scorers.items()}
     scores |= {name: of["test"] for name, of in ours.items()}
     ranks = {name: full_ranks(values, cases.target, cases.history) for name, values in scores.items()}

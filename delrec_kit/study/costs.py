@@ -21,18 +21,18 @@ def costs_table(run: RunDirectory) -> pd.DataFrame:
     read["rps"] = max(read.get("rps", 0), read.pop("warm_start", 0))  # the warm start reads those of RPS, and more
     by_teacher = sum(read.values())
     stage_1 = _paid(run.folder("prompt"))
-    for name in (*run.config.evaluation.methods, *run.config.finetune.methods):
+    for name in run.config.rows:
         method, folder = METHODS[name], run.folder("adapter") / name
-        distilled = method.prompt in ("distilled", "shuffled")
         own = read_json(folder / "metrics.json") if method.learns_from else {}
         labels = own.get("true_labels", 0)
-        paid = ([stage_1] if distilled else []) + ([_paid(folder)] if method.learns_from else [])
+        paid = ([stage_1] if method.distilled else []) + ([_paid(folder)] if method.learns_from else [])
         rows.append(
             {
                 "method": name,
                 "prompt": method.prompt,
-                "trainable": own.get("trainable", 0) + prompt["trainable"] * (distilled and not method.learns_prompt),
-                "teacher_examples": max(own.get("examples", 0) - labels, by_teacher * distilled),
+                "trainable": own.get("trainable", 0)
+                + prompt["trainable"] * (method.distilled and not method.learns_prompt),
+                "teacher_examples": max(own.get("examples", 0) - labels, by_teacher * method.distilled),
                 "true_labels": labels,
                 "seconds": sum(seconds for seconds, _ in paid),
                 "peak_mib": max((mib for _, mib in paid), default=0.0),

@@ -27,7 +27,7 @@ from delrec_kit.interpret.by_hand import THROUGH_P
 from delrec_kit.llm import LlmRecommender
 from delrec_kit.run.directory import write_json
 from delrec_kit.settings.config import KitConfig
-from delrec_kit.settings.methods import DISTILLED, METHODS
+from delrec_kit.settings.methods import DELREC, DISTILLED, METHODS, base_of
 from delrec_kit.study.compare import RESAMPLES
 from delrec_kit.study.study import Study
 from delrec_kit.teachers import Scorer
@@ -47,16 +47,16 @@ EXPLANATIONS = {  # in figures -> column of pieces.csv
 
 def looked_into(config: KitConfig) -> list[str]:
     """The rows that a run looks inside: the distilled P and DELRec, as far as it has them, or else its last."""
-    rows = [*config.evaluation.methods, *config.finetune.methods]
-    return [name for name in (DISTILLED, "delrec") if name in rows] or rows[-1:]
+    first = [name for wanted in (DISTILLED, DELREC) for name in config.rows if base_of(name) == wanted]
+    return first or config.rows[-1:]
 
 
 def look_inside(study: Study, folder: Path) -> None:
     """Write the interpretation folder of a run: ``recency.csv``, and a folder for each row that is looked into."""
     profiles, last = [recency(study, "teacher", study.teacher)], None
-    for name in [name for name in study.rows() if name in PROFILED or name in looked_into(study.run.config)]:
+    for name in [name for name in study.rows() if base_of(name) in PROFILED or name in looked_into(study.run.config)]:
         last = study.recommender(name, like=last if last and not METHODS[last.name].learns_from else None)
-        if name in PROFILED:
+        if base_of(name) in PROFILED:
             profiles.append(recency(study, name, last))
         if name in looked_into(study.run.config):
             take_apart(study, last, folder / name)

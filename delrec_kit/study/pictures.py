@@ -217,7 +217,8 @@ def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Pictu
 
 def _looked(run: Run, method: str | None) -> str:
     """A row that the run looked inside; None: the first of them."""
-    known = looked_into(_open(run).config)
+    config = _open(run).config
+    known, method = looked_into(config), method and config.called(method)
     if method is not None and method not in known:
         raise KitError(f"this run did not look inside '{method}'{nearest(method, known)}")
     return known[0] if method is None else method

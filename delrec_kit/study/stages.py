@@ -132,7 +132,7 @@ def finetune_stage(run: RunDirectory) -> pd.DataFrame:
     from delrec_kit.training import finetune
 
     def work(folder: Path) -> None:
-        for name in run.config.finetune.methods:
+        for name in run.config.adapted:
             if not is_finished(run, name):
                 study = Study(run)
                 recommender = study.beginning(name)
@@ -185,7 +185,7 @@ def gather_adapted(run: RunDirectory, folder: Path) -> None:
 
     def gather() -> None:
         curves = []
-        for name in run.config.finetune.methods:
+        for name in run.config.adapted:
             shutil.copytree(_finished(run, name), folder / name)
             curves.append(pd.read_csv(folder / name / "curve.csv").assign(method=name))
         pd.concat(curves).to_csv(folder / "curve.csv", index=False)

@@ -15,6 +15,7 @@ from delrec_kit.llm import (
     Expectation,
     LanguageModel,
     LlmRecommender,
+    OfAnother,
     PromptWriter,
     SoftPrompt,
     Suggestions,
@@ -27,7 +28,7 @@ from delrec_kit.llm import (
 from delrec_kit.llm.templates import TEMPLATES, template_hash
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.run.processes import device
-from delrec_kit.settings.methods import DESCRIPTION, METHODS, method_of
+from delrec_kit.settings.methods import DELREC, DESCRIPTION, METHODS, base_of, method_of
 from delrec_kit.teachers import CrossFitted, Markov, Popularity, Scorer, Teacher
 from delrec_kit.training import TaskWriter, Validation, load_adapter
 
@@ -113,11 +114,12 @@ class Study:
         config, method, expects = self.run.config, METHODS[name], None
         if P is not None and P.c:
             expects = Expectation(self.teacher, llm.title_vectors(writer.table).cpu().numpy())
+            expects = OfAnother(expects) if method.of_another else expects
         return LlmRecommender(
             llm,
             writer,
             P,
-            history=config.llm.history,
+            history=config.llm.history if method.history else 0,
             pattern=DESCRIPTION if method.prompt == "described" else None,
             suggests=Suggestions(self.teacher, config.distill.h) if method.prompt == "teacher" else None,
             expects=expects,
@@ -177,6 +179,7 @@ class Study:
     def recommender(self, name: str, like: LlmRecommender | None = None) -> LlmRecommender:
         """The method ``name`` as the run has trained it, frozen. like: one whose frozen language model it may share.
         Raises KitError for an unknown one."""
+        name = self.run.config.called(name)
         method = method_of(name)
         shared = like is not None and not method.learns_from
         llm, writer = (like.llm, like.writer) if shared else self.language_model()
@@ -239,9 +242,10 @@ class Study:
 
     def rows(self) -> list[str]:
         """Every row of the comparison with a language model, the frozen ones first."""
-        return [*self.run.config.evaluation.methods, *self.run.config.finetune.methods]
+        return self.run.config.rows
 
     def answering(self, name: str | None = None) -> str:
         """A row that can be asked; None: DELRec, or the last that was fine-tuned."""
-        adapted = self.run.config.finetune.methods
-        return name or ("delrec" if "delrec" in adapted else adapted[-1])
+        adapted = self.run.config.adapted
+        ours = [row for row in adapted if base_of(row) == DELREC]
+        return self.run.config.called(name) if name else (ours or adapted)[-1]

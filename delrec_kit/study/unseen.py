@@ -19,7 +19,7 @@ from delrec_kit.data.cold import COLD, MIXED, PARTS
 from delrec_kit.evaluation import Fusion, by_exposure, compare, slice_table, write_comparison
 from delrec_kit.llm import LlmRecommender, popularity_prior
 from delrec_kit.run.directory import write_json
-from delrec_kit.settings.methods import TRUSTED
+from delrec_kit.settings.methods import TRUSTED, alike
 from delrec_kit.settings.streams import stream
 from delrec_kit.study.protocols import CANDIDATES, Ranked, ranked, score_sets
 from delrec_kit.study.study import Study
@@ -188,7 +188,7 @@ def _places(scores: np.ndarray, luck: np.ndarray) -> np.ndarray:
 
 def _pairs(ours: list[str], trusted: list[str]) -> list[tuple[str, str]]:
     """What each row is compared with: what needs no language model, and what it is made of."""
-    pairs = [(name, CONTENT) for name in ours] + [("delrec", "llm_finetuned"), ("delrec", "llm_distilled_prompt")]
-    pairs += [("llm_distilled_prompt", "llm_zero_shot"), ("llm_distilled_prompt", "teacher_from_titles")]
+    made = [("delrec", "llm_finetuned"), ("delrec", "llm_distilled_prompt"), ("llm_distilled_prompt", "llm_zero_shot")]
+    pairs = [(name, CONTENT) for name in ours] + alike([*made, ("llm_distilled_prompt", "teacher_from_titles")])
     pairs += [(name, simple) for name in trusted for simple in SIMPLE if name not in SIMPLE]
     return pairs + [(name, name.removesuffix(TRUSTED)) for name in trusted]

@@ -9,7 +9,7 @@ from delrec_kit.training.loss import Ranker, kl_loss
 from delrec_kit.training.plots import plot_curves
 from delrec_kit.training.tasks import TaskWriter, check_lengths
 from delrec_kit.training.validation import Validation
-from delrec_kit.training.warm_start import warm_start
+from delrec_kit.training.warm_start import fit_map, warm_start
 
 __all__ = [
     "Examples",
@@ -20,6 +20,7 @@ __all__ = [
     "check_lengths",
     "distill",
     "finetune",
+    "fit_map",
     "identity",
     "kl_loss",
     "live_ranks",

@@ -21,12 +21,24 @@ FEWEST = 150  # steps
 
 def warm_start(recommender: LlmRecommender, examples: Examples, seed: int) -> float:
     """Set the maps of a conditioned P (in place) to one that is fitted to ``examples``, scaled so that they speak as
-    loud as the constant vectors.
+    loud as the constant vectors. Returns the loss of ``fit_map``."""
+    soft = recommender.P
+    linear, loss = fit_map(recommender, examples, seed)
+    expects = torch.from_numpy(np.stack([prompt.expects for prompt in examples.prompts])).to(linear)
+    with torch.no_grad():
+        loud = soft.vectors.norm(dim=1).mean() / (expects @ linear).norm(dim=1).mean().clamp(min=1e-9)
+        soft.maps.copy_((linear * loud * expects.shape[1] ** 0.5).expand_as(soft.maps))
+    return loss
 
-    Returns the mean loss of the last tenth of the steps, KL divergence in nats.
+
+def fit_map(recommender: LlmRecommender, examples: Examples, seed: int) -> tuple[torch.Tensor, float]:
+    """The linear map (d, d) from what the prompts of ``examples`` expect to the vectors of titles, by which the titles'
+    cosines and the recommender's prior say best what the examples' targets say.
+
+    Returns:
+        The map, and the mean loss of the last tenth of the steps, KL divergence in nats.
     """
-    soft, prior = recommender.P, recommender.prior
-    device = soft.vectors.device
+    prior, device = recommender.prior, recommender.llm.device
     expects = np.stack([prompt.expects for prompt in examples.prompts])
     expects = torch.from_numpy(expects).to(device, torch.float32)
     titles = F.normalize(recommender.llm.answer_vectors(recommender.writer.table).to(device, torch.float32), dim=1)
@@ -52,7 +64,4 @@ def warm_start(recommender: LlmRecommender, examples: Examples, seed: int) -> fl
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
-    with torch.no_grad():
-        loud = soft.vectors.norm(dim=1).mean() / (expects @ linear).norm(dim=1).mean().clamp(min=1e-9)
-        soft.maps.copy_((linear * loud * expects.shape[1] ** 0.5).expand_as(soft.maps))
-    return float(np.mean(losses[-max(1, steps // 10) :]))
+    return linear.detach(), float(np.mean(losses[-max(1, steps // 10) :]))

@@ -8,7 +8,9 @@ import pytest
 
 from delrec_kit.data import Cases, Ragged
 from delrec_kit.llm import SoftPrompt
+from delrec_kit.settings.errors import KitError
 from delrec_kit.study import pictures
+from delrec_kit.study.controls import controls
 from delrec_kit.study.explain import explain_user
 from delrec_kit.study.recommend import recommend
 from delrec_kit.study.study import DISTILLED, Study
@@ -21,10 +23,51 @@ SETTINGS = [
     "finetune.methods=[delrec, delrec_kept, delrec_faded, delrec_joint_prompt, llm_distilled_both]",
     "finetune.examples=64", "distill.examples=48", "evaluation.draws=2",
     "evaluation.protocols=[popularity-5,rerank-10,orders-2,last-2]",
-    "evaluation.methods=[llm_zero_shot, llm_untrained_prompt, llm_distilled_prompt]",
+    "evaluation.methods=[llm_zero_shot, llm_untrained_prompt, llm_distilled_prompt,"
+    "llm_distilled_prompt_no_history, llm_distilled_prompt_of_another]",
 ]  # fmt: skip
 
+DELREC, KEPT, FADED, JOINT = (
+    f"{name}_conditioned" for name in ("delrec", "delrec_kept", "delrec_faded", "delrec_joint_prompt")
+)
+DISTILLED_P, BOTH = "llm_distilled_prompt_conditioned", "llm_distilled_both_conditioned"
+
 pytestmark = pytest.mark.slow
+
+
+def test_controls_stand_beside_and_what_p_hears_matters(run):
+    """What needs no language model, P that is told of somebody else, and P whose prompt shows no history."""
+    folder, study = run.folder("evaluation"), Study(run)
+    methods = json.loads((folder / "comparison.json").read_text())["methods"]
+    assert {"content", "content_popularity", "teacher_vectors", "map", "map_popularity"} <= set(methods)
+    assert {"map_popularity+teacher", "content_popularity+teacher"} <= set(methods)
+    table = pd.read_parquet(folder / "scores.parquet")
+    own, another, blind = (
+        np.stack(table[name + "_conditioned"])
+        for name in ("llm_distilled_prompt", "llm_distilled_prompt_of_another", "llm_distilled_prompt_no_history")
+    )
+    assert np.abs(own - another).max() > 1e-3 and np.abs(own - blind).max() > 1e-3
+    cases, items, _ = study.ranked("test")
+    P = study.recommender("llm_distilled_prompt_of_another")
+    heard, meant = P.expects(cases), study.recommender("llm_distilled_prompt").expects(cases)
+    np.testing.assert_allclose(heard[:-1], meant[1:], atol=1e-5)
+    shown = study.recommender("llm_distilled_prompt_no_history").prompts(cases.take(np.arange(2)), items[:2])
+    assert not {s.name for prompt in shown for s in prompt.segments} & {"history"}
+    with pytest.raises(KitError, match="no method"):
+        study.recommender("delrec_rps_conditioned")
+
+
+def test_the_map_speaks_of_each_user_and_reads_no_prompt(run):
+    study = Study(run)
+    llm, writer = study.language_model()
+    rows = controls(study, study.asking("llm_zero_shot", llm, writer))
+    cases, items, _ = study.ranked("test")
+    linear, identity = rows["map"].linear, rows["teacher_vectors"].linear
+    assert np.abs(linear - identity).max() > 0.01, "it was fitted"
+    same = np.tile(items[:1], (len(items), 1))
+    assert rows["map"].scores(cases, same).std(axis=0).max() > 1e-3, "each user has scores of their own"
+    known = rows["map_popularity"].prior
+    assert known[1:].std() > 0.1 and not rows["map"].prior.any()
 
 
 def test_p_learned_and_depends_on_the_user(run):
@@ -44,23 +87,23 @@ def test_every_protocol_is_compared_over_its_draws(run):
     for name, m, draws in (("", 15, 2), ("popularity-5", 5, 2), ("rerank", 10, 1), ("last-2", 15, 1)):
         comparison = json.loads((folder / name / "comparison.json").read_text())
         ranks = pd.read_parquet(folder / name / "per_user.parquet")
-        assert comparison["m"] == m and {"delrec", "delrec_kept", "teacher"} <= set(comparison["methods"])
-        assert np.stack(ranks["delrec"]).reshape(len(ranks), -1).shape[1] == draws
+        assert comparison["m"] == m and {DELREC, KEPT, "teacher"} <= set(comparison["methods"])
+        assert np.stack(ranks[DELREC]).reshape(len(ranks), -1).shape[1] == draws
     cases, items, _ = Study(run).ranked("test")
     cut = Cases.of_histories(Ragged.from_lists([history[-2:] for history in cases.history]))
     scores = np.stack(pd.read_parquet(folder / "last-2" / "scores.parquet")["teacher"])
     np.testing.assert_allclose(scores, Study(run).teacher.scores(cut, items), atol=1e-5)
     assert not (folder / "orders.csv").exists(), "what is not listed has no order"
     assert len(pd.read_csv(run.folder("interpretation") / "recency.csv"))
-    for name in ("llm_distilled_prompt", "delrec"):
+    for name in (DISTILLED_P, DELREC):
         pieces = pd.read_csv(run.folder("interpretation") / name / "pieces.csv")
         assert set(pieces["name"]) == {"history", "soft"} and pieces["effect"].abs().max() > 0
 
 
 def test_cold_items_are_ranked_by_every_row_and_one_rule_serves_all(run):
     study, folder = Study(run), run.folder("evaluation")
-    N, rows = study.data.split.n_items, ["content", "teacher_from_titles", "llm_zero_shot", "delrec"]
-    rows += ["content+teacher_trusted", "delrec+teacher_trusted", "popularity+teacher_trusted"]
+    N, rows = study.data.split.n_items, ["content", "teacher_from_titles", "llm_zero_shot", DELREC]
+    rows += ["content+teacher_trusted", f"{DELREC}+teacher_trusted", "popularity+teacher_trusted"]
     for protocol in ("cold", "mixed", "warm"):
         comparison = json.loads((folder / protocol / "comparison.json").read_text())
         assert comparison["protocol"] == protocol and set(rows) <= set(comparison["methods"])
@@ -72,21 +115,21 @@ def test_cold_items_are_ranked_by_every_row_and_one_rule_serves_all(run):
     delrec = study.recommender("delrec")
     assert len(delrec.writer.table.lengths) == N + 1, "what trains knows no cold title"
     again = Unseen.by(study, delrec).beyond(delrec).scores(cases, items)
-    np.testing.assert_allclose(np.stack(scores["delrec"]), again, atol=1e-4)
+    np.testing.assert_allclose(np.stack(scores[DELREC]), again, atol=1e-4)
     mixed = pd.read_parquet(folder / "mixed" / "scores.parquet")["cold"]
     assert 0.4 < mixed.mean() < 0.6
 
 
 def test_a_p_that_learns_on_is_its_own_and_every_row_is_priced_once(run):
     own = Study(run).recommender("delrec_joint_prompt").P
-    assert (own.c, own.k) == (2, 3) and (run.folder("adapter") / "delrec_joint_prompt" / DISTILLED).is_file()
+    assert (own.c, own.k) == (2, 3) and (run.folder("adapter") / JOINT / DISTILLED).is_file()
     costs = pd.read_csv(run.folder("evaluation") / "costs.csv").set_index("method")
-    assert costs.loc["delrec_joint_prompt", "trainable"] == costs.loc["delrec", "trainable"], "P is counted once"
-    taught = costs.loc["llm_distilled_prompt", "teacher_examples"]
+    assert costs.loc[JOINT, "trainable"] == costs.loc[DELREC, "trainable"], "P is counted once"
+    taught = costs.loc[DISTILLED_P, "teacher_examples"]
     assert taught > 48, "the warm start has read more than stage 1"
-    alike = costs.loc[["delrec", "delrec_kept", "delrec_faded", "llm_distilled_both"], "teacher_examples"]
+    alike = costs.loc[[DELREC, KEPT, FADED, BOTH], "teacher_examples"]
     assert (alike == taught).all(), "what both learn from is counted once"
-    assert costs.loc["llm_distilled_both", "true_labels"] == 0 and (costs["seconds"] >= 0).all()
+    assert costs.loc[BOTH, "true_labels"] == 0 and (costs["seconds"] >= 0).all()
 
 
 def test_the_prior_counts_training_interactions_alone(run):
