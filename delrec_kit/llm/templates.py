@@ -28,6 +28,15 @@ TEMPLATES = {
     ),
 }
 
+PATTERN = "[ Pattern: {soft}.]"
+
+
+def placed(place: str) -> dict[str, str]:
+    """The texts with P "after" the history, or "before" it, at the head of the prompt."""
+    if place == "after":
+        return dict(TEMPLATES)
+    return {task: f"[Pattern: {{soft}}. ]{text.replace(PATTERN, '')}" for task, text in TEMPLATES.items()}
+
 
 def template_hash(templates: Mapping[str, str] = TEMPLATES) -> str:
     """16 digits of a SHA-256 of all templates: a soft prompt is only good in the text that it was trained in."""

@@ -120,6 +120,9 @@ class DistillConfig(StageConfig):
     conditioned: CountOrNone = Field(
         0, description="c: how many of the k depend on what the teacher expects of the user; 0, the paper: constant P"
     )
+    place: Literal["after", "before"] = Field(
+        "after", description="where P stands in the prompt: after the history, or before it"
+    )
     h: Count = Field(5, description="teacher items in an RPS candidate set")
     a: Annotated[int, Field(ge=3)] = Field(4, description="items of the worked example in temporal analysis")
     rps: Literal["listwise", "hard", "hard_rest"] = Field(

@@ -25,7 +25,7 @@ from delrec_kit.llm import (
     unprompted,
     weighed,
 )
-from delrec_kit.llm.templates import TEMPLATES, template_hash
+from delrec_kit.llm.templates import placed, template_hash
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.run.processes import device
 from delrec_kit.settings.methods import DELREC, DESCRIPTION, METHODS, base_of, method_of
@@ -87,12 +87,17 @@ class Study:
         """The teacher's table of the ``valid`` or ``test`` cases: candidate_scores, top_items, top_scores."""
         return pd.read_parquet(self.run.require("teacher") / f"{part}.parquet")
 
+    @property
+    def templates(self) -> dict[str, str]:
+        """The words of every prompt before a notebook changes them, by task."""
+        return placed(self.run.config.distill.place)
+
     def language_model(self, templates: Mapping[str, str] | None = None) -> tuple[LanguageModel, PromptWriter]:
         """The run's frozen language model, and what writes its prompts, in ``templates``: by default those that P was
         distilled in, where it was."""
         if templates is None:
             distilled = self.run.is_done("prompt")
-            templates = read_json(self.run.folder("prompt") / WORDS) if distilled else TEMPLATES
+            templates = read_json(self.run.folder("prompt") / WORDS) if distilled else self.templates
         llm = load_llm(self.run.config.llm, device())
         llm.encode_titles(self.writer(llm, templates, unseen=True).table)
         return llm, self.writer(llm, templates)
