@@ -29,6 +29,11 @@ def minilm_folder() -> Path:
     )
 
 
+def is_installed() -> bool:
+    """Whether it is at hand without a download."""
+    return bool(_cached() or _packaged())
+
+
 def _cached() -> Path | None:
     found = [try_to_load_from_cache(REPOSITORY, name) for name in FILES[:3]]
     return Path(found[0]).parent if all(isinstance(path, str) for path in found) else None

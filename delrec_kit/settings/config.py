@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from delrec_kit.settings.errors import nearest
-from delrec_kit.settings.methods import ADAPTED, FROZEN, base_of, named
+from delrec_kit.settings.methods import ADAPTED, FROZEN
+from delrec_kit.settings.rows import all_rows
 
 Count = Annotated[int, Field(ge=1)]
 CountOrNone = Annotated[int, Field(ge=0)]
@@ -205,25 +206,6 @@ class KitConfig(StageConfig):
     finetune: FinetuneConfig = FinetuneConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
-    @property
-    def frozen(self) -> list[str]:
-        """The rows with the frozen language model, by names that say what P they have."""
-        return [named(name, self.distill.conditioned, self.distill.tasks) for name in self.evaluation.methods]
-
-    @property
-    def adapted(self) -> list[str]:
-        """The rows with an adapter, by names that say what P they have."""
-        return [named(name, self.distill.conditioned, self.distill.tasks) for name in self.finetune.methods]
-
-    @property
-    def rows(self) -> list[str]:
-        """Every row of the comparison with a language model, the frozen ones first."""
-        return [*self.frozen, *self.adapted]
-
-    def called(self, name: str) -> str:
-        """The row ``name`` as this run calls it, whose P may not be the paper's; any other name as it is."""
-        return name if name in self.rows else {base_of(row): row for row in self.rows}.get(name, name)
-
     @model_validator(mode="after")
     def _fit_together(self) -> "KitConfig":
         data, distill, full = self.data, self.distill, [p for p in self.evaluation.protocols if p.startswith("full-")]
@@ -241,6 +223,5 @@ class KitConfig(StageConfig):
         for wrong, text in misfits:
             if wrong:
                 raise ValueError(text)
-        if len(set(self.rows)) < len(self.rows):
-            raise ValueError(f"two rows would be the same: {self.rows}")
+        all_rows(self)
         return self

@@ -22,10 +22,11 @@ from delrec_kit.interpret import agreement_table
 from delrec_kit.llm import LlmRecommender
 from delrec_kit.run.directory import write_json
 from delrec_kit.settings.methods import DISTILLED, FUSED, GATED, METHODS, base_of
-from delrec_kit.study.controls import controls
+from delrec_kit.study.controls import controls, sentence_vectors
 from delrec_kit.study.costs import costs_table
 from delrec_kit.study.protocols import CANDIDATES, RERANK, Ranked, number, protocols, ranked, reordered, score_sets
-from delrec_kit.study.study import CALIBRATION, Study
+from delrec_kit.study.scores import CALIBRATION
+from delrec_kit.study.study import Study
 from delrec_kit.study.unseen import Unseen
 from delrec_kit.teachers import Scorer
 
@@ -45,12 +46,14 @@ def evaluate(study: Study, folder: Path) -> None:
     orders, last, unseen, beyond, weights, simple = [], None, None, {}, {}, {}
     for name in study.rows():
         last = study.recommender(name, like=last if last and not METHODS[last.name].learns_from else None)
-        simple = simple or {**study.baselines, **controls(study, last)}
+        if not simple:
+            vectors = sentence_vectors(study, last)
+            simple = {**study.baselines, **controls(study, last, vectors)}
+            unseen = Unseen(study, vectors) if study.data.cold is not None else None
         _score(study, last, sets, scores)
         if last.weights:
             weights[name] = last.weights
-        if study.data.cold is not None:
-            unseen = unseen or Unseen.by(study, last)
+        if unseen:
             beyond[name] = unseen.scores(last, scores[CANDIDATES][name])
         if number(study, "orders") and last.llm.lists:
             orders.append(_order_table(study, last, sets[CANDIDATES]["test"]))

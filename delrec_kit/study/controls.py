@@ -12,7 +12,9 @@ import torch
 
 from delrec_kit.data import Cases, answer_index
 from delrec_kit.evaluation import Fusion
-from delrec_kit.llm import Expectation, LlmRecommender, SoftPrompt, popularity_prior
+from delrec_kit.llm import Expectation, LlmRecommender, SoftPrompt, load_llm, popularity_prior
+from delrec_kit.llm.minilm import is_installed
+from delrec_kit.settings.config import LlmConfig
 from delrec_kit.study.stages import LABELS
 from delrec_kit.study.study import Study
 from delrec_kit.teachers import CatalogueScorer, Content, Scorer
@@ -47,8 +49,21 @@ class Added(CatalogueScorer):
         return (self.weight * self.scorer.catalogue(cases) + self.prior).astype(np.float32)
 
 
-def controls(study: Study, recommender: LlmRecommender) -> dict[str, Scorer]:
-    """The rows by name, in the vectors that the recommender's language model gives titles. Fitted to training lists;
+def sentence_vectors(study: Study, recommender: LlmRecommender) -> np.ndarray:
+    """(N+M+1, d) float32 vectors of all titles, cold ones too, for rows that compare titles: a sentence encoder's own;
+    for a model that is none all-MiniLM-L6-v2's where it is installed, else the model's mean word embeddings. The tiny
+    model's made titles keep its own, so that the demo gives the same numbers everywhere."""
+    llm, writer = recommender.llm, study.writer(recommender.llm, recommender.writer.templates, unseen=True)
+    if not llm.ranks_all and study.run.config.llm.name != "tiny" and is_installed():
+        llm = load_llm(LlmConfig(name="minilm", quantization="fp32"), str(llm.device))
+        writer = study.writer(llm, writer.templates, unseen=True)
+        llm.encode_titles(writer.table)
+    return llm.answer_vectors(writer.table).cpu().numpy().astype(np.float32)
+
+
+def controls(study: Study, recommender: LlmRecommender, sentences: np.ndarray) -> dict[str, Scorer]:
+    """The rows by name; the map and what it is compared with are in the vectors that the recommender's language model
+    gives titles, ``content`` in ``sentences`` (see ``sentence_vectors``). Fitted to training lists;
     what is weighed with popularity, and how many titles ``content`` reads, on the validation cases that stop
     trainings."""
     llm, writer = recommender.llm, recommender.writer
@@ -58,7 +73,7 @@ def controls(study: Study, recommender: LlmRecommender) -> dict[str, Scorer]:
     answer = answer_index(items, cases.target)
     nothing = np.zeros(len(titles), np.float32)
     popularity = popularity_prior(study.data.split.train, writer.table.canonical)
-    content = Content.chosen(titles, cases, items, answer)
+    content = Content.chosen(sentences[: len(titles)], cases, items, answer)
     both = Fusion.fit(np.stack([content.scores(cases, items), popularity[items]], axis=2), answer)
     weights = both.weights / both.spread
     identity = np.eye(titles.shape[1], dtype=np.float32)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.methods import METHODS
+from delrec_kit.settings.rows import all_rows
 
 
 def costs_table(run: RunDirectory) -> pd.DataFrame:
@@ -21,7 +22,7 @@ def costs_table(run: RunDirectory) -> pd.DataFrame:
     read["rps"] = max(read.get("rps", 0), read.pop("warm_start", 0))  # the warm start reads those of RPS, and more
     by_teacher = sum(read.values())
     stage_1 = _paid(run.folder("prompt"))
-    for name in run.config.rows:
+    for name in all_rows(run.config):
         method, folder = METHODS[name], run.folder("adapter") / name
         own = read_json(folder / "metrics.json") if method.learns_from else {}
         labels = own.get("true_labels", 0)

@@ -28,6 +28,7 @@ from delrec_kit.llm import LlmRecommender
 from delrec_kit.run.directory import write_json
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.methods import DELREC, DISTILLED, METHODS, base_of
+from delrec_kit.settings.rows import all_rows
 from delrec_kit.study.compare import RESAMPLES
 from delrec_kit.study.study import Study
 from delrec_kit.teachers import Scorer
@@ -47,8 +48,8 @@ EXPLANATIONS = {  # in figures -> column of pieces.csv
 
 def looked_into(config: KitConfig) -> list[str]:
     """The rows that a run looks inside: the distilled P and DELRec, as far as it has them, or else its last."""
-    first = [name for wanted in (DISTILLED, DELREC) for name in config.rows if base_of(name) == wanted]
-    return first or config.rows[-1:]
+    first = [name for wanted in (DISTILLED, DELREC) for name in all_rows(config) if base_of(name) == wanted]
+    return first or all_rows(config)[-1:]
 
 
 def look_inside(study: Study, folder: Path) -> None:

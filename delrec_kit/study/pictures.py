@@ -47,6 +47,7 @@ from delrec_kit.llm import LlmRecommender, SoftPrompt
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.methods import DISTILLED
+from delrec_kit.settings.rows import called
 from delrec_kit.study.explain import by_hand, judged, row_to_ask, tested
 from delrec_kit.study.inside import looked_into
 from delrec_kit.study.study import Study
@@ -218,7 +219,7 @@ def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Pictu
 def _looked(run: Run, method: str | None) -> str:
     """A row that the run looked inside; None: the first of them."""
     config = _open(run).config
-    known, method = looked_into(config), method and config.called(method)
+    known, method = looked_into(config), method and called(config, method)
     if method is not None and method not in known:
         raise KitError(f"this run did not look inside '{method}'{nearest(method, known)}")
     return known[0] if method is None else method

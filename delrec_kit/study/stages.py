@@ -16,6 +16,7 @@ from delrec_kit.run.processes import main_only, wait, writing
 from delrec_kit.settings.config import LISTED
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.methods import METHODS
+from delrec_kit.settings.rows import adapted_rows
 
 if TYPE_CHECKING:
     from delrec_kit.llm import LlmRecommender
@@ -77,11 +78,12 @@ def distill_stage(run: RunDirectory) -> pd.DataFrame:
 def begin_stage_1(study: "Study", delrec: "LlmRecommender", folder: Path) -> dict[str, int]:
     """Save P as it is before stage 1, then warm-start what is conditioned of it on all that the teacher has labelled;
     returns how many examples that took."""
+    from delrec_kit.study.scores import save_terms
     from delrec_kit.study.study import UNTRAINED
     from delrec_kit.training import warm_start
 
     delrec.P.save(folder / UNTRAINED, delrec.llm, delrec.writer)
-    study.save_terms(folder, delrec)
+    save_terms(study, folder, delrec)
     config = study.run.config
     if not (delrec.P.c and "rps" in config.distill.tasks):
         return {}
@@ -132,7 +134,7 @@ def finetune_stage(run: RunDirectory) -> pd.DataFrame:
     from delrec_kit.training import finetune
 
     def work(folder: Path) -> None:
-        for name in run.config.adapted:
+        for name in adapted_rows(run.config):
             if not is_finished(run, name):
                 study = Study(run)
                 recommender = study.beginning(name)
@@ -185,7 +187,7 @@ def gather_adapted(run: RunDirectory, folder: Path) -> None:
 
     def gather() -> None:
         curves = []
-        for name in run.config.adapted:
+        for name in adapted_rows(run.config):
             shutil.copytree(_finished(run, name), folder / name)
             curves.append(pd.read_csv(folder / name / "curve.csv").assign(method=name))
         pd.concat(curves).to_csv(folder / "curve.csv", index=False)

@@ -1,14 +1,12 @@
 """A run, opened: its data, its teacher, its language model, and any row of its comparison as a recommender."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from safetensors.torch import load_file, save_file
 
 from delrec_kit.data import Cases, PreparedData, Ragged, halves
 from delrec_kit.llm import (
@@ -19,21 +17,18 @@ from delrec_kit.llm import (
     PromptWriter,
     SoftPrompt,
     Suggestions,
-    fit,
     load_llm,
-    popularity_prior,
-    unprompted,
-    weighed,
 )
-from delrec_kit.llm.templates import placed, template_hash
+from delrec_kit.llm.templates import placed
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.run.processes import device
 from delrec_kit.settings.methods import DELREC, DESCRIPTION, METHODS, base_of, method_of
+from delrec_kit.settings.rows import adapted_rows, all_rows, called
+from delrec_kit.study.scores import scored
 from delrec_kit.teachers import CrossFitted, Markov, Popularity, Scorer, Teacher
 from delrec_kit.training import TaskWriter, Validation, load_adapter
 
 UNTRAINED, DISTILLED = "untrained.safetensors", "soft_prompt.safetensors"  # P before and after stage 1
-UNPROMPTED, CALIBRATION = "unprompted.safetensors", "calibration.json"  # of calibrated scores
 WORDS = "templates.json"  # of the prompts that P was distilled in
 FILES = {"untrained": UNTRAINED, "distilled": DISTILLED, "shuffled": DISTILLED}  # method.prompt -> where its P lies
 
@@ -113,7 +108,7 @@ class Study:
         self, name: str, llm: LanguageModel, writer: PromptWriter, P: SoftPrompt | None = None
     ) -> LlmRecommender:
         """A recommender that asks as the method ``name`` does, with ``P`` in its prompt."""
-        return self._scored(self._asking(name, llm, writer, P))
+        return scored(self, self._asking(name, llm, writer, P))
 
     def _asking(self, name: str, llm: LanguageModel, writer: PromptWriter, P: SoftPrompt | None) -> LlmRecommender:
         config, method, expects = self.run.config, METHODS[name], None
@@ -131,67 +126,22 @@ class Study:
             name=name,
         )
 
-    def _scored(self, recommender: LlmRecommender) -> LlmRecommender:
-        """With what ``llm.prior`` adds to its scores; calibrated: as the evaluation found, else fitted now, on the
-        validation cases that stop trainings."""
-        kind, split = self.run.config.llm.prior, self.data.split
-        if kind == "none":
-            return recommender
-        popularity = popularity_prior(split.train, recommender.writer.table.canonical)
-        if kind == "calibrated":
-            recommender = replace(recommender, weights=self._weights(recommender, popularity))
-        return self.with_popularity(recommender, popularity)
-
-    def with_popularity(self, recommender: LlmRecommender, popularity: np.ndarray) -> LlmRecommender:
-        """With the prior that the recommender's weights make of log ``popularity`` (n,), of the first n items."""
-        if recommender.weights is None:
-            return replace(recommender, prior=torch.from_numpy(popularity).to(recommender.llm.device))
-        return weighed(recommender, recommender.weights, self._terms(recommender, popularity))
-
-    def _weights(self, recommender: LlmRecommender, popularity: np.ndarray) -> tuple[float, float, float]:
-        found = self.run.folder("evaluation") / CALIBRATION
-        known = read_json(found) if self.run.is_done("evaluation") and found.is_file() else {}
-        if recommender.name in known:
-            return tuple(known[recommender.name])
-        cases, items, _ = self.ranked("valid")
-        chosen = self.stopping[: self.run.config.train.valid_users]
-        return fit(recommender, cases.take(chosen), items[chosen], self._terms(recommender, popularity))
-
-    def _terms(self, recommender: LlmRecommender, popularity: np.ndarray) -> np.ndarray:
-        return np.stack([self.unprompted(recommender)[: len(popularity)], popularity])
-
-    def unprompted(self, recommender: LlmRecommender) -> np.ndarray:
-        """(N+M+1,) what the frozen language model says of every title, cold ones too, where it is told of nobody."""
-        kept, templates = self.run.folder("prompt") / UNPROMPTED, recommender.writer.templates
-        if self.run.is_done("prompt") and kept.is_file():
-            return load_file(kept)["unprompted"].numpy()
-        words = template_hash(templates)
-        if words not in self._told:
-            told = replace(recommender, writer=self.writer(recommender.llm, templates, unseen=True))
-            self._told[words] = unprompted(told)
-        return self._told[words]
-
     @cached_property
-    def _told(self) -> dict[str, np.ndarray]:
-        """What ``unprompted`` has found, by the templates that it was asked in: a pass over the catalogue each."""
+    def told(self) -> dict[str, np.ndarray]:
+        """What ``scores.unprompted`` has found, by the templates that it was asked in: a pass over the catalogue."""
         return {}
-
-    def save_terms(self, folder: Path, recommender: LlmRecommender) -> None:
-        """What a calibrated score needs of every title, where scores are calibrated."""
-        if self.run.config.llm.prior == "calibrated":
-            save_file({"unprompted": torch.from_numpy(self.unprompted(recommender))}, folder / UNPROMPTED)
 
     def recommender(self, name: str, like: LlmRecommender | None = None) -> LlmRecommender:
         """The method ``name`` as the run has trained it, frozen. like: one whose frozen language model it may share.
         Raises KitError for an unknown one."""
-        name = self.run.config.called(name)
+        name = called(self.run.config, name)
         method = method_of(name)
         shared = like is not None and not method.learns_from
         llm, writer = (like.llm, like.writer) if shared else self.language_model()
         recommender = self._asking(name, llm, writer, self.soft_prompt(name, llm, writer))
         if method.learns_from:
             load_adapter(llm, self.run.require("adapter") / name)
-        return self._scored(recommender)
+        return scored(self, recommender)
 
     def soft_prompt(
         self, name: str, llm: LanguageModel, writer: PromptWriter, finished: bool = True
@@ -247,10 +197,10 @@ class Study:
 
     def rows(self) -> list[str]:
         """Every row of the comparison with a language model, the frozen ones first."""
-        return self.run.config.rows
+        return all_rows(self.run.config)
 
     def answering(self, name: str | None = None) -> str:
         """A row that can be asked; None: DELRec, or the last that was fine-tuned."""
-        adapted = self.run.config.adapted
+        adapted = adapted_rows(self.run.config)
         ours = [row for row in adapted if base_of(row) == DELREC]
-        return self.run.config.called(name) if name else (ours or adapted)[-1]
+        return called(self.run.config, name) if name else (ours or adapted)[-1]

@@ -22,6 +22,7 @@ from delrec_kit.run.directory import write_json
 from delrec_kit.settings.methods import TRUSTED, alike
 from delrec_kit.settings.streams import stream
 from delrec_kit.study.protocols import CANDIDATES, Ranked, ranked, score_sets
+from delrec_kit.study.scores import with_popularity
 from delrec_kit.study.study import Study
 from delrec_kit.teachers import (
     Content,
@@ -46,12 +47,6 @@ class Unseen:
 
     study: Study
     vectors: np.ndarray
-
-    @classmethod
-    def by(cls, study: Study, recommender: LlmRecommender) -> "Unseen":
-        """With the vectors that the language model itself gives titles."""
-        table = study.writer(recommender.llm, recommender.writer.templates, unseen=True).table
-        return cls(study, recommender.llm.answer_vectors(table).cpu().numpy())
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -114,7 +109,7 @@ class Unseen:
             return told
         share = np.log((self.expected[split.n_items + 1 :] + 1) / (len(split.train.values) + split.n_items))
         known = popularity_prior(split.train, recommender.writer.table.canonical)
-        return self.study.with_popularity(told, np.concatenate([known, share.astype(np.float32)]))
+        return with_popularity(self.study, told, np.concatenate([known, share.astype(np.float32)]))
 
     def evaluate(self, ours: dict[str, Scores], folder: Path) -> None:
         """Compare all rows under each protocol, in a folder each."""

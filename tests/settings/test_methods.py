@@ -5,6 +5,7 @@ import pytest
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.methods import METHODS, PAPER, UNLIKE, alike, base_of, named
 from delrec_kit.settings.resolve import resolve
+from delrec_kit.settings.rows import adapted_rows, called, frozen_rows
 
 
 def test_the_paper_s_p_needs_no_word_and_any_other_has_one():
@@ -28,10 +29,11 @@ def test_every_name_leads_back_to_its_base_and_is_the_same_otherwise():
 
 def test_a_run_names_its_rows_by_its_settings():
     config = resolve("demo", ["distill.conditioned=2"])
-    assert "delrec_conditioned" in config.adapted and "llm_distilled_prompt_conditioned" in config.frozen
-    assert config.called("delrec") == "delrec_conditioned" and config.called("teacher") == "teacher"
+    assert "delrec_conditioned" in adapted_rows(config)
+    assert "llm_distilled_prompt_conditioned" in frozen_rows(config)
+    assert called(config, "delrec") == "delrec_conditioned" and called(config, "teacher") == "teacher"
     again = resolve("demo", ["distill.conditioned=2", "finetune.methods=[delrec_conditioned]"])
-    assert again.adapted == ["delrec_conditioned"]
+    assert adapted_rows(again) == ["delrec_conditioned"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 from delrec_kit.run.directory import read_json
 from delrec_kit.study.explain import explain_user
 from delrec_kit.study.recommend import recommend
+from delrec_kit.study.scores import unprompted
 from delrec_kit.study.study import Study
 
 MODEL = "gemma3_text"
@@ -49,7 +50,7 @@ def test_every_row_has_weights_of_its_own_and_whoever_asks_uses_them(run):
     canonical = recommender.writer.table.canonical
     counts = np.bincount(canonical, weights=counts, minlength=len(counts))[canonical]
     popularity = np.log(counts / (len(split.train.values) + split.n_items))
-    told = study.unprompted(recommender)
+    told = unprompted(study, recommender)
     a, b, c = weights["delrec"]
     wanted = a * raw.scores(cases, items) + b * told[items] + c * popularity[items]
     np.testing.assert_allclose(recommender.scores(cases, items), wanted, atol=2e-3)
@@ -57,9 +58,8 @@ def test_every_row_has_weights_of_its_own_and_whoever_asks_uses_them(run):
 
 def test_cold_items_are_scored_by_the_same_three_terms(run):
     study = Study(run)
-    assert (
-        len(study.unprompted(study.recommender("llm_zero_shot"))) == study.data.split.n_items + len(study.data.cold) + 1
-    )
+    told = unprompted(study, study.recommender("llm_zero_shot"))
+    assert len(told) == study.data.split.n_items + len(study.data.cold) + 1
     assert (run.folder("evaluation") / "cold" / "comparison.json").is_file()
 
 

@@ -10,7 +10,7 @@ from delrec_kit.data import Cases, Ragged
 from delrec_kit.llm import SoftPrompt
 from delrec_kit.settings.errors import KitError
 from delrec_kit.study import pictures
-from delrec_kit.study.controls import controls
+from delrec_kit.study.controls import controls, sentence_vectors
 from delrec_kit.study.explain import explain_user
 from delrec_kit.study.recommend import recommend
 from delrec_kit.study.study import DISTILLED, Study
@@ -60,7 +60,8 @@ def test_controls_stand_beside_and_what_p_hears_matters(run):
 def test_the_map_speaks_of_each_user_and_reads_no_prompt(run):
     study = Study(run)
     llm, writer = study.language_model()
-    rows = controls(study, study.asking("llm_zero_shot", llm, writer))
+    asked = study.asking("llm_zero_shot", llm, writer)
+    rows = controls(study, asked, sentence_vectors(study, asked))
     cases, items, _ = study.ranked("test")
     linear, identity = rows["map"].linear, rows["teacher_vectors"].linear
     assert np.abs(linear - identity).max() > 0.01, "it was fitted"
@@ -114,7 +115,7 @@ def test_cold_items_are_ranked_by_every_row_and_one_rule_serves_all(run):
     cases, items = study.data.cold.sets["cold"]["test"]
     delrec = study.recommender("delrec")
     assert len(delrec.writer.table.lengths) == N + 1, "what trains knows no cold title"
-    again = Unseen.by(study, delrec).beyond(delrec).scores(cases, items)
+    again = Unseen(study, sentence_vectors(study, delrec)).beyond(delrec).scores(cases, items)
     np.testing.assert_allclose(np.stack(scores[DELREC]), again, atol=1e-4)
     mixed = pd.read_parquet(folder / "mixed" / "scores.parquet")["cold"]
     assert 0.4 < mixed.mean() < 0.6
