@@ -14,6 +14,7 @@ from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.methods import BOUNDS, FUSED
 from delrec_kit.settings.style import DASHES, dot, filled_if, headline, label, look, styled
 
+LETTER = 0.078  # inches, at the size of tick labels
 INTERVALS = "Dots: means over users; bars: 95 % bootstrap intervals."
 
 
@@ -51,7 +52,7 @@ def plot_differences(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure,
         raise KitError("the runs have no two methods in common to compare")
     names = [f"{label(a)} − {label(b)}" for a, b in zip(rows["a"], rows["b"])]
     order, groups = list(dict.fromkeys(names)), list(dict.fromkeys(of)) or [""]
-    size = (max(7.0, 4.2 + 3.0 * len(groups)), 1.6 + 0.3 * len(order))
+    size = (_beside(order) + 3.0 * len(groups), 1.6 + 0.3 * len(order))
     figure, axes = plt.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False)
     for axis, settings in zip(axes[0], groups):
         for row in rows[of == settings].itertuples():
@@ -109,7 +110,7 @@ def _dots(table: pd.DataFrame, by: str, finding: str, xlabel: str = "") -> Figur
     panels, methods = list(dict.fromkeys(table[by])), list(dict.fromkeys(table["method"]))
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    size = (3.4 + 2.6 * columns, 0.8 + (0.9 + 0.27 * len(methods)) * rows)
+    size = (_beside([label(method) for method in methods]) + 2.6 * columns, 0.8 + (0.9 + 0.27 * len(methods)) * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
     for axis, panel in zip(axes.ravel(), panels):
         for row in table[table[by] == panel].itertuples():
@@ -121,6 +122,11 @@ def _dots(table: pd.DataFrame, by: str, finding: str, xlabel: str = "") -> Figur
     axes[0][0].set_ylim(len(methods) - 0.5, -0.5)
     headline(figure, finding, INTERVALS)
     return figure
+
+
+def _beside(names: Sequence[str]) -> float:
+    """Inches that the names of rows need beside the panels."""
+    return max(3.4, 0.3 + LETTER * max(map(len, names), default=0))
 
 
 def _best(rows: pd.DataFrame) -> str:

@@ -62,8 +62,8 @@ UNLIKE = {  # the paper's P, and what the names of rows with another say
     (False, False, True): ("_rps", ", RPS alone"),
     (False, True, False): ("_ta", ", TA alone"),
     (True, True, True): ("_conditioned", ", conditioned"),
-    (True, False, True): ("_conditioned_rps", ", conditioned, RPS alone"),
-    (True, True, False): ("_conditioned_ta", ", conditioned, TA alone"),
+    (True, False, True): ("_conditioned_rps", ", cond., RPS alone"),
+    (True, True, False): ("_conditioned_ta", ", cond., TA alone"),
 }
 METHODS = PAPER | {
     name + ending: replace(method, label=method.label + said, base=name)
