@@ -5,6 +5,7 @@
 # make results-gemma  the same with a decoder, Gemma 3 270M: experiments/gemma.yaml, for a GPU
 # make lint   ruff, rules and format
 # make bench  speed and memory beside peers; BENCH="--data-dir DIR --tokenizer DIR" for real prompts
+# make docs   the documentation as pages, in runs/site, with the notebooks of runs/demo; RUN=DIR takes another run
 # make strip  take outputs out of the notebooks' sources
 # make lock   renew requirements.lock from pyproject.toml
 # make clean  remove the environment made here, caches and runs/demo
@@ -27,11 +28,12 @@ FIND_PYTHON = for p in python3.11 python3.12 python3 python; do \
 	$$p -c '$(PROBE)' >/dev/null 2>&1 && { echo $$p; break; }; done
 OTHER_CHECKOUT := $(shell [ "$$(cat '$(STAMP)' 2>/dev/null)" = "$(CURDIR)" ] || echo reinstall)
 
+RUN ?= runs/demo
 TWO := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo results results-gemma test test-all lint bench strip lock clean install reinstall
+.PHONY: demo results results-gemma test test-all lint bench docs strip lock clean install reinstall
 
 demo: install
 	@$(PY) -m delrec_kit run --profile demo --run-dir runs/demo
@@ -56,6 +58,10 @@ lint: install
 bench: install
 	@$(PY) -m benchmarks $(BENCH)
 
+docs: install
+	@[ -d $(RUN)/notebooks ] || $(MAKE) demo
+	@$(PY) -m tools.site $(RUN) runs/site
+
 strip: install
 	@$(PY) -m nbstripout notebooks/*.ipynb
 
@@ -65,7 +71,7 @@ $(STAMP): pyproject.toml requirements.lock $(OTHER_CHECKOUT) | $(PY)
 	@$(PY) -c '$(subst ensurepip,pip,$(PROBE))' 2>/dev/null || { echo "delrec_kit needs Python 3.11 or 3.12 with pip; \
 	$(ENVIRONMENT) has $$($(PY) --version 2>&1): activate another environment, or none" >&2; exit 1; }
 	@echo "installing into $(ENVIRONMENT), once: some minutes"
-	@$(PY) -m pip install --quiet -r requirements.lock -e ".[notebooks,dev]"
+	@$(PY) -m pip install --quiet -r requirements.lock -e ".[notebooks,dev,docs]"
 	@$(PY) -m pip check
 	@printf '%s' "$(CURDIR)" > $@
 
@@ -85,7 +91,7 @@ lock: OLD_PYTHONS := soupsieve<4
 lock:
 	@python=$$($(FIND_PYTHON)); new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; set -e; \
 	$$python -m venv "$$new/env"; \
-	"$$new/env/bin/python" -m pip install --quiet -e ".[notebooks,dev]" "$(OLD_PYTHONS)"; \
+	"$$new/env/bin/python" -m pip install --quiet -e ".[notebooks,dev,docs]" "$(OLD_PYTHONS)"; \
 	{ echo "# Every package, direct and transitive, at the version that is tested. Renewed by: make lock"; \
 	"$$new/env/bin/python" -m pip freeze --all --exclude pip --exclude-editable \
 		| grep -viE '^(nvidia|cuda|triton)' | sed -E 's/\+[[:alnum:].]+$$//'; } > "$$new/lock"; \

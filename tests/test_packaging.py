@@ -15,6 +15,8 @@ IMPORT_NAMES = {
     "pytest-timeout": None,
     "pytest-xdist": None,
     "ruff": None,
+    "myst-nb": None,
+    "pydata-sphinx-theme": None,
     "nbstripout": None,
 }  # None: tools, not imported
 UNIMPORTED = {
