@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from delrec_kit.llm import memory
 from delrec_kit.llm.checkpoint import check_tokenizer, check_whole, saved_quantization
 from delrec_kit.llm.families.masked import MaskedEncoder
 from delrec_kit.llm.families.model import LanguageModel
+from delrec_kit.llm.families.positions import positions
 from delrec_kit.llm.families.registry import LOADERS, family_of
 from delrec_kit.llm.gemma import gemma_folder
 from delrec_kit.llm.gguf import gguf_folder
@@ -68,7 +70,7 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
         # silently yield no gradient.
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-    format = _format(config, family, tokenizer, model)
+    format = _format(family, tokenizer, model.config)
     llm = family(model, tokenizer, _identity(config, source, model, tokenizer, format), format)
     llm.lists = family.lists and config.listed
     return llm
@@ -82,6 +84,30 @@ def check_reachable(config: LlmConfig) -> None:
         saved_quantization(settings, config.name, config.quantization)
     except (OSError, ValueError) as error:
         raise KitError(_unloadable(config, error)) from error
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is known of a language model without its weights: tokenizer; format: how it wants its text; lists: whether
+    its prompts list candidates; longest: tokens that its positions reach, None where they have no end."""
+
+    tokenizer: Any
+    format: TextFormat
+    lists: bool
+    longest: int | None
+
+
+def words_of(config: LlmConfig) -> Words:
+    """Raises KitError as ``check_reachable`` does."""
+    source = _source(config)
+    _quiet()
+    try:
+        settings, family = _inspected(source, config)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise KitError(_unloadable(config, error)) from error
+    lists = family.lists and config.listed
+    return Words(tokenizer, _format(family, tokenizer, settings), lists, positions(settings))
 
 
 def _inspected(source: str, config: LlmConfig) -> tuple[Any, type[LanguageModel]]:
@@ -143,9 +169,9 @@ def _source(config: LlmConfig) -> str:
     return str(folder) if folder.is_dir() else config.repository
 
 
-def _format(config: LlmConfig, family: type[LanguageModel], tokenizer: Any, model: Any) -> TextFormat:
+def _format(family: type[LanguageModel], tokenizer: Any, settings: Any) -> TextFormat:
     if family.task_type == "SEQ_2_SEQ_LM":
-        return encoder_decoder_format(tokenizer, int(model.config.decoder_start_token_id))
+        return encoder_decoder_format(tokenizer, int(settings.decoder_start_token_id))
     if family is MaskedEncoder:
         return masked_format(tokenizer)
     return decoder_only_format(tokenizer)
