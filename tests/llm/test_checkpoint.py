@@ -8,7 +8,7 @@ from transformers import T5Config
 
 from delrec_kit.llm import TitleTable, load_llm
 from delrec_kit.llm.checkpoint import saved_quantization
-from delrec_kit.llm.loading import TINY
+from delrec_kit.llm.place import TINY
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
 
