@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from delrec_kit.llm import gemma, kept, load_llm
+from delrec_kit.llm import gemma, gguf, kept, load_llm
 from delrec_kit.run.inputs import check_folders, digests, looks_like_path
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
@@ -130,12 +130,13 @@ def tiny_gguf(path):
 
 
 def test_packed_weights_become_plain_ones(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr("transformers.quantizers.quantizer_gguf.get_gguf_kernel", lambda: asked.append("hub"))
+    asked, load = [], gguf.AutoModelForCausalLM.from_pretrained
+    spy = lambda *args, **kwargs: asked.append(kwargs["quantization_config"]) or load(*args, **kwargs)  # noqa: E731
+    monkeypatch.setattr(gguf.AutoModelForCausalLM, "from_pretrained", spy)
     packed = tiny_gguf(tmp_path / "tiny.gguf")
     llm = load_llm(LlmConfig(name=str(tmp_path / "tiny.gguf"), quantization="fp32"), "cpu")
     assert llm.task_type == "CAUSAL_LM" and {p.dtype for p in llm.parameters()} == {torch.float32}
-    assert not asked, "no kernels for packed weights are looked for, on the hub or here"
+    assert asked[0].dequantize, "some architectures would stay packed"
     layer = llm.model.model.layers[0]
     for name, plain in {"ffn_up": layer.mlp.up_proj, "attn_v": layer.self_attn.v_proj}.items():
         wanted = torch.from_numpy(packed[f"blk.0.{name}.weight"]).bfloat16().float()
