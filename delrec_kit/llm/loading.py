@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from delrec_kit.llm import hub, memory
-from delrec_kit.llm.checkpoint import check_tokenizer, saved_quantization
+from delrec_kit.llm.checkpoint import check_files, check_head, check_loaded, check_vocabulary, saved_quantization
 from delrec_kit.llm.families.masked import MaskedEncoder
 from delrec_kit.llm.families.model import LanguageModel
 from delrec_kit.llm.families.positions import positions
@@ -38,8 +39,7 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype, whole = compute_dtype(config, device), whole_dtype(config, device)
     with _opening(config) as place:
-        settings, family = _inspected(place, config)
-        tokenizer = AutoTokenizer.from_pretrained(**place)
+        settings, family, tokenizer = _inspected(place, config)
         saved = saved_quantization(settings, config.name, config.quantization)
         needed = memory.estimate(settings, LOADERS[family], config.quantization, whole)
         free = memory.free(device)
@@ -47,14 +47,16 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
             raise KitError(f"{config.name} {memory.sentence(needed, free, config.quantization)}; {memory.ADVICE}")
         if needed > WORTH_A_LINE:
             print(f"loading {config.name}: {memory.sentence(needed, free, config.quantization)}")
-        model = LOADERS[family].from_pretrained(
+        model, info = LOADERS[family].from_pretrained(
             **place,
             dtype=whole,
             quantization_config=None if saved else _quantised(config.quantization, dtype),
             device_map={"": device},
             use_safetensors=True,
+            output_loading_info=True,
             **_no_dropout(settings),
         )
+        check_loaded(info, config.name)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # nothing reads it, and a checkpoint for masked words brings no weights for it
     if config.gradient_checkpointing:
@@ -78,8 +80,7 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
 def check_reachable(config: LlmConfig) -> None:
     """Raise KitError where ``load_llm`` could not find the model or would refuse its family; loads no weights."""
     with _opening(config) as place:
-        settings, _ = _inspected(place, config)
-        saved_quantization(settings, config.name, config.quantization)
+        _inspected(place, config)
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ class Words:
 def words_of(config: LlmConfig) -> Words:
     """Raises KitError as ``check_reachable`` does."""
     with _opening(config) as place:
-        settings, family = _inspected(place, config)
-        tokenizer = AutoTokenizer.from_pretrained(**place)
+        settings, family, tokenizer = _inspected(place, config)
     lists = family.lists and config.listed
     return Words(tokenizer, _format(family, tokenizer, settings), lists, positions(settings))
 
@@ -110,16 +110,20 @@ def _opening(config: LlmConfig) -> Iterator[dict[str, Any]]:
     try:
         with hub.left_alone(place["local_files_only"]):
             yield place
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise KitError(_unloadable(config, place, error)) from error
 
 
-def _inspected(place: dict[str, Any], config: LlmConfig) -> tuple[Any, type[LanguageModel]]:
-    """The checkpoint's configuration and family. KitError for no tokenizer, or a family that is not read."""
+def _inspected(place: dict[str, Any], config: LlmConfig) -> tuple[Any, type[LanguageModel], Any]:
+    """The checkpoint's configuration, family and tokenizer. KitError for what the kit does not read, or not whole."""
     settings = AutoConfig.from_pretrained(**place)
     family = _family(settings, config)
-    check_tokenizer(Path(place["pretrained_model_name_or_path"]))
-    return settings, family
+    check_head(settings, config.name)
+    saved_quantization(settings, config.name, config.quantization)
+    check_files(Path(place["pretrained_model_name_or_path"]))
+    tokenizer = AutoTokenizer.from_pretrained(**place)
+    check_vocabulary(tokenizer, settings, config.name)
+    return settings, family, tokenizer
 
 
 def _family(settings: Any, config: LlmConfig) -> type[LanguageModel]:
@@ -186,13 +190,17 @@ def _unloadable(config: LlmConfig, place: dict[str, Any], error: Exception) -> s
     text = str(error).strip()
     reason = text.splitlines()[0] if text else type(error).__name__
     unanswered = place["local_files_only"] and not Path(place["pretrained_model_name_or_path"]).is_dir()
-    if "custom code" in text:
+    if isinstance(error, SafetensorError):
+        advice = f"its weights are damaged ({reason}); get them again"
+    elif "custom code" in text:
         advice = "it brings code of its own, which the kit never runs; choose a model of transformers' own"
     elif (isinstance(error, OSError) and unanswered) or "connect" in text or "Name or service" in text:
         advice = (
             "no connection to the hub, and not all of it is in the local cache; download it elsewhere and give its "
             "folder as --llm"
         )
+    elif "config.json" in text:
+        advice = "it has no config.json, so that it is no whole model; an adapter must be merged into its model first"
     elif "safetensors" in text or "does not appear to have a file named" in text:
         advice = f"{reason}; the kit reads weights from .safetensors files only"
     elif "not a local folder and is not a valid model identifier" in text or "Repo id must" in text:

@@ -107,13 +107,12 @@ def test_the_bound_is_above_the_truth_and_not_far(name, more, folders, trained):
 
 @pytest.fixture(scope="module")
 def reading(folders, tmp_path_factory):
-    """The overrides for a GPT-2 of so many positions, of which only configuration and tokenizer are there."""
+    """The overrides for a GPT-2 of so many positions, whose weights would not fit it and are never read."""
 
     def overrides(positions, *more):
         folder = tmp_path_factory.mktemp("short")
         for path in folders("gpt2").iterdir():
-            if path.suffix == ".json":
-                shutil.copy(path, folder)
+            shutil.copy(path, folder)
         settings = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(settings | {"n_positions": positions}))
         return [*SMALL, f"llm.name={json.dumps(str(folder))}", *more]
