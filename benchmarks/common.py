@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, T5Config,
 
 from delrec_kit.data import PreparedData, prepare
 from delrec_kit.llm import LlmRecommender, PromptWriter, SoftPrompt, load_llm
-from delrec_kit.llm.loading import TINY
+from delrec_kit.llm.place import TINY
 from delrec_kit.settings.config import DataConfig, LlmConfig
 from delrec_kit.training import Examples, TaskWriter
 

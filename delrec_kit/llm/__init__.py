@@ -3,7 +3,7 @@
 from delrec_kit.llm.calibration import fit, unprompted, weighed
 from delrec_kit.llm.families.model import LanguageModel
 from delrec_kit.llm.from_teacher import Expectation, OfAnother, Suggestions
-from delrec_kit.llm.loading import check_reachable, load_llm, memory_footprint
+from delrec_kit.llm.loading import Words, check_reachable, load_llm, memory_footprint, words_of
 from delrec_kit.llm.prior import popularity_prior
 from delrec_kit.llm.prompts import Prompt, PromptBatch, PromptWriter, Segment
 from delrec_kit.llm.recommender import LlmRecommender
@@ -23,6 +23,7 @@ __all__ = [
     "SoftPrompt",
     "Suggestions",
     "TitleTable",
+    "Words",
     "check_reachable",
     "fit",
     "load_llm",
@@ -30,4 +31,5 @@ __all__ = [
     "popularity_prior",
     "unprompted",
     "weighed",
+    "words_of",
 ]

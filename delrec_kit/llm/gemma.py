@@ -4,7 +4,8 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from delrec_kit.llm.gguf import convert, kept
+from delrec_kit.llm.gguf import convert
+from delrec_kit.llm.kept import kept
 from delrec_kit.run.inputs import sha256
 from delrec_kit.settings.errors import KitError
 

@@ -2,27 +2,30 @@
 
 import hashlib
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
-from delrec_kit.llm import memory
-from delrec_kit.llm.checkpoint import check_tokenizer, check_whole, saved_quantization
+from delrec_kit.llm import hub, memory
+from delrec_kit.llm.checkpoint import check_files, check_head, check_loaded, check_vocabulary, saved_quantization
 from delrec_kit.llm.families.masked import MaskedEncoder
 from delrec_kit.llm.families.model import LanguageModel
+from delrec_kit.llm.families.positions import positions
 from delrec_kit.llm.families.registry import LOADERS, family_of
-from delrec_kit.llm.gemma import gemma_folder
-from delrec_kit.llm.gguf import gguf_folder
-from delrec_kit.llm.minilm import minilm_folder
+from delrec_kit.llm.place import place_of
 from delrec_kit.llm.text import TextFormat, decoder_only_format, encoder_decoder_format, masked_format
-from delrec_kit.run.inputs import is_gguf, looks_like_path, sha256
+from delrec_kit.run.inputs import sha256
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
 
-TINY = Path(__file__).parent / "tiny"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 WORTH_A_LINE = 2**28  # bytes of weights from which on loading is announced
 
@@ -33,13 +36,10 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     Raises KitError when the name is unknown or unreachable, its weights are missing or do not fit the memory, or it
     belongs to no family that the kit reads.
     """
-    source = _source(config)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype, whole = compute_dtype(config, device), whole_dtype(config, device)
-    _quiet()
-    try:
-        settings, family = _inspected(source, config)
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, trust_remote_code=False)
+    with _opening(config) as place:
+        settings, family, tokenizer = _inspected(place, config)
         saved = saved_quantization(settings, config.name, config.quantization)
         needed = memory.estimate(settings, LOADERS[family], config.quantization, whole)
         free = memory.free(device)
@@ -47,18 +47,16 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
             raise KitError(f"{config.name} {memory.sentence(needed, free, config.quantization)}; {memory.ADVICE}")
         if needed > WORTH_A_LINE:
             print(f"loading {config.name}: {memory.sentence(needed, free, config.quantization)}")
-        model = LOADERS[family].from_pretrained(
-            source,
-            revision=config.revision,
+        model, info = LOADERS[family].from_pretrained(
+            **place,
             dtype=whole,
             quantization_config=None if saved else _quantised(config.quantization, dtype),
-            trust_remote_code=False,
             device_map={"": device},
             use_safetensors=True,
+            output_loading_info=True,
             **_no_dropout(settings),
         )
-    except (OSError, ValueError, ImportError) as error:
-        raise KitError(_unloadable(config, error)) from error
+        check_loaded(info, config.name)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # nothing reads it, and a checkpoint for masked words brings no weights for it
     if config.gradient_checkpointing:
@@ -68,28 +66,64 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
         # silently yield no gradient.
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-    format = _format(config, family, tokenizer, model)
-    llm = family(model, tokenizer, _identity(config, source, model, tokenizer, format), format)
+    format = _format(family, tokenizer, model.config)
+    llm = family(
+        model,
+        tokenizer,
+        _identity(config, Path(place["pretrained_model_name_or_path"]), tokenizer, format),
+        format,
+    )
     llm.lists = family.lists and config.listed
     return llm
 
 
 def check_reachable(config: LlmConfig) -> None:
     """Raise KitError where ``load_llm`` could not find the model or would refuse its family; loads no weights."""
+    with _opening(config) as place:
+        _inspected(place, config)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is known of a language model without its weights: tokenizer; format: how it wants its text; lists: whether
+    its prompts list candidates; longest: tokens that its positions reach, None where they have no end."""
+
+    tokenizer: Any
+    format: TextFormat
+    lists: bool
+    longest: int | None
+
+
+def words_of(config: LlmConfig) -> Words:
+    """Raises KitError as ``check_reachable`` does."""
+    with _opening(config) as place:
+        settings, family, tokenizer = _inspected(place, config)
+    lists = family.lists and config.listed
+    return Words(tokenizer, _format(family, tokenizer, settings), lists, positions(settings))
+
+
+@contextmanager
+def _opening(config: LlmConfig) -> Iterator[dict[str, Any]]:
+    """What ``from_pretrained`` is told of the model's place; KitError, in one line, for what it raises."""
+    place = place_of(config)
     _quiet()
     try:
-        settings, _ = _inspected(_source(config), config)
-        saved_quantization(settings, config.name, config.quantization)
-    except (OSError, ValueError) as error:
-        raise KitError(_unloadable(config, error)) from error
+        with hub.left_alone(place["local_files_only"]):
+            yield place
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+        raise KitError(_unloadable(config, place, error)) from error
 
 
-def _inspected(source: str, config: LlmConfig) -> tuple[Any, type[LanguageModel]]:
-    """The checkpoint's configuration and family. KitError for no tokenizer, or a family that is not read."""
-    settings = AutoConfig.from_pretrained(source, revision=config.revision, trust_remote_code=False)
+def _inspected(place: dict[str, Any], config: LlmConfig) -> tuple[Any, type[LanguageModel], Any]:
+    """The checkpoint's configuration, family and tokenizer. KitError for what the kit does not read, or not whole."""
+    settings = AutoConfig.from_pretrained(**place)
     family = _family(settings, config)
-    check_tokenizer(Path(source))
-    return settings, family
+    check_head(settings, config.name)
+    saved_quantization(settings, config.name, config.quantization)
+    check_files(Path(place["pretrained_model_name_or_path"]))
+    tokenizer = AutoTokenizer.from_pretrained(**place)
+    check_vocabulary(tokenizer, settings, config.name)
+    return settings, family, tokenizer
 
 
 def _family(settings: Any, config: LlmConfig) -> type[LanguageModel]:
@@ -124,28 +158,9 @@ def memory_footprint(llm: LanguageModel) -> int:
     return int(llm.model.get_memory_footprint())
 
 
-def _source(config: LlmConfig) -> str:
-    if config.name == "tiny":
-        return str(TINY)
-    if config.name == "minilm":
-        return str(minilm_folder())
-    if config.name == "gemma":
-        return str(gemma_folder())
-    folder = Path(config.name).expanduser()
-    if is_gguf(config.name):
-        if not folder.is_file():
-            raise KitError(f"no language model at {config.name}: there is no such file")
-        return str(gguf_folder(folder))
-    if looks_like_path(config.name) and not folder.is_dir():
-        raise KitError(f"no language model at {config.name}: there is no such folder")
-    if folder.is_dir():
-        check_whole(folder)
-    return str(folder) if folder.is_dir() else config.repository
-
-
-def _format(config: LlmConfig, family: type[LanguageModel], tokenizer: Any, model: Any) -> TextFormat:
+def _format(family: type[LanguageModel], tokenizer: Any, settings: Any) -> TextFormat:
     if family.task_type == "SEQ_2_SEQ_LM":
-        return encoder_decoder_format(tokenizer, int(model.config.decoder_start_token_id))
+        return encoder_decoder_format(tokenizer, int(settings.decoder_start_token_id))
     if family is MaskedEncoder:
         return masked_format(tokenizer)
     return decoder_only_format(tokenizer)
@@ -171,13 +186,21 @@ def _no_dropout(settings: Any) -> dict[str, float]:
     return {name: 0.0 for name in (*names, *more) if isinstance(getattr(settings, name, None), float)}
 
 
-def _unloadable(config: LlmConfig, error: Exception) -> str:
+def _unloadable(config: LlmConfig, place: dict[str, Any], error: Exception) -> str:
     text = str(error).strip()
     reason = text.splitlines()[0] if text else type(error).__name__
-    if "custom code" in text:
+    unanswered = place["local_files_only"] and not Path(place["pretrained_model_name_or_path"]).is_dir()
+    if isinstance(error, SafetensorError):
+        advice = f"its weights are damaged ({reason}); get them again"
+    elif "custom code" in text:
         advice = "it brings code of its own, which the kit never runs; choose a model of transformers' own"
-    elif "connect" in text or "offline" in text or "Name or service" in text:
-        advice = "no connection, and it is not in the local cache; download it elsewhere and give its folder as --llm"
+    elif (isinstance(error, OSError) and unanswered) or "connect" in text or "Name or service" in text:
+        advice = (
+            "no connection to the hub, and not all of it is in the local cache; download it elsewhere and give its "
+            "folder as --llm"
+        )
+    elif "config.json" in text:
+        advice = "it has no config.json, so that it is no whole model; an adapter must be merged into its model first"
     elif "safetensors" in text or "does not appear to have a file named" in text:
         advice = f"{reason}; the kit reads weights from .safetensors files only"
     elif "not a local folder and is not a valid model identifier" in text or "Repo id must" in text:
@@ -187,12 +210,13 @@ def _unloadable(config: LlmConfig, error: Exception) -> str:
     return f"cannot load the language model '{config.name}': {advice}"
 
 
-def _identity(config: LlmConfig, source: str, model: Any, tokenizer: Any, format: TextFormat) -> dict[str, str]:
-    weights = sorted(Path(source).glob("*.safetensors")) if Path(source).is_dir() else []
-    revision = getattr(model.config, "_commit_hash", None) or config.revision or ""
+def _identity(config: LlmConfig, source: Path, tokenizer: Any, format: TextFormat) -> dict[str, str]:
+    weights = sorted(source.glob("*.safetensors")) if source.is_dir() else []
+    cached = None if weights else try_to_load_from_cache(config.repository, "config.json", revision=config.revision)
+    revision = Path(cached).parent.name if isinstance(cached, str) else config.revision or ""  # the commit
     named = config.name in ("tiny", "minilm", "gemma") or not weights
     return {
-        "llm": config.name if named else Path(source).name,
+        "llm": config.name if named else source.name,
         "revision": sha256(*weights)[:16] if weights else revision,
         "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16],
         "text": hashlib.sha256(repr(format).encode()).hexdigest()[:16],

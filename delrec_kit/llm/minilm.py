@@ -5,6 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 
+from delrec_kit.llm import hub
 from delrec_kit.run.inputs import sha256
 from delrec_kit.settings.errors import KitError
 
@@ -49,6 +50,8 @@ def _packaged() -> Path | None:
 
 
 def _downloaded() -> Path | None:
+    if not hub.answers():
+        return None
     try:
         return Path(snapshot_download(REPOSITORY, allow_patterns=list(FILES)))
     except OSError:

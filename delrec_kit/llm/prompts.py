@@ -130,6 +130,16 @@ class PromptWriter:
         packed = PackedTitles.build(self.labels.table(m), np.tile(np.arange(1, m + 1), (B, 1)), start)
         return replace(packed, items=torch.from_numpy(np.array(candidates, dtype=np.int64)))
 
+    def longest_answer(self, items: np.ndarray | None = None) -> int:
+        """Tokens that a model reads behind a prompt of the longest answer among ``items``, by default of all. Its end
+        is predicted and never read; what compares vectors reads none."""
+        if self.format.compares:
+            return 0
+        if self.labels is not None:
+            return 1
+        lengths = self.answers.lengths if items is None else self.answers.lengths[items]
+        return int(lengths.max(initial=0))
+
     def text(self, prompt: Prompt) -> str:
         """The prompt as the tokenizer reads it back, with ``<P>`` where the soft prompt stands."""
         decode = partial(self.tokenizer.decode, skip_special_tokens=True)

@@ -103,6 +103,7 @@ class LlmRecommender:
     def tensors(self, prompts: Sequence[Prompt], items: np.ndarray) -> tuple[PromptBatch, PackedTitles]:
         """B prompts and the titles of items (B, m) behind them, on the model's device."""
         device = self.llm.device
+        self.llm.check_length(max(len(prompt.ids) for prompt in prompts) + self.writer.longest_answer(items))
         return self.writer.batch(prompts).to(device), self.writer.pack(prompts, items).to(device)
 
     def logits(self, prompts: PromptBatch, titles: PackedTitles) -> torch.Tensor:
@@ -128,6 +129,7 @@ class LlmRecommender:
         with self._answering():
             for rows in _batches(prompts, CATALOGUE_BATCH, what):
                 chosen = [prompts[row] for row in rows]
+                self.llm.check_length(len(chosen[-1].ids) + self.writer.longest_answer())
                 asked = self.writer.batch(chosen).to(self.llm.device)
                 reading = self.llm.read(asked, self.soft(asked), reuse=True)
                 for items in chunks:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from delrec_kit.llm.as_text import as_text
+
 MAX_TITLE_TOKENS = 48
 
 
@@ -27,10 +29,7 @@ class TitleTable:
     @classmethod
     def build(cls, tokenizer: Any, titles: list[str], eos: int | None = None, gap: str = "") -> "TitleTable":
         """``titles[0]`` is padding; ``gap`` is put before each. Titles longer than 48 tokens are cut there."""
-        texts = [gap + title for title in titles[1:]]
-        for token in _control_tokens(tokenizer):
-            texts = [text.replace(token, f"{token[0]} {token[1:]}") for text in texts]
-        encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        encoded = as_text(tokenizer, [gap + title for title in titles[1:]])
         return cls.of_rows([[], *(row[:MAX_TITLE_TOKENS] for row in encoded)], eos)
 
     @classmethod
@@ -121,13 +120,6 @@ class PackedTitles:
         S = self.block.shape[1]
         past = torch.ones(S, S, dtype=torch.bool, device=self.block.device).tril()
         return (self.block[:, :, None] == self.block[:, None, :]) & past
-
-
-def _control_tokens(tokenizer: Any) -> list[str]:
-    """What ends a text or fills it up for the tokenizer, such as "</s>": in a title it is a word like any other."""
-    named = {str(token) for token in getattr(tokenizer, "all_special_tokens", ())}
-    named |= {str(t) for t in getattr(tokenizer, "added_tokens_decoder", {}).values() if getattr(t, "special", False)}
-    return sorted((token for token in named if len(token) > 1), key=len, reverse=True)
 
 
 def additive(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -27,9 +27,13 @@ LABELS = 2**26  # of the teacher that a warm start may hold, a prefix times a ti
 
 
 def prepare_stage(run: RunDirectory):
-    """01: read or make the interactions, validate, split, draw candidate sets. Returns the prepared data."""
+    """01: read or make the interactions, validate, split, draw candidate sets. Returns the prepared data.
+
+    Raises KitError where stage 1 could not be done with them, or a prompt would be longer than the model reads.
+    """
     from delrec_kit.data import PreparedData, prepare
     from delrec_kit.data.candidates import check_lists
+    from delrec_kit.study.lengths import check_prompts_fit
     from delrec_kit.training.tasks import check_lengths
 
     if not run.is_done("data"):
@@ -39,6 +43,7 @@ def prepare_stage(run: RunDirectory):
     check_lengths(data.split.train, distill)
     if "rps" in distill.tasks and run.config.llm.name != "minilm":  # whose prompts list nothing
         check_lists(data.split, run.config.data.candidates, distill.h, LISTED)
+    check_prompts_fit(run.config, data)
     return data
 
 

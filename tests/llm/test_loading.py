@@ -54,7 +54,7 @@ def test_training_mode_of_a_frozen_model_adds_no_noise(llm, writer):
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "nobody/no-such-model-anywhere"])
 def test_an_unreachable_model_is_said_in_one_line(name, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(KitError) as error:
         load_llm(LlmConfig(name=name), "cpu")
     assert name in str(error.value) and "\n" not in str(error.value)

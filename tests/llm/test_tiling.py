@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from delrec_kit.data import Domain
 from delrec_kit.llm import PromptWriter, load_llm
-from delrec_kit.llm.loading import TINY
+from delrec_kit.llm.place import TINY
 from delrec_kit.llm.templates import TEMPLATES
 from delrec_kit.settings.config import LlmConfig
 

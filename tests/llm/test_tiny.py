@@ -5,7 +5,8 @@ import json
 import pytest
 
 from delrec_kit.data.made_world.titles import make_catalogue
-from delrec_kit.llm.loading import TINY, load_llm
+from delrec_kit.llm.loading import load_llm
+from delrec_kit.llm.place import TINY
 from delrec_kit.settings.config import LlmConfig
 from tools.tiny_t5.card import measure
 from tools.tiny_t5.corpus import Corpus

@@ -18,7 +18,6 @@ class EncoderDecoder(LanguageModel):
     """
 
     task_type = "SEQ_2_SEQ_LM"
-    longest = None  # T5's positions are relative
 
     def read(self, prompts: PromptBatch, soft: torch.Tensor | None, reuse: bool = False) -> Reading:
         return self._encode(prompts, soft, DynamicCache() if reuse else None)[0]

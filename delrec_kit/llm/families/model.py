@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from delrec_kit.llm.families.positions import positions
 from delrec_kit.llm.likelihoods import Finish, token_log_likelihoods
 from delrec_kit.llm.prompts import PromptBatch
 from delrec_kit.llm.text import TextFormat
@@ -65,15 +66,19 @@ class LanguageModel(nn.Module, ABC):
     @property
     def longest(self) -> int | None:
         """Tokens that the model's positions reach, None where they have no end."""
-        return getattr(self.model.config, "max_position_embeddings", None)
+        return positions(self.model.config)
+
+    def check_length(self, tokens: int) -> None:
+        """Raise KitError where a prompt, with the title behind it, has more ``tokens`` than the positions reach."""
+        if self.longest is not None and tokens > self.longest:
+            raise KitError(
+                f"a prompt has {tokens} tokens and {self.identity['llm']} reads {self.longest}: "
+                "lower llm.history, data.candidates or distill.k"
+            )
 
     def embed(self, prompts: PromptBatch, soft: torch.Tensor | None) -> torch.Tensor:
         """(B, L, d) input embeddings, with row j of ``soft`` (k, d) or (B, k, d) where a prompt holds soft token j."""
-        if self.longest is not None and prompts.ids.shape[1] > self.longest:
-            raise KitError(
-                f"a prompt has {prompts.ids.shape[1]} tokens and {self.identity['llm']} reads {self.longest}: "
-                "lower llm.history, data.candidates or distill.k"
-            )
+        self.check_length(prompts.ids.shape[1])
         if self._instead is not None:
             return self._instead.to(self.embeddings.weight.dtype)
         embedded = self.embeddings(prompts.ids.clamp(min=0))

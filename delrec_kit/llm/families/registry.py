@@ -8,7 +8,9 @@ from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
 )
 from transformers.pytorch_utils import Conv1D
 
@@ -39,6 +41,9 @@ QUERY_VALUE = (
 def family_of(settings: Any, name: str) -> type[LanguageModel]:
     """The family of a transformers configuration. Raises KitError for one whose titles could not be scored exactly."""
     kind = settings.model_type
+    beyond = any(getattr(settings, f"{sense}_config", None) is not None for sense in ("vision", "audio"))
+    if beyond or kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES or kind in MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES:
+        raise KitError(f"{name} is a {kind}, which sees or hears too; give a model of text alone")
     if settings.is_encoder_decoder:
         if kind not in RELATIVE:
             raise KitError(f"{name} is a {kind}; encoder-decoders that the kit reads are {', '.join(RELATIVE)}")
