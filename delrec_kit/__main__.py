@@ -167,6 +167,21 @@ def stage(
         typer.echo(f"{name}: done, in {directory.folder(SHARED_STAGES[name])}")
 
 
+AnyRun = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a run, finished or not")]
+
+
+@app.command()
+def check(run_dir: AnyRun) -> None:
+    """Every file of every finished stage against its checksum; exit code 1 where something is wrong."""
+    from delrec_kit.run.inspection import check_text
+
+    text, well = check_text(RunDirectory.open(run_dir))
+    typer.echo(text)
+    if not well:
+        typer.echo("put a damaged file back, or delete the folder of its stage and run that again", err=True)
+        raise typer.Exit(FAILURE)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. A mistake of the user's is one line on stderr and code 2."""
     try:

@@ -17,12 +17,13 @@ def costs_table(run: RunDirectory) -> pd.DataFrame:
         P's included), peak_mib (the most memory that the training process had used).
     """
     prompt, rows = read_json(run.require("prompt") / "metrics.json"), []
+    adapted = run.require("adapter")
     read = dict(prompt["examples"])
     read["rps"] = max(read.get("rps", 0), read.pop("warm_start", 0))  # the warm start reads those of RPS, and more
     by_teacher = sum(read.values())
     stage_1 = _paid(run.folder("prompt"))
     for name in (*run.config.evaluation.methods, *run.config.finetune.methods):
-        method, folder = METHODS[name], run.folder("adapter") / name
+        method, folder = METHODS[name], adapted / name
         distilled = method.prompt in ("distilled", "shuffled")
         own = read_json(folder / "metrics.json") if method.learns_from else {}
         labels = own.get("true_labels", 0)

@@ -91,7 +91,7 @@ class Study:
         distilled in, where it was."""
         if templates is None:
             distilled = self.run.is_done("prompt")
-            templates = read_json(self.run.folder("prompt") / WORDS) if distilled else TEMPLATES
+            templates = read_json(self.run.require("prompt") / WORDS) if distilled else TEMPLATES
         llm = load_llm(self.run.config.llm, device())
         llm.encode_titles(self.writer(llm, templates, unseen=True).table)
         return llm, self.writer(llm, templates)
@@ -142,8 +142,9 @@ class Study:
         return weighed(recommender, recommender.weights, self._terms(recommender, popularity))
 
     def _weights(self, recommender: LlmRecommender, popularity: np.ndarray) -> tuple[float, float, float]:
-        found = self.run.folder("evaluation") / CALIBRATION
-        known = read_json(found) if self.run.is_done("evaluation") and found.is_file() else {}
+        known = {}
+        if self.run.is_done("evaluation") and (found := self.run.require("evaluation") / CALIBRATION).is_file():
+            known = read_json(found)
         if recommender.name in known:
             return tuple(known[recommender.name])
         cases, items, _ = self.ranked("valid")
@@ -155,9 +156,9 @@ class Study:
 
     def unprompted(self, recommender: LlmRecommender) -> np.ndarray:
         """(N+M+1,) what the frozen language model says of every title, cold ones too, where it is told of nobody."""
-        kept, templates = self.run.folder("prompt") / UNPROMPTED, recommender.writer.templates
-        if self.run.is_done("prompt") and kept.is_file():
+        if self.run.is_done("prompt") and (kept := self.run.require("prompt") / UNPROMPTED).is_file():
             return load_file(kept)["unprompted"].numpy()
+        templates = recommender.writer.templates
         words = template_hash(templates)
         if words not in self._told:
             told = replace(recommender, writer=self.writer(recommender.llm, templates, unseen=True))
