@@ -11,6 +11,7 @@ import typer
 from delrec_kit.batch.notebooks import NotebookFailed, numbers_of, run_experiments, run_notebooks
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import check_folders, looks_like_path
+from delrec_kit.run.redo import stage_named
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.resolve import resolve
@@ -34,6 +35,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="of every random draw")] = None,
     run_dir: Annotated[Path | None, typer.Option(help="default: runs/DATASET-TEACHER-PROFILE-seedN")] = None,
     stages: Annotated[str, typer.Option(help="numbers of the notebooks to run, such as 03-05 or 01,02")] = "01-05",
+    redo: Annotated[str | None, typer.Option(metavar="STAGE", help="replace it and what follows, if done too")] = None,
     settings: Settings = None,
 ) -> None:
     """Run the numbered notebooks; what is done for these settings is skipped."""
@@ -49,7 +51,7 @@ def run(
 
         check_reachable(config.llm)
     default = Path("runs") / f"{config.data.dataset}-{config.teacher.name}-{config.profile}-seed{config.seed}"
-    directory = RunDirectory.create(run_dir or default, config)
+    directory = RunDirectory.create(run_dir or default, config, stage_named(redo) if redo else None)
     typer.echo(
         f"{directory.path}: profile {config.profile}, dataset {config.data.dataset}, teacher {config.teacher.name}, "
         f"LLM {config.llm.name}, seed {config.seed}"
@@ -180,6 +182,16 @@ def check(run_dir: AnyRun) -> None:
     if not well:
         typer.echo("put a damaged file back, or delete the folder of its stage and run that again", err=True)
         raise typer.Exit(FAILURE)
+
+
+@app.command()
+def status(run_dir: AnyRun) -> None:
+    """How far each stage is: done, running or stopped; rate, time left and last metrics."""
+    from delrec_kit.run.status import status_text
+
+    directory = RunDirectory.open(run_dir)
+    typer.echo(f"{directory.path}: profile {directory.config.profile}, seed {directory.config.seed}")
+    typer.echo(status_text(directory))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

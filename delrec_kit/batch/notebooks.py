@@ -140,6 +140,7 @@ def parameters_of(source: Path) -> list[str]:
 
 def _clear_drafts(run: RunDirectory) -> None:
     """After Ctrl-C: what a kernel that was ended could not clear itself."""
+    run.recover()  # a draft that was whole is no draft
     for folder in run.path.glob(".*.draft"):
         shutil.rmtree(folder, ignore_errors=True)
     for notebook in (run.path / "notebooks").glob(".*.running.ipynb"):

@@ -11,17 +11,21 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from delrec_kit.run import drafts, redo
 from delrec_kit.run.config_file import differing, read_config, write_config
 from delrec_kit.run.files import Damage, damages, read_json, read_marker, write_marker
 from delrec_kit.run.files import write_json as write_json
+from delrec_kit.run.heartbeat import signs_of_life
 from delrec_kit.run.inputs import digest_of, digests, reads_files
 from delrec_kit.run.locking import only_writer
 from delrec_kit.run.stages import DEPENDS, counted_settings, number_of, until, why_stale
 from delrec_kit.run.stages import STAGES as STAGES
+from delrec_kit.run.surroundings import FILE as SURROUNDINGS
+from delrec_kit.run.surroundings import surroundings
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.resolve import validated
@@ -35,12 +39,13 @@ class RunDirectory:
     config: KitConfig
 
     @classmethod
-    def create(cls, path: str | Path, config: KitConfig) -> "RunDirectory":
+    def create(cls, path: str | Path, config: KitConfig, anew: str | None = None) -> "RunDirectory":
         """Make ``path`` (or take up what lies there) with ``config`` as its settings.
 
         A run whose later stages are not done may get other settings for these. Raises KitError where a finished stage
         would become stale, naming the settings that differ; if the folder cannot be made; or if another process is
-        writing in it with other settings.
+        writing in it with other settings. anew: a stage that is to be replaced with those after it, which may then get
+        other settings; each old one stays until the new one is whole.
         """
         path = Path(path).expanduser().resolve()
         try:
@@ -50,15 +55,21 @@ class RunDirectory:
         run = cls(path, config)
         stored = run._settings_there()
         if stored != (asked := config.model_dump(mode="json")):
-            stale = [stage for stage in DEPENDS if run._marker(stage) and not run.is_done(stage)]
+            replaced = {*redo.left(path), *(redo.following(anew) if anew else ())}
+            stale = [s for s in DEPENDS if run._marker(s) and not run._current(s) and s not in replaced]
             if stored is not None and stale:
                 says = differing(stored, asked, "{key} is {there} there, {asked} was asked for")
                 raise KitError(
                     f"{path} was made with other settings: {says}; name another --run-dir, or "
-                    f"delete {', '.join(f'{stage}/' for stage in stale)} there to make them anew"
+                    f"--redo {stale[0]} to replace {', '.join(f'{stage}/' for stage in stale)} there"
                 )
+        if anew or stored != asked:
             with run.locked():
+                if anew and redo.begin(path, anew):
+                    for stage in redo.following(anew):
+                        drafts.forget(path, stage)
                 write_config(path, config)
+        run.recover()
         return run
 
     @classmethod
@@ -105,7 +116,7 @@ class RunDirectory:
         return self._marker(stage).get("inputs", {}) if gone else now
 
     def is_done(self, stage: str) -> bool:
-        return self._marker(stage).get("fingerprint") == self.fingerprint(stage)
+        return self._current(stage) and stage not in redo.left(self.path)
 
     def require(self, stage: str) -> Path:
         """The folder of a stage that must be done by now, and whole: every file as the stage wrote it.
@@ -127,6 +138,8 @@ class RunDirectory:
         """Why a stage is not done, None where it is; its files are not looked at."""
         if not self.folder(stage).exists():
             return "has not been run"
+        if stage in redo.left(self.path):
+            return "is being made anew (--redo)"
         marker = read_marker(self.folder(stage))
         if isinstance(marker, Damage):
             return f"is damaged: {stage}/{marker.file} {marker.what}"
@@ -154,24 +167,22 @@ class RunDirectory:
 
         What the stage had before, and its checkpoints, go when the new content is whole.
         """
-        with self.locked():
-            draft, old = self.path / f".{stage}.draft", self.path / f".{stage}.old"
-            for leftover in (draft, old):
-                shutil.rmtree(leftover, ignore_errors=True)
+        with self.locked(), signs_of_life(self.path, stage):
+            drafts.recover(self.path, stage)
+            draft = drafts.draft_of(self.path, stage)
             draft.mkdir()
             done = {"fingerprint": self.fingerprint(stage), **self._made_with(stage)}
-            started = time.monotonic()
+            started, since = time.monotonic(), time.time()
             try:
                 yield draft
+                write_json(draft / SURROUNDINGS, surroundings(since))
                 seconds = round(time.monotonic() - started, 1)
                 write_marker(draft, done | {"content": digest_of(draft), "seconds": seconds})
-                if self.folder(stage).exists():
-                    self.folder(stage).rename(old)
-                draft.rename(self.folder(stage))
+                drafts.put_in_place(self.path, stage)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
-            for folder in (old, *self.path.glob(f".checkpoints/{stage}-*")):
-                shutil.rmtree(folder, ignore_errors=True)
+            redo.finish(self.path, stage)
+            drafts.forget(self.path, stage)
 
     def adopt(self, other: "RunDirectory") -> list[str]:
         """Copy the stages that ``other`` has done for the same settings and inputs, and this run not; their names. What
@@ -185,16 +196,27 @@ class RunDirectory:
             if any(read_json(path).get("own_loss") for path in other.folder(stage).rglob("metrics.json")):
                 continue
             with self.locked():
-                draft = self.path / f".{stage}.draft"
+                draft = drafts.draft_of(self.path, stage)
                 shutil.rmtree(draft, ignore_errors=True)
                 shutil.copytree(other.folder(stage), draft)
-                draft.rename(self.folder(stage))
+                drafts.put_in_place(self.path, stage)
             copied.append(stage)
         return copied
 
     def checkpoints(self, stage: str) -> Path:
         """Where a stage keeps what it resumes from; a change of settings gives another folder."""
         return self.path / ".checkpoints" / f"{stage}-{self.fingerprint(stage)[:12]}"
+
+    def recover(self) -> None:
+        """Mend what a process that was killed while it put a stage in its place has left, unless one writes now."""
+        if any(self.path.glob(".*.draft/")) or any(self.path.glob(".*.old/")):
+            with suppress(KitError), self.locked():
+                for stage in DEPENDS:
+                    if drafts.recover(self.path, stage):
+                        redo.finish(self.path, stage)
+
+    def _current(self, stage: str) -> bool:
+        return self._marker(stage).get("fingerprint") == self.fingerprint(stage)
 
     def _marker(self, stage: str) -> dict:
         """What ``done.json`` says; nothing where there is none, or it is damaged: the stage is not done."""

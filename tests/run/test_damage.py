@@ -94,7 +94,7 @@ def test_the_settings_of_the_run_too(run, two, capsys):
         assert "config.json" in shown.out + shown.err and "Traceback" not in shown.err
         file.write_bytes(before)
     assert main(["check", str(run.path)]) == 0
-    assert "whole, 5 files" in capsys.readouterr().out
+    assert "whole, 6 files" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("place", range(0, 5000, 97))

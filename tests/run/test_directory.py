@@ -55,7 +55,7 @@ def test_a_finished_run_keeps_its_settings_whatever_it_is_opened_with(tmp_path):
     before = (run.path / "config.json").read_bytes()
     tried = {
         r"data\.dataset is 'demo' there, 'ml-100k' was asked for, .* and \d+ more": resolve("minilm"),
-        r"distill\.k is 7 there, 9 was .* delete prompt/, adapter/": resolve("demo", ["distill.k=9"]),
+        r"distill\.k is 7 there, 9 was .* --redo prompt to replace prompt/, adapter/": resolve("demo", ["distill.k=9"]),
     }
     for says, asked in tried.items():
         with pytest.raises(KitError, match=says):
@@ -124,7 +124,7 @@ def test_a_failed_stage_leaves_what_was_there(tmp_path):
         raise ZeroDivisionError
     assert run.is_done("data")
     assert (run.folder("data") / "content.txt").read_text() == "whole"
-    assert {path.name for path in run.path.iterdir()} <= {"config.json", "data", ".lock"}
+    assert {path.name for path in run.path.iterdir()} <= {"config.json", "data", ".lock", ".working.json"}
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,11 @@ def test_a_killed_writer_leaves_nothing_half_written_and_no_lock(tmp_path, other
     assert not run.is_done("data")
     assert not run.folder("data").exists()
     complete(run, "data")
-    assert sorted(path.name for path in run.folder("data").iterdir()) == ["content.txt", "done.json"]
+    assert sorted(path.name for path in run.folder("data").iterdir()) == [
+        "content.txt",
+        "done.json",
+        "surroundings.json",
+    ]
     assert not list(run.path.glob(".*.draft"))
 
 
