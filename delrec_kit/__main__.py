@@ -1,6 +1,7 @@
 """python -m delrec_kit run | report | sweep | recommend | explain | stage: thin over the notebooks."""
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -196,6 +197,7 @@ def status(run_dir: AnyRun) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. A mistake of the user's is one line on stderr and code 2."""
+    before = signal.signal(signal.SIGTERM, _interrupt)  # kernels are ended, drafts go, as after Ctrl-C
     try:
         app(list(sys.argv[1:] if arguments is None else arguments) or ["--help"], prog_name="python -m delrec_kit")
     except KitError as error:
@@ -208,7 +210,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if ended.code == INTERRUPTED:
             return _say("interrupted; the same command takes it up again", INTERRUPTED)
         return ended.code or 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _say(message: str, code: int) -> int:
