@@ -5,6 +5,7 @@
 # make results-gemma  the same with a decoder, Gemma 3 270M: experiments/gemma.yaml, for a GPU
 # make lint   ruff, rules and format
 # make bench  speed and memory beside peers; BENCH="--data-dir DIR --tokenizer DIR" for real prompts
+# make chaos  kill tiny runs at random moments and take them up again, 20 kills; CHAOS="--kills 50 --notebooks"
 # make strip  take outputs out of the notebooks' sources
 # make lock   renew requirements.lock from pyproject.toml
 # make clean  remove the environment made here, caches and runs/demo
@@ -31,7 +32,7 @@ TWO := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo results results-gemma test test-all lint bench strip lock clean install reinstall
+.PHONY: demo results results-gemma test test-all lint bench chaos strip lock clean install reinstall
 
 demo: install
 	@$(PY) -m delrec_kit run --profile demo --run-dir runs/demo
@@ -55,6 +56,9 @@ lint: install
 
 bench: install
 	@$(PY) -m benchmarks $(BENCH)
+
+chaos: install
+	@$(PY) -m tools.chaos runs/chaos $(CHAOS)
 
 strip: install
 	@$(PY) -m nbstripout notebooks/*.ipynb

@@ -12,6 +12,7 @@ import typer
 from delrec_kit.batch.notebooks import NotebookFailed, numbers_of, run_experiments, run_notebooks
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import check_folders, looks_like_path
+from delrec_kit.run.mixture import mixture
 from delrec_kit.run.redo import stage_named
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError, nearest
@@ -94,6 +95,8 @@ def _report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | None) -
     typer.echo(results_text(table).to_string(index=False))
     for other in others.values():
         typer.echo("\n" + other.to_string(index=False, float_format="{:.3f}".format))
+    if (unlike := mixture(run_dirs)) is not None:
+        typer.echo(f"\nnote: {unlike}")
     write_report(table, csv, markdown, **others)
 
 

@@ -124,7 +124,13 @@ def test_a_failed_stage_leaves_what_was_there(tmp_path):
         raise ZeroDivisionError
     assert run.is_done("data")
     assert (run.folder("data") / "content.txt").read_text() == "whole"
-    assert {path.name for path in run.path.iterdir()} <= {"config.json", "data", ".lock", ".lock.kernel", ".working.json"}
+    assert {path.name for path in run.path.iterdir()} <= {
+        "config.json",
+        "data",
+        ".lock",
+        ".lock.kernel",
+        ".working.json",
+    }
 
 
 @pytest.mark.parametrize(

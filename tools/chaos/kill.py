@@ -11,10 +11,13 @@ from pathlib import Path
 
 import psutil
 
+from tools.chaos.stages import SETTINGS
+
 ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 GONE_WITHIN = 20.0  # seconds in which every process of a killed command must be gone
-NOTEBOOKS = ("-m", "delrec_kit", "run", "--profile", "smoke", "--run-dir")
+TINY = [word for setting in SETTINGS for word in ("--set", setting)]
+NOTEBOOKS = ("-m", "delrec_kit", "run", "--profile", "smoke", "--stages", "01-05a", *TINY, "--run-dir")
 STAGES = ("-m", "tools.chaos.stages")
 
 

@@ -7,7 +7,7 @@ from delrec_kit.settings.resolve import resolve
 from delrec_kit.study import stages
 
 SETTINGS = [
-    "data.world_users=60", "data.cold_items=0", "teacher.epochs=2", "distill.examples=40", "finetune.examples=60",
+    "data.world_users=60", "data.cold_items=0", "teacher.epochs=2", "distill.examples=80", "finetune.examples=160",
     "train.valid_users=8", "finetune.methods=[delrec]", "evaluation.protocols=[]", "evaluation.draws=1",
     "evaluation.methods=[llm_distilled_prompt]",
 ]  # fmt: skip
