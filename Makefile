@@ -6,6 +6,7 @@
 # make lint   ruff, rules and format
 # make bench  speed and memory beside peers; BENCH="--data-dir DIR --tokenizer DIR" for real prompts
 # make docs   the documentation as pages, in runs/site, with the notebooks of runs/demo; RUN=DIR takes another run
+# make chaos  kill tiny runs at random moments and take them up again, 20 kills; CHAOS="--kills 50 --notebooks"
 # make strip  take outputs out of the notebooks' sources
 # make lock   renew requirements.lock from pyproject.toml
 # make clean  remove the environment made here, caches and runs/demo
@@ -33,7 +34,7 @@ TWO := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo results results-gemma test test-all lint bench docs strip lock clean install reinstall
+.PHONY: demo results results-gemma test test-all lint bench chaos docs strip lock clean install reinstall
 
 demo: install
 	@$(PY) -m delrec_kit run --profile demo --run-dir runs/demo
@@ -61,6 +62,9 @@ bench: install
 docs: install
 	@[ -d $(RUN)/notebooks ] || $(MAKE) demo
 	@$(PY) -m tools.site $(RUN) runs/site
+
+chaos: install
+	@$(PY) -m tools.chaos runs/chaos $(CHAOS)
 
 strip: install
 	@$(PY) -m nbstripout notebooks/*.ipynb

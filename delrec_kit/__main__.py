@@ -1,6 +1,7 @@
 """python -m delrec_kit run | report | sweep | recommend | explain | stage: thin over the notebooks."""
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ import typer
 from delrec_kit.batch.notebooks import NotebookFailed, numbers_of, run_experiments, run_notebooks
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import check_folders, looks_like_path
+from delrec_kit.run.mixture import mixture
+from delrec_kit.run.redo import stage_named
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.resolve import resolve
@@ -34,6 +37,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="of every random draw")] = None,
     run_dir: Annotated[Path | None, typer.Option(help="default: runs/DATASET-TEACHER-PROFILE-seedN")] = None,
     stages: Annotated[str, typer.Option(help="numbers of the notebooks to run, such as 03-05 or 01,02")] = "01-05",
+    redo: Annotated[str | None, typer.Option(metavar="STAGE", help="replace it and what follows, if done too")] = None,
     settings: Settings = None,
 ) -> None:
     """Run the numbered notebooks; what is done for these settings is skipped."""
@@ -49,7 +53,7 @@ def run(
 
         check_reachable(config.llm)
     default = Path("runs") / f"{config.data.dataset}-{config.teacher.name}-{config.profile}-seed{config.seed}"
-    directory = RunDirectory.create(run_dir or default, config)
+    directory = RunDirectory.create(run_dir or default, config, stage_named(redo) if redo else None)
     typer.echo(
         f"{directory.path}: profile {config.profile}, dataset {config.data.dataset}, teacher {config.teacher.name}, "
         f"LLM {config.llm.name}, seed {config.seed}"
@@ -91,6 +95,8 @@ def _report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | None) -
     typer.echo(results_text(table).to_string(index=False))
     for other in others.values():
         typer.echo("\n" + other.to_string(index=False, float_format="{:.3f}".format))
+    if (unlike := mixture(run_dirs)) is not None:
+        typer.echo(f"\nnote: {unlike}")
     write_report(table, csv, markdown, **others)
 
 
@@ -167,8 +173,34 @@ def stage(
         typer.echo(f"{name}: done, in {directory.folder(SHARED_STAGES[name])}")
 
 
+AnyRun = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a run, finished or not")]
+
+
+@app.command()
+def check(run_dir: AnyRun) -> None:
+    """Every file of every finished stage against its checksum; exit code 1 where something is wrong."""
+    from delrec_kit.run.inspection import check_text
+
+    text, well = check_text(RunDirectory.open(run_dir))
+    typer.echo(text)
+    if not well:
+        typer.echo("put a damaged file back, or delete the folder of its stage and run that again", err=True)
+        raise typer.Exit(FAILURE)
+
+
+@app.command()
+def status(run_dir: AnyRun) -> None:
+    """How far each stage is: done, running or stopped; rate, time left and last metrics."""
+    from delrec_kit.run.status import status_text
+
+    directory = RunDirectory.open(run_dir)
+    typer.echo(f"{directory.path}: profile {directory.config.profile}, seed {directory.config.seed}")
+    typer.echo(status_text(directory))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. A mistake of the user's is one line on stderr and code 2."""
+    before = signal.signal(signal.SIGTERM, _interrupt)  # kernels are ended, drafts go, as after Ctrl-C
     try:
         app(list(sys.argv[1:] if arguments is None else arguments) or ["--help"], prog_name="python -m delrec_kit")
     except KitError as error:
@@ -181,7 +213,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if ended.code == INTERRUPTED:
             return _say("interrupted; the same command takes it up again", INTERRUPTED)
         return ended.code or 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _say(message: str, code: int) -> int:

@@ -219,5 +219,5 @@ def test_help_names_the_commands(capsys):
 def test_config_json_is_written_for_people(started):
     main(["run", "--run-dir", "here"])
     text = Path("here/config.json").read_text(encoding="utf-8")
-    assert json.loads(text) == resolve("demo").model_dump(mode="json")
+    assert json.loads(text) == {"schema": 1, **resolve("demo").model_dump(mode="json")}
     assert text.count("\n") > 20

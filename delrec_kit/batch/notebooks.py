@@ -89,10 +89,11 @@ def run_experiments(folder: Path) -> Path:
 
 def is_current(run: RunDirectory, number: str) -> bool:
     """Whether the stage is done and its executed copy came from this source with these settings. A notebook that makes
-    nothing is as current as all the stages before it."""
+    nothing is as current as all the stages before it. Raises KitError where a file of the finished stage is damaged."""
     copy = run.path / "notebooks" / sources()[number].name
     if not (run.is_done(_stage(number)) and copy.is_file()):
         return False
+    run.check(_stage(number))
     try:
         executed = json.loads(copy.read_text(encoding="utf-8"))["metadata"].get("delrec_kit")
     except (ValueError, KeyError):
@@ -139,6 +140,7 @@ def parameters_of(source: Path) -> list[str]:
 
 def _clear_drafts(run: RunDirectory) -> None:
     """After Ctrl-C: what a kernel that was ended could not clear itself."""
+    run.recover()  # a draft that was whole is no draft
     for folder in run.path.glob(".*.draft"):
         shutil.rmtree(folder, ignore_errors=True)
     for notebook in (run.path / "notebooks").glob(".*.running.ipynb"):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from delrec_kit.evaluation.paired import bootstrap_intervals, paired_test
 from delrec_kit.evaluation.ranks import METRICS, per_user
+from delrec_kit.run.config_file import read_config
 from delrec_kit.run.directory import read_json, write_json
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.methods import alike
@@ -111,7 +112,7 @@ def ranks_of(run: str | Path, protocol: str = OWN) -> pd.DataFrame:
     """The ranks of a run under ``protocol``, a row a person, a column a method. Each seed of the made world makes other
     people under the same names: there the seed is part of the name."""
     table = pd.read_parquet(protocol_folder(run, protocol) / "per_user.parquet").set_index("user")
-    config = read_json(Path(run) / "config.json")
+    config = read_config(Path(run))
     return table.add_prefix(f"{config['seed']}/", axis=0) if config["data"]["dataset"] == "demo" else table
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from delrec_kit.evaluation.comparison import OWN
-from delrec_kit.run.directory import RunDirectory, read_json
+from delrec_kit.run.config_file import read_config
+from delrec_kit.run.directory import RunDirectory
 from delrec_kit.settings.errors import KitError
 
 USUAL = "nothing changed"
@@ -16,13 +17,16 @@ LONGEST = 60  # letters of a setting's value in a label
 
 def finished_runs(folder: str | Path) -> list[Path]:
     """The run directories in a sweep's folder that have a comparison of their settings. Those whose comparison was made
-    with other settings are named and left out. Raises KitError where there is none."""
+    with other settings, or is damaged, are named and left out. Raises KitError where there is none."""
     folder = Path(folder)
     found = sorted(path.parent.parent for path in folder.glob("*/evaluation/comparison.json"))
-    runs = [run for run in found if _is_current(run)]
-    if len(runs) < len(found):
-        stale = ", ".join(run.name for run in found if run not in runs)
-        print(f"left out, since their comparison was made with other settings than they have now: {stale}")
+    runs = []
+    for run in found:
+        try:
+            RunDirectory.open(run).require("evaluation")
+            runs.append(run)
+        except KitError as error:
+            print(f"left out: {error}")
     if not runs:
         raise KitError(f"no finished run in {folder}; make some with 'python -m delrec_kit sweep GRID.yaml'")
     return runs
@@ -41,7 +45,7 @@ def by_settings(runs: Iterable[str | Path]) -> dict[str, list[Path]]:
     if not runs:
         raise KitError("name at least one run directory to report on")
     for label, run in zip(group_labels(runs), runs):
-        seed = read_json(run / "config.json")["seed"]
+        seed = read_config(run)["seed"]
         if (label, seed) in first:
             both = f"{first[label, seed]} and {run.name}"
             raise KitError(f"runs {both} have the same settings and seed {seed}; drop one")
@@ -77,9 +81,7 @@ def _settings(runs: Sequence[Path]) -> pd.DataFrame:
     """A row a run, a column a setting but the seed; every value as text."""
     rows = []
     for run in runs:
-        if not (run / "config.json").is_file():
-            raise KitError(f"no run in {run}: config.json is missing; make one with 'python -m delrec_kit run'")
-        flat = pd.json_normalize(read_json(run / "config.json")).drop(columns="seed").iloc[0].to_dict()
+        flat = pd.json_normalize(read_config(run)).drop(columns="seed").iloc[0].to_dict()
         rows.append({key: of if isinstance(of, str) else json.dumps(of, default=str) for key, of in flat.items()})
     return pd.DataFrame(rows).fillna("None")
 
@@ -97,10 +99,3 @@ def _usual(variants: pd.DataFrame) -> dict[str, str]:
 def _short(text: str) -> str:
     """As much of a value as a label can hold."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def _is_current(run: Path) -> bool:
-    try:
-        return RunDirectory.open(run).is_done("evaluation")
-    except KitError:  # settings of another version
-        return False

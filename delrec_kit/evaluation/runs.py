@@ -10,6 +10,7 @@ from delrec_kit.evaluation.comparison import OWN, load_comparison, protocol_fold
 from delrec_kit.evaluation.grouping import by_settings, group_labels, protocols_of
 from delrec_kit.evaluation.paired import TESTED, bootstrap_intervals, judged, paired_test
 from delrec_kit.evaluation.ranks import METRICS, per_user
+from delrec_kit.run.config_file import read_config
 from delrec_kit.run.directory import STAGES, read_json
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.methods import alike, base_of
@@ -63,7 +64,7 @@ def curve_table(runs: Sequence[Path], setting: str, metric: str = "HR@1") -> pd.
     groups: dict[tuple[str, float], list[Path]] = {}
     for others, run in zip(group_labels(runs, setting), runs):
         try:
-            value = read_json(run / "config.json")[stage][field]
+            value = read_config(run)[stage][field]
         except KeyError:
             raise KitError(f"the run {run.name} has no setting {setting}") from None
         groups.setdefault((others, value), []).append(run)

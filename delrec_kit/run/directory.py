@@ -7,45 +7,30 @@ setting or a changed raw file makes it (and what follows from it) stale.
 
 import hashlib
 import json
-import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from delrec_kit.run import drafts, redo
+from delrec_kit.run.config_file import differing, read_config, write_config
+from delrec_kit.run.files import Damage, damages, read_json, read_marker, write_marker
+from delrec_kit.run.files import write_json as write_json
+from delrec_kit.run.heartbeat import signs_of_life
 from delrec_kit.run.inputs import digest_of, digests, reads_files
 from delrec_kit.run.locking import only_writer
+from delrec_kit.run.stages import DEPENDS, counted_settings, number_of, until, why_stale
+from delrec_kit.run.stages import STAGES as STAGES
+from delrec_kit.run.surroundings import FILE as SURROUNDINGS
+from delrec_kit.run.surroundings import surroundings
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.resolve import validated
 
-STAGES = {  # number of the notebook -> what it makes
-    "01": "data", "02": "teacher", "03": "prompt", "04": "adapter", "05a": "evaluation", "05b": "interpretation",
-}  # fmt: skip
-DEPENDS = {  # settings that a stage reads, beyond those of the stages before it
-    "data": ("seed", "data"),
-    "teacher": ("teacher",),
-    "prompt": ("llm", "train", "distill"),
-    "adapter": ("finetune",),
-    "evaluation": ("evaluation",),
-    "interpretation": (),
-}
-
-DIFFERENCES = 4  # settings that an error names
-
-
-def read_json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def write_json(path: Path, content: object) -> None:
-    """Whole or not at all: a reader never sees half a file."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+_told: set[Path] = set()  # runs without checksums of which that was said
 
 
 @dataclass(frozen=True)
@@ -54,12 +39,13 @@ class RunDirectory:
     config: KitConfig
 
     @classmethod
-    def create(cls, path: str | Path, config: KitConfig) -> "RunDirectory":
+    def create(cls, path: str | Path, config: KitConfig, anew: str | None = None) -> "RunDirectory":
         """Make ``path`` (or take up what lies there) with ``config`` as its settings.
 
         A run whose later stages are not done may get other settings for these. Raises KitError where a finished stage
         would become stale, naming the settings that differ; if the folder cannot be made; or if another process is
-        writing in it with other settings.
+        writing in it with other settings. anew: a stage that is to be replaced with those after it, which may then get
+        other settings; each old one stays until the new one is whole.
         """
         path = Path(path).expanduser().resolve()
         try:
@@ -67,32 +53,30 @@ class RunDirectory:
         except OSError as error:
             raise KitError(f"cannot make the run directory {path}: {error.strerror}; name another folder") from None
         run = cls(path, config)
-        stored = _stored(path)
-        if stored is None and (path / "config.json").exists() and any(run._marker(stage) for stage in DEPENDS):
-            raise KitError(
-                f"{path / 'config.json'} is damaged, and stages of that run are finished; put it back, or name another "
-                "--run-dir"
-            )
-        if stored != config.model_dump(mode="json"):
-            stale = [stage for stage in DEPENDS if run._marker(stage) and not run.is_done(stage)]
+        stored = run._settings_there()
+        if stored != (asked := config.model_dump(mode="json")):
+            replaced = {*redo.left(path), *(redo.following(anew) if anew else ())}
+            stale = [s for s in DEPENDS if run._marker(s) and not run._current(s) and s not in replaced]
             if stored is not None and stale:
+                says = differing(stored, asked, "{key} is {there} there, {asked} was asked for")
                 raise KitError(
-                    f"{path} was made with other settings: {_differing(stored, config)}; name another --run-dir, or "
-                    f"delete {', '.join(f'{stage}/' for stage in stale)} there to make them anew"
+                    f"{path} was made with other settings: {says}; name another --run-dir, or "
+                    f"--redo {stale[0]} to replace {', '.join(f'{stage}/' for stage in stale)} there"
                 )
+        if anew or stored != asked:
             with run.locked():
-                write_json(path / "config.json", config.model_dump(mode="json"))
+                if anew and redo.begin(path, anew):
+                    for stage in redo.following(anew):
+                        drafts.forget(path, stage)
+                write_config(path, config)
+        run.recover()
         return run
 
     @classmethod
     def open(cls, path: str | Path) -> "RunDirectory":
         """An existing run. Raises KitError where there is none."""
         path = Path(path).expanduser().resolve()
-        if not (path / "config.json").is_file():
-            raise KitError(f"no run in {path}: config.json is missing; make one with 'python -m delrec_kit run'")
-        stored = _stored(path)
-        if stored is None:
-            raise KitError(f"{path / 'config.json'} is not JSON; run again with the settings you want")
+        stored = read_config(path)
         try:
             return cls(path, validated(stored))
         except KitError as error:
@@ -119,10 +103,7 @@ class RunDirectory:
 
         What counts of a raw-data folder is what lies in it, not where it lies.
         """
-        names = list(DEPENDS)
-        settings = self.config.model_dump(mode="json")
-        settings["data"].pop("data_dir")
-        before = names[: names.index(stage) + 1]
+        settings, before = counted_settings(self.config), until(stage)
         used = [[key, settings[key]] for name in before for key in DEPENDS[name]]
         read = [[name, self.inputs(name)] for name in before]
         made = [[name, self._marker(name).get("content")] for name in before[:-1]]
@@ -135,23 +116,50 @@ class RunDirectory:
         return self._marker(stage).get("inputs", {}) if gone else now
 
     def is_done(self, stage: str) -> bool:
-        return self._marker(stage).get("fingerprint") == self.fingerprint(stage)
+        return self._current(stage) and stage not in redo.left(self.path)
 
     def require(self, stage: str) -> Path:
-        """The folder of a stage that must be done by now."""
+        """The folder of a stage that must be done by now, and whole: every file as the stage wrote it.
+
+        Raises KitError with the first stage that is not done, and why, or with the file that is damaged.
+        """
         if not self.is_done(stage):
-            missing = next((name for name in DEPENDS if not self.is_done(name)), stage)  # the first, which comes first
-            number = next(n for n, name in STAGES.items() if name == missing)
-            state = (
-                "was made with other settings, or from other results,"
-                if self.folder(missing).exists()
-                else "has not been run"
-            )
+            reasons = {name: reason for name in until(stage) if (reason := self.undone(name)) is not None}
+            name, reason = next(iter(reasons.items()))
+            number = number_of(name)
             raise KitError(
-                f"{self.path.name}: stage {number} ({missing}) {state}; run notebook {number} first, or "
+                f"{self.path.name}: stage {number} ({name}) {reason}; run notebook {number} first, or "
                 "python -m delrec_kit run with the settings of this run"
             )
+        self.check(stage)
         return self.folder(stage)
+
+    def undone(self, stage: str) -> str | None:
+        """Why a stage is not done, None where it is; its files are not looked at."""
+        if not self.folder(stage).exists():
+            return "has not been run"
+        if stage in redo.left(self.path):
+            return "is being made anew (--redo)"
+        marker = read_marker(self.folder(stage))
+        if isinstance(marker, Damage):
+            return f"is damaged: {stage}/{marker.file} {marker.what}"
+        if marker.get("fingerprint") == self.fingerprint(stage):
+            return None
+        return why_stale(marker, self._made_with(stage))
+
+    def check(self, stage: str) -> None:
+        """Raise KitError where a file of the finished ``stage`` is not as it was written. That a stage of an older
+        kit has no checksums is told once a process."""
+        found = damages(self.folder(stage))
+        if found:
+            more = f" (and {len(found) - 1} more; see python -m delrec_kit check)" if len(found) > 1 else ""
+            raise KitError(
+                f"{self.path / stage / found[0].file} {found[0].what}{more}; put it back, or delete {stage}/ there and "
+                f"run stage {number_of(stage)} again: what follows stays if the same comes out"
+            )
+        if self._marker(stage) and "files" not in self._marker(stage) and self.path not in _told:
+            _told.add(self.path)
+            print(f"{self.path.name}: made by an older kit, without checksums of its files", file=sys.stderr)
 
     @contextmanager
     def writing(self, stage: str) -> Iterator[Path]:
@@ -159,24 +167,22 @@ class RunDirectory:
 
         What the stage had before, and its checkpoints, go when the new content is whole.
         """
-        with self.locked():
-            draft, old = self.path / f".{stage}.draft", self.path / f".{stage}.old"
-            for leftover in (draft, old):
-                shutil.rmtree(leftover, ignore_errors=True)
+        with self.locked(), signs_of_life(self.path, stage):
+            drafts.recover(self.path, stage)
+            draft = drafts.draft_of(self.path, stage)
             draft.mkdir()
-            done = {"fingerprint": self.fingerprint(stage), "inputs": self.inputs(stage)}
-            started = time.monotonic()
+            done = {"fingerprint": self.fingerprint(stage), **self._made_with(stage)}
+            started, since = time.monotonic(), time.time()
             try:
                 yield draft
+                write_json(draft / SURROUNDINGS, surroundings(since))
                 seconds = round(time.monotonic() - started, 1)
-                write_json(draft / "done.json", done | {"content": digest_of(draft), "seconds": seconds})
-                if self.folder(stage).exists():
-                    self.folder(stage).rename(old)
-                draft.rename(self.folder(stage))
+                write_marker(draft, done | {"content": digest_of(draft), "seconds": seconds})
+                drafts.put_in_place(self.path, stage)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
-            for folder in (old, *self.path.glob(f".checkpoints/{stage}-*")):
-                shutil.rmtree(folder, ignore_errors=True)
+            redo.finish(self.path, stage)
+            drafts.forget(self.path, stage)
 
     def adopt(self, other: "RunDirectory") -> list[str]:
         """Copy the stages that ``other`` has done for the same settings and inputs, and this run not; their names. What
@@ -185,13 +191,15 @@ class RunDirectory:
         for stage in DEPENDS:
             if self._marker(stage) or other._marker(stage).get("fingerprint") != self.fingerprint(stage):
                 continue
+            if damages(other.folder(stage)):
+                continue
             if any(read_json(path).get("own_loss") for path in other.folder(stage).rglob("metrics.json")):
                 continue
             with self.locked():
-                draft = self.path / f".{stage}.draft"
+                draft = drafts.draft_of(self.path, stage)
                 shutil.rmtree(draft, ignore_errors=True)
                 shutil.copytree(other.folder(stage), draft)
-                draft.rename(self.folder(stage))
+                drafts.put_in_place(self.path, stage)
             copied.append(stage)
         return copied
 
@@ -199,31 +207,40 @@ class RunDirectory:
         """Where a stage keeps what it resumes from; a change of settings gives another folder."""
         return self.path / ".checkpoints" / f"{stage}-{self.fingerprint(stage)[:12]}"
 
+    def recover(self) -> None:
+        """Mend what a process that was killed while it put a stage in its place has left, unless one writes now."""
+        if any(self.path.glob(".*.draft/")) or any(self.path.glob(".*.old/")):
+            with suppress(KitError), self.locked():
+                for stage in DEPENDS:
+                    if drafts.recover(self.path, stage):
+                        redo.finish(self.path, stage)
+
+    def _current(self, stage: str) -> bool:
+        return self._marker(stage).get("fingerprint") == self.fingerprint(stage)
+
     def _marker(self, stage: str) -> dict:
-        marker = self.folder(stage) / "done.json"
+        """What ``done.json`` says; nothing where there is none, or it is damaged: the stage is not done."""
+        marker = read_marker(self.folder(stage))
+        return {} if isinstance(marker, Damage) else marker
+
+    def _made_with(self, stage: str) -> dict:
+        """What ``undone`` compares: settings and files that the stage itself reads, and the results before it."""
+        settings = counted_settings(self.config)
+        before = {name: self._marker(name).get("content") for name in until(stage)[:-1]}
+        return {
+            "settings": {key: settings[key] for key in DEPENDS[stage]},
+            "inputs": self.inputs(stage),
+            "before": before,
+        }
+
+    def _settings_there(self) -> dict | None:
+        """What ``config.json`` holds, None where there is none, or one that nothing depends on is damaged."""
         try:
-            content = read_json(marker)
-        except (OSError, ValueError):  # none, or damaged: not done
-            return {}
-        return content if isinstance(content, dict) else {}
-
-
-def _differing(stored: dict, config: KitConfig) -> str:
-    """The settings that differ, each as "key is a there, b was asked for"."""
-    there, asked = (_flat(values) for values in (stored, config.model_dump(mode="json")))
-    keys = [key for key in dict.fromkeys([*asked, *there]) if there.get(key) != asked.get(key) and key != "profile"]
-    said = [f"{key} is {there.get(key)!r} there, {asked.get(key)!r} was asked for" for key in keys]
-    more = len(said) - DIFFERENCES
-    return ", ".join(said[:DIFFERENCES]) + (f", and {more} more" if more > 0 else "")
-
-
-def _flat(values: dict) -> dict:
-    parts = ({f"{s}.{k}": v for k, v in of.items()} if isinstance(of, dict) else {s: of} for s, of in values.items())
-    return {key: value for part in parts for key, value in part.items()}
-
-
-def _stored(path: Path) -> dict | None:
-    try:
-        return read_json(path / "config.json")
-    except (OSError, ValueError):
+            return read_config(self.path)
+        except KitError:
+            if (self.path / "config.json").exists() and any(self._marker(stage) for stage in DEPENDS):
+                raise KitError(
+                    f"{self.path / 'config.json'} is damaged, and stages of that run are finished; put it back, or "
+                    "name another --run-dir"
+                ) from None
         return None

@@ -91,23 +91,28 @@ def reads_files(config: KitConfig, stage: str) -> bool:
 
 def digests(config: KitConfig, stage: str) -> dict[str, str]:
     """File name -> SHA-256 of the content of what ``stage`` reads; a file is read once while it stays unchanged."""
-    return {path.name: _digest(path, *_version(path)) for path in input_files(config, stage)}
+    return {path.name: digest(path) for path in input_files(config, stage)}
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, read once a process while size and time of change stay the same."""
+    return _digest(path, *_version(path))
 
 
 def sha256(*files: Path) -> str:
     """Of the files' bytes, one file behind the other, read by blocks: they may be larger than the memory."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
             while block := file.read(2**22):
-                digest.update(block)
-    return digest.hexdigest()
+                found.update(block)
+    return found.hexdigest()
 
 
 def digest_of(folder: Path) -> str:
     """SHA-256 over the tensors, tables and prompt templates below ``folder``: what later stages read of it."""
     found = sorted(path for kind in ("*.safetensors", "*.parquet", "templates.json") for path in folder.rglob(kind))
-    lines = [f"{path.relative_to(folder)} {_digest(path, *_version(path))}" for path in found]
+    lines = [f"{path.relative_to(folder)} {digest(path)}" for path in found]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -156,6 +161,6 @@ def _version(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _digest(path: Path, size: int, changed: int) -> str:
     return sha256(path)

@@ -8,6 +8,8 @@ import pandas as pd
 import torch
 from transformers import TrainerCallback
 
+from delrec_kit.run.heartbeat import TRAINING, beat
+
 COST = ["seconds", "peak_mib"]
 MIB = 2**20
 
@@ -18,9 +20,13 @@ class Lines(TrainerCallback):
 
     def __init__(self, name: str, pause: float = 0.0):
         self.name, self.pause = name, pause
-        self.shown, self.last = 0, time.monotonic()
+        self.shown, self.last, self.metrics = 0, time.monotonic(), ""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        beat(TRAINING, self.name, state.global_step, state.max_steps, self.metrics)
 
     def on_save(self, args, state, control, **kwargs):  # by then the loss and the validation are known
+        self.metrics = ", ".join(_metrics(learning_curve(state.log_history).iloc[-1]))
         if time.monotonic() - self.last >= self.pause:
             self._line(state)
 
@@ -32,11 +38,15 @@ class Lines(TrainerCallback):
         if row["step"] == self.shown or not state.is_world_process_zero:
             return
         self.shown, self.last = row["step"], time.monotonic()
-        metrics = [f"{name.removeprefix('valid_')} {row[name]:.3f}" for name in row.index if name.startswith("valid_")]
-        told = [f"step {row['step']:.0f}/{state.max_steps}"]
-        told += [f"loss {row['train_loss']:.3f}"] if pd.notna(row["train_loss"]) else []
-        told += [f"valid {', '.join(metrics)}"] if metrics else []
+        told = [f"step {row['step']:.0f}/{state.max_steps}", *_metrics(row)]
         print(f"{self.name}: {', '.join(told)} ({row['seconds']:.0f} s)", flush=True)
+
+
+def _metrics(row: pd.Series) -> list[str]:
+    """The losses and metrics of a row of the learning curve, to read."""
+    metrics = [f"{name.removeprefix('valid_')} {row[name]:.3f}" for name in row.index if name.startswith("valid_")]
+    loss = [f"loss {row['train_loss']:.3f}"] if pd.notna(row["train_loss"]) else []
+    return loss + ([f"valid {', '.join(metrics)}"] if metrics else [])
 
 
 def learning_curve(history: Sequence[dict], before: dict | None = None) -> pd.DataFrame:

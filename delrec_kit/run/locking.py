@@ -14,6 +14,7 @@ from delrec_kit.settings.errors import KitError
 
 HELD = "DELREC_KIT_LOCKED"  # environment variable: the folder that the parent process holds for this one
 _held: set[Path] = set()
+WAIT = 15.0  # seconds for a kernel to end whose parent was killed
 
 
 @contextmanager
@@ -21,21 +22,36 @@ def only_writer(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process. Raises KitError, naming the process that holds it, if another does.
 
     The operating system drops the lock of a process that ends, however it ends, so that no lock is ever stale. Taking
-    it again in the same process, or in a kernel started by the process that holds it, does nothing.
+    it again in the same process does nothing. A kernel started by the process that holds it takes a lock of its own,
+    which outlives a parent that was killed: whoever comes next waits for it.
     """
-    if folder in _held or os.environ.get(HELD) == str(folder):
+    if folder in _held:
         yield
         return
-    lock = FileLock(folder / ".lock")
+    child = os.environ.get(HELD) == str(folder)
+    lock, kernel = FileLock(folder / ".lock"), FileLock(folder / ".lock.kernel")
     try:
-        lock.acquire(timeout=0)
+        if child:
+            kernel.acquire(timeout=WAIT)
+        else:
+            lock.acquire(timeout=0)
+            _wait_for(kernel, lock)
     except Timeout:
         raise KitError(f"{folder} is in use by {_owner(folder)}; wait for it to end or name another folder") from None
     except NotImplementedError:  # a file system without locks
         yield
         return
-    owner = folder / ".lock.json"
+    except OSError as error:
+        raise KitError(f"nothing can be written in {folder}: {error.strerror}; name another folder") from None
     _held.add(folder)
+    if child:
+        try:
+            yield
+        finally:
+            _held.discard(folder)
+            kernel.release()
+        return
+    owner = folder / ".lock.json"
     try:
         me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         owner.write_text(json.dumps(me), encoding="utf-8")
@@ -44,6 +60,16 @@ def only_writer(folder: Path) -> Iterator[None]:
         _held.discard(folder)
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _wait_for(kernel: FileLock, lock: FileLock) -> None:
+    """Until no kernel of a killed process writes any more. Raises Timeout, ``lock`` released, where one stays."""
+    try:
+        with kernel.acquire(timeout=WAIT):
+            pass
+    except Timeout:
+        lock.release()
+        raise
 
 
 def _owner(folder: Path) -> str:

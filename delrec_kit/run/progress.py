@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 from tqdm import tqdm
 
+from delrec_kit.run.heartbeat import NOW, beat
+
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -51,7 +53,9 @@ class progress(Generic[Item]):
 
     def _with_bar(self) -> Iterator[Item]:
         with tqdm(self.iterable, desc=self.what, total=self.total, mininterval=0.5, file=sys.stderr) as self._bar:
-            yield from self._bar
+            for done, item in enumerate(self._bar, start=1):
+                yield item
+                beat(NOW, self.what, done, self.total, self._note)
         self._bar = None
 
     def _with_lines(self) -> Iterator[Item]:
@@ -60,6 +64,7 @@ class progress(Generic[Item]):
         for item in self.iterable:
             yield item
             done += 1
+            beat(NOW, self.what, done, self.total, self._note)
             now = time.monotonic()
             if now - last >= SECONDS_BETWEEN_LINES:
                 self._line(done, now - started)

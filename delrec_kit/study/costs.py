@@ -18,12 +18,13 @@ def costs_table(run: RunDirectory) -> pd.DataFrame:
         P's included), peak_mib (the most memory that the training process had used).
     """
     prompt, rows = read_json(run.require("prompt") / "metrics.json"), []
+    adapted = run.require("adapter")
     read = dict(prompt["examples"])
     read["rps"] = max(read.get("rps", 0), read.pop("warm_start", 0))  # the warm start reads those of RPS, and more
     by_teacher = sum(read.values())
     stage_1 = _paid(run.folder("prompt"))
     for name in all_rows(run.config):
-        method, folder = METHODS[name], run.folder("adapter") / name
+        method, folder = METHODS[name], adapted / name
         own = read_json(folder / "metrics.json") if method.learns_from else {}
         labels = own.get("true_labels", 0)
         paid = ([stage_1] if method.distilled else []) + ([_paid(folder)] if method.learns_from else [])

@@ -79,8 +79,7 @@ def explain_user(run: RunDirectory, user: str, method: str | None = None) -> str
 
 def judged(run: RunDirectory, name: str) -> list[str]:
     """The verdicts of notebook 05b on explanations of the method ``name``, or that there are none."""
-    path = run.folder("interpretation") / name / "verdicts.json"
-    if path.is_file():
+    if run.is_done("interpretation") and (path := run.require("interpretation") / name / "verdicts.json").is_file():
         found = read_json(path)
         return [*(f"{text} ({found['users']} users)" for text in found["verdicts"]), *found["notes"]]
     return [f"Explanations of {label(name)} were not tested in this run: notebook 05b tests those of two rows."]

@@ -39,8 +39,9 @@ def with_popularity(study: "Study", recommender: LlmRecommender, popularity: np.
 
 
 def _weights(study: "Study", recommender: LlmRecommender, popularity: np.ndarray) -> tuple[float, float, float]:
-    found = study.run.folder("evaluation") / CALIBRATION
-    known = read_json(found) if study.run.is_done("evaluation") and found.is_file() else {}
+    known = {}
+    if study.run.is_done("evaluation") and (found := study.run.require("evaluation") / CALIBRATION).is_file():
+        known = read_json(found)
     if recommender.name in known:
         return tuple(known[recommender.name])
     cases, items, _ = study.ranked("valid")
@@ -54,9 +55,9 @@ def _terms(study: "Study", recommender: LlmRecommender, popularity: np.ndarray) 
 
 def unprompted(study: "Study", recommender: LlmRecommender) -> np.ndarray:
     """(N+M+1,) what the frozen language model says of every title, cold ones too, where it is told of nobody."""
-    kept, templates = study.run.folder("prompt") / UNPROMPTED, recommender.writer.templates
-    if study.run.is_done("prompt") and kept.is_file():
+    if study.run.is_done("prompt") and (kept := study.run.require("prompt") / UNPROMPTED).is_file():
         return load_file(kept)["unprompted"].numpy()
+    templates = recommender.writer.templates
     words = template_hash(templates)
     if words not in study.told:
         told = replace(recommender, writer=study.writer(recommender.llm, templates, unseen=True))

@@ -92,7 +92,7 @@ class Study:
         distilled in, where it was."""
         if templates is None:
             distilled = self.run.is_done("prompt")
-            templates = read_json(self.run.folder("prompt") / WORDS) if distilled else self.templates
+            templates = read_json(self.run.require("prompt") / WORDS) if distilled else self.templates
         llm = load_llm(self.run.config.llm, device())
         llm.encode_titles(self.writer(llm, templates, unseen=True).table)
         return llm, self.writer(llm, templates)

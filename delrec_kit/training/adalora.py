@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 
 from delrec_kit.llm import LanguageModel
 from delrec_kit.llm.families.registry import adapter_targets
+from delrec_kit.run.files import read_json, write_json
 from delrec_kit.settings.config import FinetuneConfig
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.streams import stream_seed
@@ -115,6 +116,8 @@ def save_adapter(peft_model: PeftModel, folder: Path) -> None:
     peft_model.save_pretrained(folder, safe_serialization=True)
     settings.rank_pattern = pattern
     (folder / "README.md").unlink(missing_ok=True)
+    saved = read_json(folder / "adapter_config.json")  # peft keeps the layers as a set, whose order is chance
+    write_json(folder / "adapter_config.json", {k: sorted(v) if k == "target_modules" else v for k, v in saved.items()})
 
 
 def load_adapter(llm: LanguageModel, folder: Path) -> None:

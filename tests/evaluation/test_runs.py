@@ -124,7 +124,7 @@ def test_a_comparison_of_other_settings_is_left_out(runs, capsys):
     other = resolve("smoke", ["data.dataset=ml-100k", "distill.k=9"])
     write_json(runs[0] / "config.json", other.model_dump(mode="json"))  # edited by hand
     assert finished_runs(runs[0].parent) == runs[1:]
-    assert f"other settings than they have now: {runs[0].name}" in capsys.readouterr().out
+    assert f"left out: {runs[0].name}: stage 01" in capsys.readouterr().out
 
 
 def test_the_spread_of_the_draws(runs):
