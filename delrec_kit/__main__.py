@@ -10,10 +10,9 @@ import typer
 
 from delrec_kit.batch.notebooks import NotebookFailed, numbers_of, run_experiments, run_notebooks
 from delrec_kit.run.directory import RunDirectory
-from delrec_kit.run.inputs import check_folders, looks_like_path
-from delrec_kit.settings.config import KitConfig
+from delrec_kit.run.inputs import absolute_folders, check_folders
 from delrec_kit.settings.errors import KitError, nearest
-from delrec_kit.settings.resolve import resolve
+from delrec_kit.settings.resolve import renamed_columns, resolve
 
 USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 SHARED_STAGES = {"distill": "prompt", "finetune": "adapter", "evaluate": "evaluation"}  # command -> stage
@@ -39,10 +38,10 @@ def run(
     """Run the numbered notebooks; what is done for these settings is skipped."""
     flags = {"data.dataset": dataset, "data.data_dir": data_dir, "llm.name": llm, "teacher.name": teacher, "seed": seed}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    overrides += [*_renamed(columns), *(settings or [])]
+    overrides += [*renamed_columns(columns or ()), *(settings or [])]
     numbers, config = numbers_of(stages), resolve(profile, overrides)
     check_folders(config)
-    overrides += _absolute(config)
+    overrides += absolute_folders(config)
     config = resolve(profile, overrides)
     if config.llm.name != "tiny" and {"03", "04", "05a"} & set(numbers):  # before a teacher is trained for nothing
         from delrec_kit.llm import check_reachable
@@ -120,15 +119,46 @@ def sweep(
 @app.command()
 def recommend(
     run_dir: RunDir,
-    history: Annotated[list[str], typer.Option(metavar="TITLE", help="what was consumed, oldest first; many times")],
+    history: Annotated[list[str] | None, typer.Option(metavar="TITLE", help="what somebody had, oldest first")] = None,
+    user: Annotated[list[str] | None, typer.Option(metavar="ID", help="users of the data, by id")] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="all users of the data")] = False,
+    histories: Annotated[Path | None, typer.Option(metavar="FILE", help="rows of user, and item or title")] = None,
     top: Annotated[int, typer.Option(min=1, help="how many to recommend")] = 10,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help=".parquet, .csv or .jsonl; default: screen")] = None,
 ) -> None:
-    """Rank titles for a person, with scores."""
+    """Rank items for people, with scores: --history, --user, --all or --histories says for whom.
+
+    A user's history is all that is known, test target included. FILE: .csv, .parquet or .jsonl, oldest first or with
+    a timestamp. A job that was killed goes on by the same command.
+    """
+    if sum(map(bool, (history, user, everybody, histories))) != 1:
+        raise KitError("say for whom: one of --history, --user, --all, --histories")
+    if out is None and (everybody or histories):
+        raise KitError("name the file to write with --out, such as recommendations.parquet")
     directory = RunDirectory.open(run_dir)
     directory.require("adapter")
-    from delrec_kit.study.recommend import recommend as ranked
+    from delrec_kit.study import people as who
+    from delrec_kit.study import recommend as screen
+    from delrec_kit.study.parts import check_output, without, write_recommendations
+    from delrec_kit.study.study import Study
 
-    typer.echo(ranked(directory, history, top).to_string(index=False, float_format="{:.3f}".format))
+    if out is not None:
+        check_output(out)
+    if history and out is None:
+        typer.echo(screen.recommend(directory, history, top).to_string(index=False, float_format="{:.3f}".format))
+        return
+    study = Study(directory)
+    people = who.person_of(study, history) if history else None
+    people = people or (who.people_from(study, histories) if histories else who.users_of(study, user))
+    if out is None:
+        table, said = screen.ranked_for(study, study.recommender(study.answering()), people, top), ""
+        typer.echo(table.to_string(index=False, float_format="{:.3f}".format))
+        said = without(study, people, top)
+    else:
+        said = write_recommendations(study, people, top, out)
+        typer.echo(f"wrote {out}")
+    if said:
+        typer.echo(said)
 
 
 @app.command()
@@ -192,22 +222,6 @@ def _say(message: str, code: int) -> int:
 def _check_writable(file: Path) -> None:
     if not file.absolute().parent.is_dir() or file.is_dir():
         raise KitError(f"{file} cannot be written: name a file in a folder that is there")
-
-
-def _renamed(columns: Sequence[str] | None) -> list[str]:
-    pairs = [text.partition("=")[::2] for text in columns or ()]
-    for ours, theirs in pairs:
-        if not theirs:
-            raise KitError(f"--columns takes ours=theirs, such as user=reviewer, not '{ours}'")
-    return [f"data.columns={json.dumps(dict(pairs))}"] if pairs else []
-
-
-def _absolute(config: KitConfig) -> list[str]:
-    """Folders as seen from where the user stands; the notebooks run elsewhere."""
-    folders = {"data.data_dir": config.data.data_dir}
-    if looks_like_path(config.llm.name) or (config.llm.name != "tiny" and Path(config.llm.name).is_dir()):
-        folders["llm.name"] = config.llm.name
-    return [f"{key}={json.dumps(str(Path(f).expanduser().resolve()))}" for key, f in folders.items() if f is not None]
 
 
 def _summary(run: RunDirectory) -> None:
