@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,12 +20,10 @@ from delrec_kit.run.locking import only_writer
 from delrec_kit.run.progress import progress
 from delrec_kit.settings.errors import KitError
 from delrec_kit.study.people import People
-from delrec_kit.study.recommend import proposed, ranked_for
+from delrec_kit.study.recommend import blocks, proposed, ranked_for
 from delrec_kit.study.study import Study
-from delrec_kit.teachers.scorer import SCORES
 
 FORMATS = (".parquet", ".csv", ".jsonl")
-BLOCK = 128  # people a part, fewer where the catalogue is large
 SCHEMA = pa.schema(
     [
         ("user", pa.string()),
@@ -62,16 +59,14 @@ def write_recommendations(study: Study, people: People, top: int, out: Path, met
     parts.mkdir(exist_ok=True)
     with only_writer(parts):
         _take_up(parts, {"request": _request(study, people, top, name)})
-        blocks = _blocks(study, people)
-        files = [parts / f"{number:06d}.parquet" for number in range(len(blocks))]
-        missing = [(rows, file) for rows, file in zip(blocks, files, strict=True) if not file.is_file()]
-        if missing and len(missing) < len(blocks):
-            print(f"{len(blocks) - len(missing)} of {len(blocks)} parts are there already", flush=True)
+        groups = blocks(study, len(people))
+        files = [parts / f"{number:06d}.parquet" for number in range(len(groups))]
+        missing = [(rows, file) for rows, file in zip(groups, files, strict=True) if not file.is_file()]
+        if missing and len(missing) < len(groups):
+            print(f"{len(groups) - len(missing)} of {len(groups)} parts are there already", flush=True)
         if missing:
             recommender = replace(study.recommender(name), name="")  # whose own progress would be of one part
-            for rows, file in progress(
-                missing, f"recommending to {BLOCK if len(blocks) > 1 else len(people)} at a time"
-            ):
+            for rows, file in progress(missing, f"recommending, {len(groups[0])} people at a time"):
                 table = ranked_for(study, recommender, people.take(rows), top)
                 _whole(file, lambda draft, table=table: pq.write_table(_arrow(table), draft))
         _whole(out, lambda draft: _join(files, draft, out.suffix))
@@ -91,15 +86,11 @@ def without(study: Study, people: People, top: int) -> str:
     return f"no recommendations for some: {', '.join(said)}" if said else ""
 
 
-def _blocks(study: Study, people: People) -> list[np.ndarray]:
-    size = max(1, min(BLOCK, SCORES // (study.data.split.n_items + 1)))
-    return [np.arange(start, min(start + size, len(people))) for start in range(0, max(1, len(people)), size)]
-
-
 def _request(study: Study, people: People, top: int, name: str) -> str:
     """SHA-256 of all that the parts depend on."""
     run, digest = study.run, hashlib.sha256()
-    known = [run.fingerprint("adapter"), run.is_done("evaluation") and run.fingerprint("evaluation"), top, name, BLOCK]
+    evaluated = run.is_done("evaluation") and run.fingerprint("evaluation")
+    known = [run.fingerprint("adapter"), evaluated, top, name, len(blocks(study, len(people)))]
     digest.update(json.dumps([known, people.keys]).encode())
     for part in (people.cases.history, people.had):
         digest.update(part.values.tobytes() + part.offsets.tobytes())

@@ -110,13 +110,8 @@ def person_of(study: Study, titles: Sequence[str]) -> People:
     return people_of(study, frame)
 
 
-def _items(study: Study, wanted: list[str], by: str, name: str) -> np.ndarray:
-    split, cold = study.data.split, study.data.cold
-    if by == "title":
-        for title in wanted if cold is not None else ():
-            if title in cold.titles:
-                raise KitError(f"'{title}' was withheld from all training (data.cold_items); name other titles")
-        return np.array(items_of(split.titles, wanted), dtype=np.int64)
+def items_by_id(split: Split, wanted: Sequence[str], name: str) -> np.ndarray:
+    """(n,) the items with these ids. Raises KitError for an unknown one, naming its row in ``name`` and the nearest."""
     items = pd.Index(split.item_keys[1:]).get_indexer(wanted) + 1
     if (items == 0).any():
         row = int((items == 0).argmax())
@@ -126,6 +121,16 @@ def _items(study: Study, wanted: list[str], by: str, name: str) -> np.ndarray:
             f"{row + 1}, '{wanted[row][:80]}'{near}"
         )
     return items
+
+
+def _items(study: Study, wanted: list[str], by: str, name: str) -> np.ndarray:
+    split, cold = study.data.split, study.data.cold
+    if by == "title":
+        for title in wanted if cold is not None else ():
+            if title in cold.titles:
+                raise KitError(f"'{title}' was withheld from all training (data.cold_items); name other titles")
+        return np.array(items_of(split.titles, wanted), dtype=np.int64)
+    return items_by_id(split, wanted, name)
 
 
 def _times(column: pd.Series, name: str) -> np.ndarray:

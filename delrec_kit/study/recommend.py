@@ -8,12 +8,15 @@ import pandas as pd
 from delrec_kit.data.ragged import sorted_unique
 from delrec_kit.llm import LlmRecommender
 from delrec_kit.run.directory import RunDirectory
+from delrec_kit.run.progress import progress
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.streams import stream
 from delrec_kit.study.people import People, person_of
 from delrec_kit.study.study import Study
 from delrec_kit.teachers import top_items
+from delrec_kit.teachers.scorer import SCORES
 
+BLOCK = 128  # people at a time, fewer where the catalogue is large
 COLUMNS = ["user", "rank", "item", "title", "score", "teacher_rank"]
 
 
@@ -58,6 +61,19 @@ def ranked_for(study: Study, recommender: LlmRecommender, people: People, top: i
         order = np.argsort(-given, axis=1, kind="stable")[:, :top]
         parts.append((rows, *(np.take_along_axis(table, order, 1) for table in (items, given)), order + 1))
     return _table(study, people, parts)
+
+
+def recommend_to(study: Study, recommender: LlmRecommender, people: People, top: int) -> pd.DataFrame:
+    """``ranked_for`` all of the people, block by block, with progress."""
+    steps = progress(blocks(study, len(people)), f"recommending to {len(people)}, block by block")
+    tables = [ranked_for(study, recommender, people.take(rows), top) for rows in steps]
+    return pd.concat(tables, ignore_index=True)
+
+
+def blocks(study: Study, people: int) -> list[np.ndarray]:
+    """Rows of people at a time, so that memory is bounded: at least one block."""
+    size = max(1, min(BLOCK, SCORES // (study.data.split.n_items + 1)))
+    return [np.arange(start, min(start + size, people)) for start in range(0, max(1, people), size)]
 
 
 def _table(study: Study, people: People, parts: list[tuple[np.ndarray, ...]]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from delrec_kit.data import Cases, Domain, PreparedData, Ragged, Split
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.resolve import resolve
-from delrec_kit.study import parts
+from delrec_kit.study import recommend
 from delrec_kit.study.parts import write_recommendations
 from delrec_kit.study.people import people_from, people_of, person_of, users_of, whole_histories
 from delrec_kit.study.recommend import ranked_for
@@ -125,7 +125,7 @@ def test_what_is_listed_stands_in_an_order_of_the_persons_own(study):
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".jsonl"])
 def test_a_killed_job_goes_on_and_gives_the_same_file(study, tmp_path, monkeypatch, ending, capsys):
     people = users_of(study)
-    monkeypatch.setattr(parts, "BLOCK", 7)
+    monkeypatch.setattr(recommend, "BLOCK", 7)
     said = write_recommendations(study, people, 5, tmp_path / f"whole{ending}")
     assert said == "no recommendations for some: 1 of 30 have no history, 1 of 30 have had the whole catalogue"
     killed, out = Opposite(lives=3), tmp_path / f"again{ending}"
@@ -143,14 +143,14 @@ def test_a_killed_job_goes_on_and_gives_the_same_file(study, tmp_path, monkeypat
         write_recommendations(study, people, 5, out)
     readers = {".csv": pd.read_csv, ".jsonl": lambda f: pd.read_json(f, lines=True), ".parquet": pd.read_parquet}
     read = readers[ending](out)
-    monkeypatch.setattr(parts, "BLOCK", 128)
+    monkeypatch.setattr(recommend, "BLOCK", 128)
     wanted = ranked_for(study, Opposite(), people, 5)
     pd.testing.assert_frame_equal(read, wanted, check_dtype=False, rtol=1e-6)
 
 
 def test_parts_of_another_request_are_not_taken(study, tmp_path, monkeypatch):
     people, out = users_of(study), tmp_path / "out.csv"
-    monkeypatch.setattr(parts, "BLOCK", 7)
+    monkeypatch.setattr(recommend, "BLOCK", 7)
     object.__setattr__(study, "recommender", lambda name: Opposite(lives=3))
     with pytest.raises(KeyboardInterrupt):
         write_recommendations(study, people, 5, out)
