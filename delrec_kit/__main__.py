@@ -1,4 +1,4 @@
-"""python -m delrec_kit run | report | sweep | recommend | explain | stage: thin over the notebooks."""
+"""python -m delrec_kit run | report | sweep | recommend | explain | export | stage: thin over the notebooks."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from delrec_kit.batch.notebooks import NotebookFailed, numbers_of, run_experiments, run_notebooks
+from delrec_kit.batch.printed import print_report, print_summary
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import absolute_folders, check_folders
 from delrec_kit.settings.errors import KitError, nearest
@@ -54,7 +55,7 @@ def run(
         f"LLM {config.llm.name}, seed {config.seed}"
     )
     run_notebooks(directory, profile, overrides, numbers)
-    _summary(directory)
+    print_summary(directory)
 
 
 @app.command()
@@ -69,28 +70,7 @@ def report(
             _check_writable(file)
     for folder in run_dirs:
         RunDirectory.open(folder).require("evaluation")
-    _report(run_dirs, csv, markdown)
-
-
-def _report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | None) -> None:
-    from delrec_kit.evaluation import (
-        costs_table,
-        differences_table,
-        results_table,
-        results_text,
-        times_table,
-        write_report,
-    )
-
-    table, others = (
-        results_table(run_dirs),
-        {"differences": differences_table(run_dirs), "costs": costs_table(run_dirs)},
-    )
-    others["seconds"] = times_table(run_dirs).reset_index()
-    typer.echo(results_text(table).to_string(index=False))
-    for other in others.values():
-        typer.echo("\n" + other.to_string(index=False, float_format="{:.3f}".format))
-    write_report(table, csv, markdown, **others)
+    print_report(run_dirs, csv, markdown)
 
 
 @app.command()
@@ -109,7 +89,7 @@ def sweep(
     failed = run_sweep(cells, folder, jobs)
     done = [folder / cell.name for cell in cells if cell.name not in failed]
     if done:
-        _report(done, folder / "report.csv", folder / "report.md")
+        print_report(done, folder / "report.csv", folder / "report.md")
         typer.echo(f"\ntables and figures  {run_experiments(folder)}, {folder / 'figures'}")
     if failed:
         what = f"{len(failed)} of {len(cells)} runs failed: {', '.join(failed)}"
@@ -179,6 +159,22 @@ def explain(
 
 
 @app.command()
+def export(
+    run_dir: RunDir,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="the folder to make")],
+    method: Annotated[str | None, typer.Option(help="a row with a language model; default: delrec")] = None,
+    dtype: Annotated[str, typer.Option(help="of the weights: float32 or bfloat16")] = "float32",
+    user: Annotated[list[str] | None, typer.Option(metavar="ID", help="whose prompts, where P is conditioned")] = None,
+) -> None:
+    """A plain Hugging Face checkpoint: adapter merged, P as words of the tokenizer, and a card that says how to score."""
+    directory = RunDirectory.open(run_dir)
+    directory.require("adapter")
+    from delrec_kit.study.export import export as write
+
+    typer.echo(f"wrote {out}: {write(directory, out, method, dtype, user or ())}")
+
+
+@app.command()
 def stage(
     name: Annotated[str, typer.Argument(metavar="distill|finetune|evaluate")],
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a run whose stages before this one are done")],
@@ -222,20 +218,6 @@ def _say(message: str, code: int) -> int:
 def _check_writable(file: Path) -> None:
     if not file.absolute().parent.is_dir() or file.is_dir():
         raise KitError(f"{file} cannot be written: name a file in a folder that is there")
-
-
-def _summary(run: RunDirectory) -> None:
-    """The comparison in brief, if there is one for these settings, and where to look further."""
-    if run.is_done("evaluation"):
-        from delrec_kit.evaluation import comparison_table, load_comparison
-
-        comparison = load_comparison(run.folder("evaluation"))
-        table = comparison_table(comparison)[["HR@1", "HR@5", "NDCG@5"]]
-        typer.echo(
-            f"\n{comparison['users']} users, the answer among {comparison['m']}; in brackets 95 % intervals; "
-            f"all metrics in {run.folder('evaluation') / 'comparison.json'}\n{table.to_string()}"
-        )
-    typer.echo(f"\nexecuted notebooks  {run.path / 'notebooks'}\nfigures             {run.figures}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """P as words of its own in a plain checkpoint: tokens ``<P0>`` … that any program reads like other words.
 
-The softmax over the vocabulary must not get k more words, or every likelihood would change. So the vocabulary keeps its
-size. P goes into rows that the embedding has and no word uses (most checkpoints are padded), else into the rows of words
-that nothing in the data uses, which are then spelt from their parts. The output head keeps the rows that it had, and is
-untied for that where it was tied. A masked encoder has no head; its embedding just grows.
+The softmax over the vocabulary must not get k more words, or every likelihood would change. So the vocabulary keeps
+its size. P goes into rows that the embedding has and no word uses: most checkpoints are padded. Where there are too few,
+it takes the rows of words that nothing in the data uses, which are then spelt from their parts. The output head keeps
+the rows that it had, and is untied for that where it was tied. A masked encoder has no head; its embedding just grows.
 """
 
 import json
@@ -46,7 +46,7 @@ def save_plain(model: Any, tokenizer: Any, P: torch.Tensor | None, used: Collect
 
 @torch.no_grad()
 def _put(model: Any, P: torch.Tensor, ids: list[int]) -> None:
-    """P into rows ``ids`` of the embedding, divided by what the embedding layer multiplies them with (Gemma: sqrt(d))."""
+    """P into rows ``ids`` of the embedding, divided by what the layer multiplies them with (Gemma: sqrt(d))."""
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     if head is not None and head.weight is embedding.weight:
         untied = nn.Linear(head.in_features, head.out_features, bias=head.bias is not None).to(head.weight)
@@ -67,8 +67,8 @@ def _put(model: Any, P: torch.Tensor, ids: list[int]) -> None:
 
 
 def _spared(folder: Path, used: set[int], k: int) -> list[int]:
-    """Take k words out of the vocabulary in ``tokenizer.json`` that nothing uses and no other word is made of, the rarest
-    first; their ids."""
+    """Take k words that nothing uses and no other word is made of, the rarest first, out of the vocabulary in
+    ``tokenizer.json``; returns their ids."""
     file = folder / "tokenizer.json"
     content = json.loads(file.read_text(encoding="utf-8"))
     model, kept = content["model"], {token["id"] for token in content["added_tokens"]}

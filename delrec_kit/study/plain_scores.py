@@ -13,7 +13,7 @@ def prompt_of(told, history, candidates=()):
 
 
 def ids_of(told, tokenizer, prompt):
-    """Token ids of a prompt."""
+    """(L,) token ids of a prompt."""
     return tokenizer(prompt, add_special_tokens=told["add_special_tokens"])["input_ids"]
 
 
@@ -32,14 +32,15 @@ def behind_encoder(told, model, tokenizer, prompt, titles):
 @torch.no_grad()
 def behind_prompt(told, model, tokenizer, prompt, titles):
     """Log-likelihood of each title behind a prompt (text, or embeddings (L, d)), in nats: of a decoder."""
-    words = model.get_input_embeddings()
-    if isinstance(prompt, str):
-        prompt = words(torch.tensor(ids_of(told, tokenizer, prompt)))
+    ids, words = ids_of(told, tokenizer, prompt) if isinstance(prompt, str) else None, model.get_input_embeddings()
     found = []
     for title in titles:
         answer = tokenizer(told["gap"] + title, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-        whole = torch.cat([prompt, words(torch.tensor(answer)).to(prompt)])
-        logits = model(inputs_embeds=whole[None].to(model.dtype)).logits[0, len(prompt) - 1 : -1]
+        if ids is None:
+            read = {"inputs_embeds": torch.cat([prompt.to(model.dtype), words(torch.tensor(answer))])[None]}
+        else:
+            read = {"input_ids": torch.tensor([ids + answer])}
+        logits = model(**read).logits[0, -len(answer) - 1 : -1]
         found.append(logits.float().log_softmax(-1)[range(len(answer)), answer].sum().item())
     return found
 
@@ -59,4 +60,12 @@ def beside_titles(told, model, tokenizer, history, vectors):
     states = model(input_ids=torch.tensor([read["input_ids"]])).last_hidden_state[0]
     inside = [any(max(a, s) < min(b, e) for s, e in spans) for a, b in read["offset_mapping"]]
     person = states[torch.tensor(inside)].float().mean(0)
+    return (20 * torch.nn.functional.cosine_similarity(person[None], vectors.float())).tolist()
+
+
+@torch.no_grad()
+def read_out_beside_titles(model, embedded, read_out, vectors):
+    """The same for a prompt given as embeddings (L, d), whose states at the places ``read_out`` are averaged."""
+    states = model(inputs_embeds=embedded[None].to(model.dtype)).last_hidden_state[0]
+    person = states[torch.tensor(read_out)].float().mean(0)
     return (20 * torch.nn.functional.cosine_similarity(person[None], vectors.float())).tolist()

@@ -1,6 +1,6 @@
 """What a run recommends: the teacher proposes, the language model ranks what it proposed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -48,19 +48,26 @@ def ranked_for(study: Study, recommender: LlmRecommender, people: People, top: i
     The teacher proposes its first max(m, top) items of the whole catalogue; the language model ranks them. Each
     person's are listed in a random order of the person's own, since the teacher's would tell its ranks.
     """
-    seed, counts, parts = study.run.config.seed, proposed(study, people, top), []
-    scores = study.teacher.scores(people.cases)
-    for count in sorted_unique(counts[counts > 0]):
-        rows = np.flatnonzero(counts == count)
-        items = top_items(scores[rows], people.had.take(rows), count)
-        keys = [people.keys[row] for row in rows]
-        listed = np.stack([stream(seed, f"order of what is recommended to {k}").permutation(count) for k in keys])
+    parts = []
+    for rows, items, listed in proposals(study, people, top):
         given = np.empty(items.shape, dtype=np.float32)
         asked = recommender.scores(people.cases.take(rows), np.take_along_axis(items, listed, 1))
         np.put_along_axis(given, listed, asked, 1)
         order = np.argsort(-given, axis=1, kind="stable")[:, :top]
         parts.append((rows, *(np.take_along_axis(table, order, 1) for table in (items, given)), order + 1))
     return _table(study, people, parts)
+
+
+def proposals(study: Study, people: People, top: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows of the people for whom the teacher proposes equally many items; these, best first; and the order in which
+    a prompt lists them, a permutation of its columns."""
+    seed, counts = study.run.config.seed, proposed(study, people, top)
+    scores = study.teacher.scores(people.cases)
+    for count in sorted_unique(counts[counts > 0]):
+        rows = np.flatnonzero(counts == count)
+        keys = [people.keys[row] for row in rows]
+        listed = [stream(seed, f"order of what is recommended to {key}").permutation(count) for key in keys]
+        yield rows, top_items(scores[rows], people.had.take(rows), count), np.stack(listed)
 
 
 def recommend_to(study: Study, recommender: LlmRecommender, people: People, top: int) -> pd.DataFrame:

@@ -1,0 +1,104 @@
+"""The final prompt as plain text, which a tokenizer reads as the kit reads the pieces that it joins.
+
+The kit tokenises titles and instructions by themselves and joins the ids. Text that is tokenised as a whole gives the
+same ids where words are split at blanks and signs (byte-level BPE, WordPiece). Tokenizers that mark the beginning of a
+piece (SentencePiece) need a blank between the pieces. Both ways of writing are tried.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from delrec_kit.llm.plain import soft_words
+from delrec_kit.llm.prompts import NOUNS, SLOT, Prompt
+from delrec_kit.llm.recommender import LlmRecommender
+from delrec_kit.llm.templates import TITLE_SEPARATOR
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """template: with ``{history}`` and, where candidates are listed, ``{candidates}``; separator: between titles;
+    add_special_tokens: whether the tokenizer puts its own tokens around the text."""
+
+    template: str
+    separator: str
+    add_special_tokens: bool
+
+    def write(self, history: Sequence[str], candidates: Sequence[str]) -> str:
+        """The prompt of one person, of titles."""
+        between = self.separator.join
+        return self.template.format(history=between(history), candidates=between(candidates))
+
+    def told(self) -> dict:
+        return asdict(self)
+
+
+def plain_text(
+    recommender: LlmRecommender, domain: Any, tokenizer: Any, prompts: Sequence[Prompt], titles: Sequence[tuple]
+) -> tuple[PlainText, int]:
+    """The way of writing whose text is most often tokenised as ``prompts`` were, and how often it is.
+
+    titles: of each prompt the titles of the history and of the candidates that it lists.
+    """
+    wanted = [_with_words(prompt.ids, tokenizer) for prompt in prompts]
+    best = None
+    for way in _ways(recommender, domain, tokenizer):
+        texts = [way.write(*shown) for shown in titles]
+        ids = tokenizer(texts, add_special_tokens=way.add_special_tokens)["input_ids"]
+        count = sum(own == other for own, other in zip(ids, wanted, strict=True))
+        if best is None or count > best[1]:
+            best = way, count
+    return best
+
+
+def _ways(recommender: LlmRecommender, domain: Any, tokenizer: Any) -> Iterator[PlainText]:
+    before, after, adds = _frame(recommender, tokenizer)
+    pieces = _pieces(recommender, domain)
+    for joint, separator in (("", TITLE_SEPARATOR), (" ", f" {TITLE_SEPARATOR.strip()} ")):
+        text = joint.join(piece.strip() if joint else piece for piece in pieces)
+        yield PlainText(f"{_bare(before)}{text}{_bare(after)}", separator, adds)
+
+
+def _pieces(recommender: LlmRecommender, domain: Any) -> list[str]:
+    """The final template with its nouns filled in, cut where titles and P stand."""
+    nouns = {name: getattr(domain, name) for name in NOUNS[:4]} | {"past_title": domain.past.capitalize()}
+    soft = "".join(soft_words(recommender.k)) or recommender.pattern or ""
+    there = {"history": "{history}", "soft": _bare(soft) if not recommender.k else soft, "teacher": ""}
+    there["candidates"] = "{candidates}" if recommender.llm.lists else ""
+    pieces = []
+    for chunk in re.split(r"(\[[^\]]*\])", recommender.writer.templates["final"]):
+        text = SLOT.sub(lambda s: nouns.get(s[1], s[0]), chunk.strip("[]"))
+        parts = SLOT.split(text)
+        if chunk.startswith("[") and not all(there[slot] for slot in parts[1::2]):
+            continue
+        pieces += [there[part] if i % 2 else _bare(part) for i, part in enumerate(parts) if part]
+    return pieces
+
+
+def _frame(recommender: LlmRecommender, tokenizer: Any) -> tuple[str, str, bool]:
+    """What stands before and behind the text, as text, and whether the tokenizer adds the outermost of it itself."""
+    form = recommender.writer.format
+    before, after = list(form.opening), [*form.closing, *form.answer, *form.ending]
+    bare = tokenizer("film", add_special_tokens=False)["input_ids"]
+    full = tokenizer("film")["input_ids"]
+    start = next(i for i in range(len(full)) if full[i : i + len(bare)] == bare)
+    opens, closes = full[:start], full[start + len(bare) :]
+    adds = before[: len(opens)] == opens and after[len(after) - len(closes) :] == closes
+    if adds:
+        before, after = before[len(opens) :], after[: len(after) - len(closes)]
+    return tokenizer.decode(before), tokenizer.decode(after), adds
+
+
+def _with_words(ids: np.ndarray, tokenizer: Any) -> list[int]:
+    """Token ids with those of ``<Pj>`` where soft token j stands."""
+    k = int(-ids.min(initial=0))
+    words = np.array(tokenizer.convert_tokens_to_ids(soft_words(k)) or [0])
+    return np.where(ids < 0, words[np.clip(-ids - 1, 0, None)], ids).tolist()
+
+
+def _bare(text: str) -> str:
+    """With braces as ``str.format`` wants them where they mean themselves."""
+    return text.replace("{", "{{").replace("}", "}}")
