@@ -166,7 +166,7 @@ def export(
     dtype: Annotated[str, typer.Option(help="of the weights: float32 or bfloat16")] = "float32",
     user: Annotated[list[str] | None, typer.Option(metavar="ID", help="whose prompts, where P is conditioned")] = None,
 ) -> None:
-    """A plain Hugging Face checkpoint: adapter merged, P as words of the tokenizer, and a card that says how to score."""
+    """A plain Hugging Face checkpoint: adapter merged, P as words of the tokenizer, and a card on how to score."""
     directory = RunDirectory.open(run_dir)
     directory.require("adapter")
     from delrec_kit.study.export import export as write

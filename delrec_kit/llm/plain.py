@@ -1,9 +1,9 @@
 """P as words of its own in a plain checkpoint: tokens ``<P0>`` … that any program reads like other words.
 
 The softmax over the vocabulary must not get k more words, or every likelihood would change. So the vocabulary keeps
-its size. P goes into rows that the embedding has and no word uses: most checkpoints are padded. Where there are too few,
-it takes the rows of words that nothing in the data uses, which are then spelt from their parts. The output head keeps
-the rows that it had, and is untied for that where it was tied. A masked encoder has no head; its embedding just grows.
+its size. P goes into rows that the embedding has and no word uses: most checkpoints are padded. Where there are too
+few, it takes the rows of words that nothing in the data uses, which are then spelt from their parts. The output head
+keeps the rows that it had, and is untied for that where it was tied. A masked encoder has no head; its embedding grows.
 """
 
 import json

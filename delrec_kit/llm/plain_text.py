@@ -2,7 +2,8 @@
 
 The kit tokenises titles and instructions by themselves and joins the ids. Text that is tokenised as a whole gives the
 same ids where words are split at blanks and signs (byte-level BPE, WordPiece). Tokenizers that mark the beginning of a
-piece (SentencePiece) need a blank between the pieces. Both ways of writing are tried.
+piece (SentencePiece) need a blank between the pieces, in place of those that stand there or beside them. All ways are
+tried.
 """
 
 import re
@@ -16,6 +17,8 @@ from delrec_kit.llm.plain import soft_words
 from delrec_kit.llm.prompts import NOUNS, SLOT, Prompt
 from delrec_kit.llm.recommender import LlmRecommender
 from delrec_kit.llm.templates import TITLE_SEPARATOR
+
+JOINTS = (("", False), (" ", True), (" ", False))  # between pieces; whether they lose their own blanks
 
 
 @dataclass(frozen=True)
@@ -56,25 +59,37 @@ def plain_text(
 
 def _ways(recommender: LlmRecommender, domain: Any, tokenizer: Any) -> Iterator[PlainText]:
     before, after, adds = _frame(recommender, tokenizer)
-    pieces = _pieces(recommender, domain)
-    for joint, separator in (("", TITLE_SEPARATOR), (" ", f" {TITLE_SEPARATOR.strip()} ")):
-        text = joint.join(piece.strip() if joint else piece for piece in pieces)
+    for joint, strips in JOINTS:
+        text, separator = _joined(_pieces(recommender, domain), joint, strips), TITLE_SEPARATOR
+        separator = f"{joint}{separator.strip() if strips else separator}{joint}" if joint else separator
         yield PlainText(f"{_bare(before)}{text}{_bare(after)}", separator, adds)
+
+
+def _joined(pieces: list[str], joint: str, strips: bool) -> str:
+    """The pieces as one text; nothing more is put before P, which is no piece of text."""
+    text = ""
+    for piece in pieces:
+        text += ("" if not text or piece.startswith("<P0>") else joint) + (piece.strip() if strips else piece)
+    return text
 
 
 def _pieces(recommender: LlmRecommender, domain: Any) -> list[str]:
     """The final template with its nouns filled in, cut where titles and P stand."""
     nouns = {name: getattr(domain, name) for name in NOUNS[:4]} | {"past_title": domain.past.capitalize()}
-    soft = "".join(soft_words(recommender.k)) or recommender.pattern or ""
-    there = {"history": "{history}", "soft": _bare(soft) if not recommender.k else soft, "teacher": ""}
-    there["candidates"] = "{candidates}" if recommender.llm.lists else ""
-    pieces = []
+    there = {"history": "{history}", "candidates": "{candidates}" if recommender.llm.lists else "", "teacher": ""}
+    there["soft"] = "".join(soft_words(recommender.k)) or _bare(recommender.pattern or "")
+    pieces: list[str] = []
     for chunk in re.split(r"(\[[^\]]*\])", recommender.writer.templates["final"]):
-        text = SLOT.sub(lambda s: nouns.get(s[1], s[0]), chunk.strip("[]"))
-        parts = SLOT.split(text)
+        parts = SLOT.split(SLOT.sub(lambda s: nouns.get(s[1], s[0]), chunk.strip("[]")))
         if chunk.startswith("[") and not all(there[slot] for slot in parts[1::2]):
             continue
-        pieces += [there[part] if i % 2 else _bare(part) for i, part in enumerate(parts) if part]
+        for i, part in enumerate(parts):
+            if i % 2 and part == "soft" and recommender.k and recommender.writer.format.gap:
+                pieces[-1] = pieces[
+                    -1
+                ].rstrip()  # the blank before a slot belongs to the word that fills it: P has none
+            if part:
+                pieces.append(there[part] if i % 2 else _bare(part))
     return pieces
 
 
