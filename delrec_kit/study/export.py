@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from delrec_kit.llm import LlmRecommender
-from delrec_kit.llm.plain import save_plain
+from delrec_kit.llm.plain import save_plain, soft_words
 from delrec_kit.llm.plain_text import plain_text
 from delrec_kit.run.directory import RunDirectory, write_json
+from delrec_kit.run.progress import progress
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.methods import METHODS
 from delrec_kit.study import plain_scores
@@ -28,11 +29,11 @@ from delrec_kit.study.export_card import card
 from delrec_kit.study.people import users_of
 from delrec_kit.study.recommend import proposals
 from delrec_kit.study.study import Study
-from delrec_kit.training.merging import merged
+from delrec_kit.training.merging import merged, save_prompt_tuning
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CHECKED, SHOWN, TOKENISED = 8, 4, 64  # test cases whose scores are compared, which are examples, whose text is read
-EMBEDDINGS, TITLES = "prompt_embeds.safetensors", "titles.safetensors"
+EMBEDDINGS, TITLES, TUNING = "prompt_embeds.safetensors", "titles.safetensors", "prompt_tuning"
 LOADERS = {"SEQ_2_SEQ_LM": AutoModelForSeq2SeqLM, "CAUSAL_LM": AutoModelForCausalLM, "FEATURE_EXTRACTION": AutoModel}
 
 
@@ -86,7 +87,9 @@ def export(
     draft.mkdir(parents=True)
     try:
         checked = _write(study, recommender, draft, DTYPES[dtype], users)
-        (draft / "README.md").write_text(card(study, recommender, dtype, str(checked)), encoding="utf-8")
+        (draft / "README.md").write_text(
+            card(study, recommender, dtype, str(checked), (draft / TUNING).is_dir()), encoding="utf-8"
+        )
         draft.rename(to)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -119,7 +122,8 @@ class Written:
         self.told.update(way.told())
         few = some[:CHECKED]
         kit = recommender.scores(cases.take(few), items[few])
-        own = np.stack([self.scores(way.write(*shown[row]), shown[row][0], items[row]) for row in few])
+        asked = [(way.write(*shown[row]), shown[row][0], items[row]) for row in few]
+        own = np.stack([self.scores(*each) for each in progress(asked, "reading back")])
         rows = [
             {
                 "history": shown[row][0],
@@ -201,6 +205,8 @@ def _write(
     model = LOADERS[llm.task_type].from_pretrained(folder, dtype=dtype, trust_remote_code=False).eval()
     written = Written(study, recommender, told, model, tokenizer, folder)
     checked = written.by_embeddings(users) if conditioned else written.by_text()
+    if P is not None and told["template"].startswith(soft_words(1)[0]) and not recommender.writer.format.opening:
+        save_prompt_tuning(llm, P, folder / TUNING)
     write_json(folder / "scoring.json", told)
     return checked
 

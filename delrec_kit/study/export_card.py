@@ -81,8 +81,8 @@ said = llm.generate({"prompt_embeds": prompt.to(torch.bfloat16)}, SamplingParams
 """
 
 
-def card(study: Study, recommender: LlmRecommender, dtype: str, checked: str) -> str:
-    """README.md of an export. checked: how exact it was found to be."""
+def card(study: Study, recommender: LlmRecommender, dtype: str, checked: str, tuning: bool = False) -> str:
+    """README.md of an export. checked: how exact it was found to be; tuning: whether peft can hold P, too."""
     config, data = study.run.config, study.run.config.data.dataset
     llm, conditioned = recommender.llm, recommender.P is not None and bool(recommender.P.c)
     named = Path(config.llm.name).name if looks_like_path(config.llm.name) else config.llm.name
@@ -99,7 +99,7 @@ def card(study: Study, recommender: LlmRecommender, dtype: str, checked: str) ->
         f"## Data and results\n\n{people}; the data's own terms hold for what was learned from them. Histories of a "
         f"few of these users stand in the files that end in .jsonl.\n\n{_results(study, recommender.name)}",
         f"## Settings\n\n```json\n{json.dumps(shown, indent=1)}\n```",
-        f"## Other programs\n\n{_others(recommender, conditioned)}",
+        f"## Other programs\n\n{_others(recommender, conditioned, tuning)}",
         f"## Licence\n\nThat of {named}, whose weights these are. The kit's own part is under the MIT licence.",
     ]
     return "\n\n".join(parts) + "\n"
@@ -171,7 +171,7 @@ def _results(study: Study, name: str) -> str:
     return f"{about}\n\n{table.loc[rows].to_markdown()}"
 
 
-def _others(recommender: LlmRecommender, conditioned: bool) -> str:
+def _others(recommender: LlmRecommender, conditioned: bool, tuning: bool) -> str:
     lines = []
     if recommender.llm.task_type == "CAUSAL_LM":
         lines.append("GGUF: `python convert_hf_to_gguf.py FOLDER` of llama.cpp, where it knows the architecture.")
@@ -181,7 +181,9 @@ def _others(recommender: LlmRecommender, conditioned: bool) -> str:
         lines.append("GGUF: `python convert_hf_to_gguf.py FOLDER` of llama.cpp, which gives sentence vectors alone.")
     if recommender.P is not None and not recommender.llm.ranks_all:
         lines.append("Input embedding and output head are untied, so that P changes no likelihood of a real word.")
-    if recommender.P is not None:
+    if tuning:
+        lines.append("peft: `prompt_tuning/` holds P for prompts that leave out its words, which stand in front.")
+    elif recommender.P is not None:
         lines.append(
             "No peft prompt-tuning folder: "
             + (
