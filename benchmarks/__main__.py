@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks import catalogue, data, gpu, likelihoods, scoring, training
+from benchmarks import catalogue, data, gpu, likelihoods, recommending, scoring, training
 
 RESULTS = Path(__file__).parent / "results"
 TITLES = {
     "scoring": "Scoring m candidates for a user (times faster than the peer; goals at m = 15: 8 over (a), 2 over (b))",
     "catalogue": "Scoring the whole catalogue (tiny T5 in 4-bit)",
+    "recommending": "Recommending to everybody (tiny T5 in 4-bit)",
     "likelihoods": "Likelihoods of title tokens, forward and backward (goal: a fifth of the memory, no slower)",
     "training": "A training step over a peer on the same tokens",
     "data": "Preparing data: 5-core, leave-one-out, candidates of 15, from CSV (made rows; 16 bytes a row in columns)",
@@ -34,6 +35,7 @@ def main() -> None:
     ways = {
         "scoring": lambda: scoring.bench(given.data_dir, given.tokenizer, given.runs),
         "catalogue": lambda: catalogue.bench(given.runs),
+        "recommending": lambda: recommending.bench(given.runs),
         "likelihoods": lambda: likelihoods.bench(given.runs),
         "training": lambda: training.bench(given.data_dir, given.tokenizer, given.runs),
         "data": lambda: data.bench(given.recbole),

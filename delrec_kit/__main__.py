@@ -1,4 +1,4 @@
-"""python -m delrec_kit run | report | sweep | recommend | explain | stage: thin over the notebooks."""
+"""python -m delrec_kit run | report | sweep | recommend | explain | export | stage: thin over the notebooks."""
 
 import json
 import signal
@@ -10,13 +10,12 @@ from typing import Annotated
 import typer
 
 from delrec_kit.batch.notebooks import NotebookFailed, numbers_of, run_experiments, run_notebooks
+from delrec_kit.batch.printed import print_report, print_summary
 from delrec_kit.run.directory import RunDirectory
-from delrec_kit.run.inputs import check_folders, looks_like_path
-from delrec_kit.run.mixture import mixture
+from delrec_kit.run.inputs import absolute_folders, check_folders, check_writable
 from delrec_kit.run.redo import stage_named
-from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError, nearest
-from delrec_kit.settings.resolve import resolve
+from delrec_kit.settings.resolve import renamed_columns, resolve
 
 USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 SHARED_STAGES = {"distill": "prompt", "finetune": "adapter", "evaluate": "evaluation"}  # command -> stage
@@ -43,10 +42,10 @@ def run(
     """Run the numbered notebooks; what is done for these settings is skipped."""
     flags = {"data.dataset": dataset, "data.data_dir": data_dir, "llm.name": llm, "teacher.name": teacher, "seed": seed}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    overrides += [*_renamed(columns), *(settings or [])]
+    overrides += [*renamed_columns(columns or ()), *(settings or [])]
     numbers, config = numbers_of(stages), resolve(profile, overrides)
     check_folders(config)
-    overrides += _absolute(config)
+    overrides += absolute_folders(config)
     config = resolve(profile, overrides)
     if config.llm.name != "tiny" and {"03", "04", "05a"} & set(numbers):  # before a teacher is trained for nothing
         from delrec_kit.llm import check_reachable
@@ -59,7 +58,7 @@ def run(
         f"LLM {config.llm.name}, seed {config.seed}"
     )
     run_notebooks(directory, profile, overrides, numbers)
-    _summary(directory)
+    print_summary(directory)
 
 
 @app.command()
@@ -71,33 +70,10 @@ def report(
     """The comparison over one or many runs: mean ± standard deviation over seeds."""
     for file in (csv, markdown):
         if file is not None:
-            _check_writable(file)
+            check_writable(file)
     for folder in run_dirs:
         RunDirectory.open(folder).require("evaluation")
-    _report(run_dirs, csv, markdown)
-
-
-def _report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | None) -> None:
-    from delrec_kit.evaluation import (
-        costs_table,
-        differences_table,
-        results_table,
-        results_text,
-        times_table,
-        write_report,
-    )
-
-    table, others = (
-        results_table(run_dirs),
-        {"differences": differences_table(run_dirs), "costs": costs_table(run_dirs)},
-    )
-    others["seconds"] = times_table(run_dirs).reset_index()
-    typer.echo(results_text(table).to_string(index=False))
-    for other in others.values():
-        typer.echo("\n" + other.to_string(index=False, float_format="{:.3f}".format))
-    if (unlike := mixture(run_dirs)) is not None:
-        typer.echo(f"\nnote: {unlike}")
-    write_report(table, csv, markdown, **others)
+    print_report(run_dirs, csv, markdown)
 
 
 @app.command()
@@ -116,7 +92,7 @@ def sweep(
     failed = run_sweep(cells, folder, jobs)
     done = [folder / cell.name for cell in cells if cell.name not in failed]
     if done:
-        _report(done, folder / "report.csv", folder / "report.md")
+        print_report(done, folder / "report.csv", folder / "report.md")
         typer.echo(f"\ntables and figures  {run_experiments(folder)}, {folder / 'figures'}")
     if failed:
         what = f"{len(failed)} of {len(cells)} runs failed: {', '.join(failed)}"
@@ -126,15 +102,42 @@ def sweep(
 @app.command()
 def recommend(
     run_dir: RunDir,
-    history: Annotated[list[str], typer.Option(metavar="TITLE", help="what was consumed, oldest first; many times")],
+    history: Annotated[list[str] | None, typer.Option(metavar="TITLE", help="what somebody had, oldest first")] = None,
+    user: Annotated[list[str] | None, typer.Option(metavar="ID", help="users of the data, by id")] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="all users of the data")] = False,
+    histories: Annotated[Path | None, typer.Option(metavar="FILE", help="rows of user, and item or title")] = None,
     top: Annotated[int, typer.Option(min=1, help="how many to recommend")] = 10,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help=".parquet, .csv or .jsonl; default: screen")] = None,
 ) -> None:
-    """Rank titles for a person, with scores."""
+    """Rank items for people, with scores: --history, --user, --all or --histories says for whom.
+
+    A user's history is all that is known, test target included. FILE: .csv, .parquet or .jsonl, oldest first or with
+    a timestamp. A job that was killed goes on by the same command.
+    """
+    if sum(map(bool, (history, user, everybody, histories))) != 1:
+        raise KitError("say for whom: one of --history, --user, --all, --histories")
+    if out is None and (everybody or histories):
+        raise KitError("name the file to write with --out, such as recommendations.parquet")
     directory = RunDirectory.open(run_dir)
     directory.require("adapter")
-    from delrec_kit.study.recommend import recommend as ranked
+    from delrec_kit.study import people as who
+    from delrec_kit.study import recommend as screen
+    from delrec_kit.study.parts import check_output, without, write_recommendations
+    from delrec_kit.study.study import Study
 
-    typer.echo(ranked(directory, history, top).to_string(index=False, float_format="{:.3f}".format))
+    if out is not None:
+        check_output(out)
+    if history and out is None:
+        typer.echo(screen.recommend(directory, history, top).to_string(index=False, float_format="{:.3f}".format))
+        return
+    study = Study(directory)
+    people = who.asked_for(study, history, histories, user)
+    if out is None:
+        table = screen.ranked_for(study, study.recommender(study.answering()), people, top)
+        told, said = table.to_string(index=False, float_format="{:.3f}".format), without(study, people, top)
+    else:
+        told, said = f"wrote {out}", write_recommendations(study, people, top, out)
+    typer.echo("\n".join(filter(None, (told, said))))
 
 
 @app.command()
@@ -145,13 +148,29 @@ def explain(
     method: Annotated[str | None, typer.Option(help="a row with a language model; default: delrec")] = None,
 ) -> None:
     """One user's choice taken apart, as a web page that needs no server."""
-    _check_writable(out)
+    check_writable(out)
     directory = RunDirectory.open(run_dir)
     directory.require("adapter")
     from delrec_kit.study.explain import explain_user
 
     out.write_text(explain_user(directory, user, method), encoding="utf-8")
     typer.echo(f"wrote {out}")
+
+
+@app.command()
+def export(
+    run_dir: RunDir,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="the folder to make")],
+    method: Annotated[str | None, typer.Option(help="a row with a language model; default: delrec")] = None,
+    dtype: Annotated[str, typer.Option(help="of the weights: float32 or bfloat16")] = "float32",
+    user: Annotated[list[str] | None, typer.Option(metavar="ID", help="whose prompts, where P is conditioned")] = None,
+) -> None:
+    """A plain Hugging Face checkpoint: adapter merged, P as words of the tokenizer, and a card on how to score."""
+    directory = RunDirectory.open(run_dir)
+    directory.require("adapter")
+    from delrec_kit.study.export import export as write
+
+    typer.echo(f"wrote {out}: {write(directory, out, method, dtype, user or ())}")
 
 
 @app.command()
@@ -166,9 +185,8 @@ def stage(
     from delrec_kit.run.processes import is_main
     from delrec_kit.study import stages
 
-    {"distill": stages.distill_stage, "finetune": stages.finetune_stage, "evaluate": stages.evaluation_stage}[name](
-        directory
-    )
+    make = {"distill": stages.distill_stage, "finetune": stages.finetune_stage, "evaluate": stages.evaluation_stage}
+    make[name](directory)
     if is_main():
         typer.echo(f"{name}: done, in {directory.folder(SHARED_STAGES[name])}")
 
@@ -225,41 +243,6 @@ def _interrupt(*_: object) -> None:
 def _say(message: str, code: int) -> int:
     typer.echo(f"error: {' '.join(message.split())}", err=True)
     return code
-
-
-def _check_writable(file: Path) -> None:
-    if not file.absolute().parent.is_dir() or file.is_dir():
-        raise KitError(f"{file} cannot be written: name a file in a folder that is there")
-
-
-def _renamed(columns: Sequence[str] | None) -> list[str]:
-    pairs = [text.partition("=")[::2] for text in columns or ()]
-    for ours, theirs in pairs:
-        if not theirs:
-            raise KitError(f"--columns takes ours=theirs, such as user=reviewer, not '{ours}'")
-    return [f"data.columns={json.dumps(dict(pairs))}"] if pairs else []
-
-
-def _absolute(config: KitConfig) -> list[str]:
-    """Folders as seen from where the user stands; the notebooks run elsewhere."""
-    folders = {"data.data_dir": config.data.data_dir}
-    if looks_like_path(config.llm.name) or (config.llm.name != "tiny" and Path(config.llm.name).is_dir()):
-        folders["llm.name"] = config.llm.name
-    return [f"{key}={json.dumps(str(Path(f).expanduser().resolve()))}" for key, f in folders.items() if f is not None]
-
-
-def _summary(run: RunDirectory) -> None:
-    """The comparison in brief, if there is one for these settings, and where to look further."""
-    if run.is_done("evaluation"):
-        from delrec_kit.evaluation import comparison_table, load_comparison
-
-        comparison = load_comparison(run.folder("evaluation"))
-        table = comparison_table(comparison)[["HR@1", "HR@5", "NDCG@5"]]
-        typer.echo(
-            f"\n{comparison['users']} users, the answer among {comparison['m']}; in brackets 95 % intervals; "
-            f"all metrics in {run.folder('evaluation') / 'comparison.json'}\n{table.to_string()}"
-        )
-    typer.echo(f"\nexecuted notebooks  {run.path / 'notebooks'}\nfigures             {run.figures}")
 
 
 if __name__ == "__main__":

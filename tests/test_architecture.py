@@ -21,6 +21,7 @@ ROOMS = [
     "training",
     "interpret",
     "study",
+    "api",
     "batch",
     "__main__",
 ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import gpu, likelihoods, scoring, training
+from benchmarks import gpu, likelihoods, recommending, scoring, training
 
 
 @pytest.mark.slow
@@ -19,6 +19,12 @@ def test_scoring_and_training_give_their_rows(monkeypatch):
 def test_the_stages_run_on_both_families_in_4_bit(monkeypatch):
     monkeypatch.setattr(gpu, "STEPS", 2)
     assert {(row["shape"][:5], row["stage"]) for row in gpu.bench()} >= {("t5-mi", "stage 1"), ("llama", "stage 2")}
+
+
+@pytest.mark.slow
+def test_recommending_gives_its_row():
+    (row,) = recommending.bench(runs=1, users=40, top=5)
+    assert row["users/s"] > 0 and row["over one person at a time"] > 1 and 0 < row["teacher's share of the time"] < 1
 
 
 def test_likelihoods_take_less_memory_than_logits_that_are_kept():

@@ -9,12 +9,18 @@ from delrec_kit.settings.errors import KitError
 def item_of(titles: Sequence[str], wanted: str) -> int:
     """The item of a title, whatever its case; of equal titles the first. titles: by item, 0 is padding. Raises KitError
     for a title that is not in the catalogue, naming the nearest."""
+    return items_of(titles, [wanted])[0]
+
+
+def items_of(titles: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """The item of each of ``wanted``, as ``item_of`` finds it. Raises KitError for the first that is not there."""
     folded = {title.casefold(): item for item, title in reversed(list(enumerate(titles))) if item}
-    item = folded.get(wanted.strip().casefold())
-    if item is None:
-        near = [titles[folded[title]] for title in _nearest_titles(wanted.casefold(), list(folded))]
-        raise KitError(f"no title '{wanted}' in the catalogue; nearest: {', '.join(map(repr, near)) or 'none'}")
-    return item
+    items = [folded.get(title.strip().casefold()) for title in wanted]
+    if None in items:
+        unknown = wanted[items.index(None)]
+        near = [titles[folded[title]] for title in _nearest_titles(unknown.casefold(), list(folded))]
+        raise KitError(f"no title '{unknown}' in the catalogue; nearest: {', '.join(map(repr, near)) or 'none'}")
+    return items
 
 
 def _nearest_titles(wanted: str, titles: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Files from outside a run that its stages read, and what stands for their content in a fingerprint."""
 
 import hashlib
+import json
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
@@ -131,6 +132,14 @@ def check_folders(config: KitConfig) -> None:
         raise KitError(f"no language-model folder {name}{_nearest_folder(name)}")
 
 
+def absolute_folders(config: KitConfig) -> list[str]:
+    """Overrides that name the folders as seen from where the user stands; notebooks run elsewhere."""
+    folders = {"data.data_dir": config.data.data_dir}
+    if looks_like_path(config.llm.name) or (config.llm.name != "tiny" and Path(config.llm.name).is_dir()):
+        folders["llm.name"] = config.llm.name
+    return [f"{key}={json.dumps(str(Path(f).expanduser().resolve()))}" for key, f in folders.items() if f is not None]
+
+
 def check_data_dir(data: DataConfig) -> None:
     """Raise KitError where a dataset that the kit cannot download is asked for without a folder."""
     if not data.data_dir and data.dataset in FOLDERS:
@@ -164,3 +173,9 @@ def _version(path: Path) -> tuple[int, int]:
 @lru_cache(maxsize=4096)
 def _digest(path: Path, size: int, changed: int) -> str:
     return sha256(path)
+
+
+def check_writable(file: Path) -> None:
+    """Raise KitError where ``file`` is a folder or its folder is not there."""
+    if not file.absolute().parent.is_dir() or file.is_dir():
+        raise KitError(f"{file} cannot be written: name a file in a folder that is there")

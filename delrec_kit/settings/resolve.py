@@ -1,6 +1,7 @@
 """From a profile, and what is set over it, to settings: ``distill.k=20`` changes one."""
 
 import datetime
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,15 @@ def resolve(profile: str = "demo", overrides: Sequence[str] = (), **top: Any) ->
         if value is not None:
             _place(values, key, value)
     return validated(values)
+
+
+def renamed_columns(pairs: Sequence[str]) -> list[str]:
+    """The override that pairs such as ``user=reviewer`` mean. Raises KitError for a pair that is none."""
+    split = [text.partition("=")[::2] for text in pairs]
+    for ours, theirs in split:
+        if not theirs:
+            raise KitError(f"--columns takes ours=theirs, such as user=reviewer, not '{ours}'")
+    return [f"data.columns={json.dumps(dict(split))}"] if split else []
 
 
 def validated(values: Mapping[str, Any]) -> KitConfig:

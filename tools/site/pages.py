@@ -17,7 +17,7 @@ DOCS = {  # file in docs/ -> title in the menu, in the order of the menu
     "safety.md": "Runs that are not lost",
     "what_we_tried.md": "What we tried",
 }
-ROOMS = ("settings", "run", "data", "evaluation", "teachers", "llm", "training", "interpret", "study", "batch")
+ROOMS = ("settings", "run", "data", "evaluation", "teachers", "llm", "training", "interpret", "study", "api", "batch")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)]*)?\)")
 PROGRESS = re.compile(r"^\s*\S.*: \d+/\d+ in \d+ s")
 TREE = "# {title}\n\n{text}\n\n```{{toctree}}\n:maxdepth: 1\n{hidden}\n{entries}\n```\n"

@@ -1,0 +1,129 @@
+"""Interactions of the caller's own as a run directory, in which everything later is made."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from delrec_kit.data import PreparedData
+from delrec_kit.run.directory import RunDirectory
+from delrec_kit.run.inputs import absolute_folders, check_folders
+from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.resolve import resolve
+from delrec_kit.study.stages import prepare_stage
+
+FRAMES = "frames"  # in the run directory: what the caller brought, as Parquet
+PROFILE = "demo"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Interactions that are validated, split and ready for training, in the run directory ``run``."""
+
+    run: RunDirectory
+    _temporary: tempfile.TemporaryDirectory | None = field(default=None)  # lives as long as somebody uses the data
+
+    @classmethod
+    def from_frame(
+        cls,
+        interactions: pd.DataFrame,
+        items: pd.DataFrame,
+        profile: str = PROFILE,
+        settings: Mapping[str, Any] | Sequence[str] = (),
+        run_dir: str | Path | None = None,
+    ) -> "Dataset":
+        """The data of a run of one's own.
+
+        Args:
+            interactions: a row a choice: user, item, and timestamp (a number of seconds, or a date); without it, rows
+                stand oldest first. Ids are whole numbers or text. More columns as in docs/data.md.
+            items: a row an item: item, title.
+            profile: a name in profiles/, or a YAML file. The demo's language model reads only the demo's titles well:
+                take "minilm" or "gemma" for real ones.
+            settings: over the profile, {"distill.k": 20} or ["distill.k=20"]; all in docs/settings.md.
+            run_dir: where all is kept; by default a folder that goes when nothing refers to the data any more.
+
+        Raises:
+            KitError: for an unknown profile or setting, for whatever is wrong with the frames, and where ``run_dir``
+                holds a run of other data or settings.
+        """
+        temporary = tempfile.TemporaryDirectory(prefix="delrec_kit-") if run_dir is None else None
+        folder = Path(temporary.name if temporary else run_dir).expanduser().resolve()
+        pairs = settings.items() if isinstance(settings, Mapping) else None
+        overrides = list(settings) if pairs is None else [f"{key}={json.dumps(value)}" for key, value in pairs]
+        frames = folder / FRAMES
+        overrides += ["data.dataset=custom", f"data.data_dir={json.dumps(str(frames))}"]
+        resolve(profile, overrides)  # what is wrong with the settings is said before anything is written
+        _keep(folder, {"interactions": interactions, "items": items})
+        config = resolve(profile, overrides)
+        check_folders(config)
+        config = resolve(profile, [*overrides, *absolute_folders(config)])
+        if config.llm.name != "tiny":  # before a teacher is trained for nothing
+            from delrec_kit.llm import check_reachable
+
+            check_reachable(config.llm)
+        else:
+            print('the tiny T5 reads only the demo\'s titles well; profile="minilm" or "gemma" reads real ones')
+        dataset = cls(RunDirectory.create(folder, config), temporary)
+        prepare_stage(dataset.run)
+        return dataset
+
+    @classmethod
+    def open(cls, run_dir: str | Path) -> "Dataset":
+        """The data of a run that is there, whoever made it. Raises KitError where there is none."""
+        dataset = cls(RunDirectory.open(run_dir))
+        dataset.run.require("data")
+        return dataset
+
+    @property
+    def prepared(self) -> PreparedData:
+        """Split, candidate sets and statistics."""
+        return PreparedData.load(self.run.require("data"))
+
+    @property
+    def notices(self) -> list[str]:
+        """What was cleaned or left out, counted."""
+        return self.prepared.notices
+
+    def __repr__(self) -> str:
+        split = self.prepared.split
+        return f"Dataset({len(split.user_keys)} users, {split.n_items} items, in {self.run.path})"
+
+    def as_given(self, keys: Sequence[str] | pd.Series, column: str) -> pd.Series | np.ndarray:
+        """Ids of the ``column`` user or item as the caller wrote them: whole numbers, or text."""
+        file = self.run.path / FRAMES / "interactions.parquet"
+        whole = file.is_file() and pa.types.is_integer(pq.read_schema(file).field(column).type)
+        return pd.Series(keys).astype(np.int64) if whole else pd.Series(keys)
+
+
+def _keep(folder: Path, frames: Mapping[str, pd.DataFrame]) -> None:
+    """Write the frames into the run directory. Raises KitError where others lie there, or they are no tables."""
+    to = folder / FRAMES
+    if (folder / "config.json").is_file() and not to.is_dir():
+        raise KitError(f"{folder} holds a run that was made of no frames; name another run_dir")
+    for name, frame in frames.items():
+        if not isinstance(frame, pd.DataFrame):
+            raise KitError(f"{name} must be a pandas DataFrame, not {type(frame).__name__}")
+        try:
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise KitError(f"{name}: a column mixes types ({str(error).splitlines()[0][:200]})") from None
+        to.mkdir(parents=True, exist_ok=True)
+        file, draft = to / f"{name}.parquet", to / f".{name}.draft"
+        try:
+            pq.write_table(table, draft)
+            same = file.is_file() and pq.read_table(file).equals(pq.read_table(draft))
+            if not same and (folder / "data").is_dir():
+                raise KitError(f"{folder} holds a run of other {name}; name another run_dir, or delete that folder")
+            if not same:
+                os.replace(draft, file)
+        finally:
+            draft.unlink(missing_ok=True)

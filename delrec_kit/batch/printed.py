@@ -1,0 +1,45 @@
+"""What the command line shows at the end: a run's comparison in brief, a report over runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from delrec_kit.run.directory import RunDirectory
+from delrec_kit.run.mixture import mixture
+
+
+def print_report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | None) -> None:
+    """The comparison over one or many runs, also into files where they are named."""
+    from delrec_kit.evaluation import (
+        costs_table,
+        differences_table,
+        results_table,
+        results_text,
+        times_table,
+        write_report,
+    )
+
+    table, others = (
+        results_table(run_dirs),
+        {"differences": differences_table(run_dirs), "costs": costs_table(run_dirs)},
+    )
+    others["seconds"] = times_table(run_dirs).reset_index()
+    print(results_text(table).to_string(index=False))
+    for other in others.values():
+        print("\n" + other.to_string(index=False, float_format="{:.3f}".format))
+    if (unlike := mixture(run_dirs)) is not None:
+        print(f"\nnote: {unlike}")
+    write_report(table, csv, markdown, **others)
+
+
+def print_summary(run: RunDirectory) -> None:
+    """The comparison in brief, if there is one for these settings, and where to look further."""
+    if run.is_done("evaluation"):
+        from delrec_kit.evaluation import comparison_table, load_comparison
+
+        comparison = load_comparison(run.folder("evaluation"))
+        table = comparison_table(comparison)[["HR@1", "HR@5", "NDCG@5"]]
+        print(
+            f"\n{comparison['users']} users, the answer among {comparison['m']}; in brackets 95 % intervals; "
+            f"all metrics in {run.folder('evaluation') / 'comparison.json'}\n{table.to_string()}"
+        )
+    print(f"\nexecuted notebooks  {run.path / 'notebooks'}\nfigures             {run.figures}")

@@ -1,0 +1,180 @@
+"""From a DataFrame to recommendations, by the calls that the README shows."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import delrec_kit as dk
+from delrec_kit.study.people import users_of
+from delrec_kit.study.study import Study
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+QUICK = {
+    "teacher.width": 16, "teacher.epochs": 2, "distill.k": 3, "distill.examples": 16, "finetune.examples": 24,
+    "train.epochs": 1, "train.valid_users": 8, "finetune.methods": ["delrec"], "data.candidates": 8, "llm.history": 4,
+}  # fmt: skip
+
+
+def frames(users=18, each=9, whole=True):
+    """People who go through a shelf of 40 films one by one, or by every second."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (100 + u, int((start + place * (1 + u % 2)) % 40) + 1, pd.Timestamp(2020, 1, 1 + place))
+        for u in range(users)
+        for start in [rng.integers(40)]
+        for place in range(each)
+    ]
+    interactions = pd.DataFrame(rows, columns=["user", "item", "timestamp"])
+    items = pd.DataFrame({"item": range(1, 41), "title": [f"Film {i}" for i in range(1, 41)]})
+    if not whole:
+        interactions["user"] = "u" + interactions["user"].astype(str)
+        interactions["item"], items["item"] = ("i" + table["item"].astype(str) for table in (interactions, items))
+    return interactions, items
+
+
+@pytest.fixture(scope="module")
+def recommender(toy_llm_folder, tmp_path_factory):
+    settings = QUICK | {"llm.name": str(toy_llm_folder)}
+    dataset = dk.Dataset.from_frame(*frames(), settings=settings, run_dir=tmp_path_factory.mktemp("run"))
+    return dk.finetune(dk.distill(dk.Teacher.fit(dataset)))
+
+
+def test_import_takes_nothing_heavy_and_less_than_a_second():
+    script = (
+        "import sys, time; started = time.perf_counter(); import delrec_kit as dk; names = set(dir(dk))\n"
+        "print(time.perf_counter() - started, sorted({'torch', 'pandas'} & set(sys.modules)))\n"
+        "print(names >= set(dk.__all__), dk.Teacher.fit.__name__, dk.distill.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    seconds, _, heavy = first.partition(" ")
+    assert float(seconds) < 1 and heavy == "[]" and second == "True fit distill"
+    with pytest.raises(AttributeError, match="no attribute 'distil'"):
+        _ = dk.distil
+
+
+def test_everybody_is_recommended_to_by_their_own_ids(recommender):
+    interactions = frames()[0]
+    table = recommender.recommend(k=5)
+    assert table.columns.tolist() == ["user", "rank", "item", "title", "score", "teacher_rank"]
+    assert table["user"].dtype == table["item"].dtype == "int64"
+    assert sorted(table["user"].unique()) == sorted(interactions["user"].unique())
+    assert (table.groupby("user")["rank"].apply(list).map(lambda ranks: ranks == [1, 2, 3, 4, 5])).all()
+    had = set(interactions[["user", "item"]].itertuples(index=False, name=None))
+    assert not had & set(table[["user", "item"]].itertuples(index=False, name=None)), "the test target is had, too"
+    assert (table["title"] == "Film " + table["item"].astype(str)).all()
+    one = recommender.recommend(103, k=5)
+    pd.testing.assert_frame_equal(one, table[table["user"] == 103].reset_index(drop=True), rtol=1e-4)
+    assert recommender.recommend([103, 101], k=2)["user"].tolist() == [103, 103, 101, 101]
+
+
+def test_other_people_are_recommended_to_by_what_they_had(recommender):
+    histories = pd.DataFrame({"user": [7, 7, 9], "title": ["Film 3", "Film 4", "Film 20"]})
+    table = recommender.recommend(histories, k=3)
+    assert table["user"].tolist() == [7, 7, 7, 9, 9, 9] and table["user"].dtype == "int64"
+    assert not set(table.loc[table["user"] == 7, "item"]) & {3, 4}
+    with pytest.raises(dk.KitError, match="the nearest is '103'"):
+        recommender.recommend("10x3")
+    with pytest.raises(dk.KitError, match="at least 1"):
+        recommender.recommend(k=0)
+
+
+def test_given_candidates_are_ranked_by_the_model_itself(recommender):
+    study = Study(recommender.dataset.run)
+    candidates = [20, 5, 33]
+    table = recommender.rank([1, 2, 3], candidates)
+    assert sorted(table["item"]) == sorted(candidates) and table["score"].is_monotonic_decreasing
+    assert table["rank"].tolist() == [1, 2, 3] and sorted(table["teacher_rank"]) == [1, 2, 3]
+    people = users_of(study, ["103"])
+    history, teacher = people.cases.history[0].tolist(), study.teacher.scores(people.cases)[0]
+    keys = study.data.split.item_keys
+    own = recommender.rank([int(keys[i]) for i in history], [int(keys[i]) for i in (4, 9)])
+    assert own["item"][own["teacher_rank"] == 1].item() == int(keys[max((4, 9), key=lambda i: teacher[i])])
+    with pytest.raises(dk.KitError, match="candidates: 1 of 2 rows name no item"):
+        recommender.rank([1], [3, 99])
+    with pytest.raises(dk.KitError, match="different items"):
+        recommender.rank([1], [3, 3])
+
+
+def test_a_choice_is_explained_on_a_page(recommender, tmp_path):
+    page = recommender.explain(103)
+    assert page.startswith("<!") and page._repr_html_() == page and "user 103" in page
+    page.save(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == page
+
+
+def test_what_is_saved_says_the_same_elsewhere(recommender, tmp_path):
+    recommender.save(tmp_path / "kept")
+    again = dk.Recommender.load(tmp_path / "kept")
+    pd.testing.assert_frame_equal(again.recommend(104, k=4), recommender.recommend(104, k=4))
+    assert not list((tmp_path / "kept").rglob(".*"))
+    with pytest.raises(dk.KitError, match="is there already"):
+        recommender.save(tmp_path / "kept")
+    with pytest.raises(dk.KitError, match="no method 'delrek'"):
+        dk.Recommender.load(tmp_path / "kept", "delrek")
+
+
+def test_finished_stages_are_skipped_and_p_answers_alone(recommender, monkeypatch):
+    run = recommender.dataset.run
+    interactions, items = frames()
+    settings = QUICK | {"llm.name": run.config.llm.name}
+    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*.safetensors")}
+    dataset = dk.Dataset.from_frame(interactions, items, settings=settings, run_dir=run.path)
+    teacher = dk.Teacher.fit(dataset)
+    distilled = dk.distill(teacher)
+    dk.finetune(distilled)
+    assert before == {path: path.stat().st_mtime_ns for path in run.path.rglob("*.safetensors")}
+    assert teacher.metrics["name"] == "sasrec" and distilled.vectors.shape == (3, 64) and len(distilled.curve)
+    alone = distilled.recommender().recommend(103, k=3)
+    assert alone["score"].tolist() != recommender.recommend(103, k=3)["score"].tolist()
+    with pytest.raises(dk.KitError, match="a run of other interactions"):
+        dk.Dataset.from_frame(interactions.iloc[:-1], items, settings=settings, run_dir=run.path)
+    with pytest.raises(dk.KitError, match=r"distill\.k is 3 there"):
+        dk.Dataset.from_frame(interactions, items, settings=settings | {"distill.k": 4}, run_dir=run.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda f: (f[0].drop(columns="user"), f[1]), "user"),
+        (lambda f: (f[0].to_numpy(), f[1]), "interactions must be a pandas DataFrame, not ndarray"),
+        (lambda f: (f[0].astype({"user": object}).replace({"user": {101: "a"}}), f[1]), "mixes types"),
+    ],
+)
+def test_bad_frames_are_one_line(change, says, tmp_path):
+    with pytest.raises(dk.KitError) as caught:
+        dk.Dataset.from_frame(*change(frames()), settings=["distill.k=3"], run_dir=tmp_path / "run")
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+    assert dk.Dataset.from_frame(*frames(), settings=["distill.k=3"], run_dir=tmp_path / "run"), "and can be mended"
+
+
+def test_settings_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(dk.KitError, match=re.escape("did you mean 'distill.k'")):
+        dk.Dataset.from_frame(*frames(), settings={"distill.kk": 3}, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_text_ids_stay_text_and_a_folder_of_no_name_goes(tmp_path):
+    dataset = dk.Dataset.from_frame(*frames(whole=False))
+    folder = dataset.run.path
+    assert repr(dataset).startswith("Dataset(18 users, 40 items") and folder.is_dir()
+    assert dataset.as_given(["u1"], "user").tolist() == ["u1"] and isinstance(dataset.notices, list)
+    del dataset
+    assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_readme_run_word_for_word(capsys):
+    (lines,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "from_frame" in block]
+    assert len([line for line in lines.splitlines() if line]) == 5
+    interactions, items = frames()
+    names = {"interactions": interactions, "items": items}
+    exec(compile(lines, "README.md", "exec"), names)
+    table = names["recommendations"]
+    assert table.groupby("user").size().eq(10).all() and set(table["user"]) == set(interactions["user"])
+    assert "teacher_rank" in capsys.readouterr().out
