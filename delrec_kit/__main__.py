@@ -134,7 +134,7 @@ def recommend(
 @app.command()
 def explain(
     run_dir: RunDir,
-    user: Annotated[str, typer.Option(help="whose test case; an id of the data")],
+    user: Annotated[str | None, typer.Option(help="whose test case: an id of the data, or 1, 2, …")] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="the page to write")] = Path("explanation.html"),
     method: Annotated[str | None, typer.Option(help="a row with a language model; default: delrec")] = None,
 ) -> None:
@@ -144,7 +144,7 @@ def explain(
     directory.require("adapter")
     from delrec_kit.study.explain import explain_user
 
-    out.write_text(explain_user(directory, user, method), encoding="utf-8")
+    out.write_text(explain_user(directory, user, method).html(), encoding="utf-8")
     typer.echo(f"wrote {out}")
 
 

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 
 from delrec_kit.data import item_of
 from delrec_kit.interpret.by_hand import ATTENTION, SAID, ByHand
-from delrec_kit.interpret.page import STYLE, plot_ranking, prompt_html
+from delrec_kit.interpret.page import plot_ranking, prompt_html
 from delrec_kit.settings.errors import KitError
 
 MEAN = "mean"
@@ -60,7 +60,7 @@ class OneUser:
         rows = [self.user, self.titles, note, ipywidgets.HBox(list(self.buttons.values())), self.new]
         edit = ipywidgets.VBox(rows, layout={"flex": "0 0 24rem", "overflow": "hidden"})
         looks = ipywidgets.HBox([self.how, self.layer, self.head])
-        believe = "".join(f"<p class='caption'>{escape(verdict)}</p>" for verdict in verdicts)
+        believe = "".join(f"<p>{escape(verdict)}</p>" for verdict in verdicts)
         parts = [ipywidgets.HBox([edit, self.picture]), self.message, looks, self.prompt, ipywidgets.HTML(believe)]
         self.box = ipywidgets.VBox(parts)
         self._reset()
@@ -122,4 +122,4 @@ class OneUser:
         how = self.how.value
         self.layer.disabled = self.head.disabled = how != ATTENTION
         spans, _ = self.asked.explained(self.history, self.candidates, [how], layer, head)
-        self.prompt.value = f"<style>{STYLE}</style>{prompt_html(spans, how)}<p class='caption'>{SAID[how]}</p>"
+        self.prompt.value = prompt_html(spans, how)

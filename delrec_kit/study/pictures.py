@@ -165,11 +165,11 @@ def growth(run: Run) -> Picture:
     return plot_growth(_table(run, "prompt", "growth"))
 
 
-def one_user(run: Run, user: str | None = None, method: str | None = None) -> Picture:
-    """How the teacher and ``method`` (DELRec) rank the candidates of one test user (the first)."""
+def one_user(run: Run, user: str | int | None = None, method: str | None = None) -> Picture:
+    """How the teacher and ``method`` (DELRec) rank the candidates of one test user, by key or number (the first)."""
     study = Study(_open(run))
     name = row_to_ask(study, method)
-    history, candidates, target = tested(study, _users(study)[0] if user is None else str(user))
+    _, history, candidates, target = tested(study, user)
     return plot_ranking(by_hand(study, name).ranking(history, candidates), target, method=name)
 
 
@@ -179,9 +179,13 @@ def widget(run: Run, method: str | None = None) -> OneUser:
     name = row_to_ask(study, method)
     seen = _inside(run, None, "attention")  # how many layers and heads there are is the same for all
     seen = seen[seen["kind"] == answering(seen["kind"])]
-    users = {user: partial(tested, study, user) for user in _users(study)}
+    users = {user: partial(_case, study, user) for user in _users(study)}
     size = int(seen["layer"].max()) + 1, int(seen["head"].max()) + 1
     return OneUser(by_hand(study, name), users, *size, name, judged(study.run, name))
+
+
+def _case(study: Study, user: str) -> tuple[list[int], list[int], int]:
+    return tested(study, user)[1:]
 
 
 def _users(study: Study) -> list[str]:
