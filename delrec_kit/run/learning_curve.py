@@ -8,6 +8,8 @@ import pandas as pd
 import torch
 from transformers import TrainerCallback
 
+from delrec_kit.run.progress import reached
+
 COST = ["seconds", "peak_mib"]
 MIB = 2**20
 
@@ -19,6 +21,9 @@ class Lines(TrainerCallback):
     def __init__(self, name: str, pause: float = 0.0):
         self.name, self.pause = name, pause
         self.shown, self.last = 0, time.monotonic()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        reached(f"{self.name}, step {state.global_step} of {state.max_steps}")
 
     def on_save(self, args, state, control, **kwargs):  # by then the loss and the validation are known
         if time.monotonic() - self.last >= self.pause:

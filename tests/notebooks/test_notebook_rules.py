@@ -23,7 +23,7 @@ NUMBERED = {
 }
 PARAMETERS = {
     "01": {"profile": "demo", "run_dir": "../runs/demo", "overrides": []},
-    "06": {"sweep_dir": "../runs/seeds", "grid": "../experiments/seeds.yaml"},
+    "06": {"sweep_dir": "../runs/seeds", "grid": None},  # nobody starts a sweep unasked
 }
 OPENED = {"run_dir": "../runs/demo"}  # all others take the run directory, and no settings of their own
 CHANGED_THERE = {"03": {"loss"}, "04": {"loss"}}  # what a reader is meant to change in the notebook
