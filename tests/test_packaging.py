@@ -24,6 +24,7 @@ UNIMPORTED = {
     "ipykernel",
     "nbformat",
     "tabulate",
+    "jinja2",
 }  # used by what we import or start
 # with matplotlib (two), transformers, nbclient and ipykernel
 COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client", "IPython"}

@@ -16,6 +16,7 @@ from delrec_kit.interpret.distilled_plots import (
 )
 from delrec_kit.interpret.faithfulness import (
     KIND,
+    WORDS,
     YARDSTICK,
     by_kind,
     deletion_curves,
@@ -24,6 +25,7 @@ from delrec_kit.interpret.faithfulness import (
     rank_agreement,
     readouts,
     verdict,
+    verdict_text,
 )
 from delrec_kit.interpret.gradients import MEAN_WORD, ZEROS, integrated_gradients
 from delrec_kit.interpret.inside_plots import plot_attention, plot_effects, plot_faithfulness, plot_heads, plot_places

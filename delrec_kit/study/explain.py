@@ -4,7 +4,7 @@ from difflib import get_close_matches
 
 import pandas as pd
 
-from delrec_kit.interpret import EFFECT, ByHand, Page, Side, Span, side, view_data
+from delrec_kit.interpret import EFFECT, WORDS, ByHand, Page, Side, Span, side, verdict_text, view_data
 from delrec_kit.interpret.by_piece import REST
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError, nearest
@@ -93,7 +93,12 @@ def judged(run: RunDirectory, name: str) -> list[str]:
     path = run.folder("interpretation") / name / "verdicts.json"
     if path.is_file():
         found = read_json(path)
-        return [*(f"{text} ({found['users']} users)" for text in found["verdicts"]), *found["notes"]]
+        texts = [f"{verdict_text(each)}: {WORDS[each['verdict']]}" for each in found["verdicts"]]
+        scale = (
+            f"The number is the rank correlation with leaving pieces out one by one, among pieces of a kind, over "
+            f"{found['users']} users, with its 95 % interval."
+        )
+        return [*texts, scale, *found["notes"]]
     return [f"Explanations of {label(name)} were not tested in this run: notebook 05b tests those of two rows."]
 
 

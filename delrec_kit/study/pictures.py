@@ -120,13 +120,25 @@ def effects(run: Run, method: str | None = None) -> Picture:
 
 def faithfulness(run: Run, method: str | None = None) -> Picture:
     """Deletion and insertion curves of every explanation beside random orders."""
-    tables = verdicts(run, method)["over_random"]
-    curves = {test: _inside(run, method, test) for test in tables}
-    return plot_faithfulness(curves, {t: pd.DataFrame(rows) for t, rows in tables.items()}, _looked(run, method))
+    found = verdicts(run, method)
+    curves = {test: _inside(run, method, test) for test in found["over_random"]}
+    return plot_faithfulness(curves, found["verdicts"], _looked(run, method))
+
+
+def verdict_table(run: Run) -> pd.DataFrame:
+    """Whether to believe attention and gradients, of every row that the run looked inside: a word, the rank correlation
+    behind it with its interval, and what the explanation has over random orders."""
+    tables = [
+        pd.DataFrame(verdicts(run, name)["verdicts"]).assign(method=name) for name in looked_into(_open(run).config)
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    interval = [f"{row.spearman:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()]
+    columns = ["method", "explanation", "verdict", "spearman", "among_all", "kind_alone", "deletion", "insertion"]
+    return table.assign(spearman=interval)[columns]
 
 
 def verdicts(run: Run, method: str | None = None) -> dict:
-    """Whether to believe attention and gradients: sentences, and the numbers behind them."""
+    """Whether to believe attention and gradients: ``verdicts``, the numbers behind them, and notes."""
     return read_json(_open(run).require("interpretation") / _looked(run, method) / "verdicts.json")
 
 
