@@ -30,6 +30,7 @@ from delrec_kit.interpret.faithfulness import (
 from delrec_kit.interpret.gradients import MEAN_WORD, ZEROS, integrated_gradients
 from delrec_kit.interpret.inside_plots import plot_attention, plot_effects, plot_faithfulness, plot_heads, plot_places
 from delrec_kit.interpret.page import Page, plot_ranking, prompt_html
+from delrec_kit.interpret.prompt_plot import plot_prompt
 from delrec_kit.interpret.question import Question, leave_one_out, leave_out, pieces_of
 from delrec_kit.interpret.recency import (
     distances,
@@ -41,4 +42,4 @@ from delrec_kit.interpret.recency import (
 )
 from delrec_kit.interpret.two_runs import two_runs
 from delrec_kit.interpret.vectors import nearest_words, projection, title_cosines
-from delrec_kit.interpret.view import view_data
+from delrec_kit.interpret.view import PromptView

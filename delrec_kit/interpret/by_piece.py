@@ -46,6 +46,11 @@ class Side:
     missed: float
     prior: np.ndarray | None = None
 
+    def texts(self) -> list[str]:
+        """(n,) what each piece says; the rest says nothing of its own."""
+        said = {at: text for text, at in self.spans}
+        return ["" if kind == REST else said.get(at, "") for at, (kind, _) in enumerate(self.pieces)]
+
 
 def side(asked: ByHand, history: Sequence[int], candidates: Sequence[int], target: int, name: str) -> Side:
     """``asked`` about one person. Raises KitError for an empty history or fewer than two candidates."""

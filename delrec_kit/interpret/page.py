@@ -14,24 +14,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.by_hand import SAID, Span
-from delrec_kit.interpret.view import embedded
+from delrec_kit.interpret.view import embedded, page_html
 from delrec_kit.settings.style import PALETTE, headline, label, styled
 
 STYLE = """
-.delrec-page { font: 16px/1.5 system-ui, sans-serif; color: #111; }
-.delrec-page { max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
-.delrec-page h1 { font-size: 1.5rem; } .delrec-page h2 { font-size: 1.15rem; margin-top: 2rem; }
 .delrec-page table { border-collapse: collapse; } .delrec-page .wide { overflow-x: auto; }
 .delrec-page th, .delrec-page td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
-.delrec-page td, .delrec-page h1 { overflow-wrap: anywhere; }
-.delrec-page li { max-width: 60rem; margin-bottom: .4rem; }
+.delrec-page .facts td { overflow-wrap: anywhere; } .delrec-page .wide td:first-child { min-width: 9rem; }
 .delrec-page td.number, .delrec-page th.number { text-align: right; font-variant-numeric: tabular-nums; }
-.delrec-page tr.answer { font-weight: bold; }
-"""
-DARK = """
-html { color-scheme: light dark; } @media (prefers-color-scheme: dark) {
-  body { background: #1b1b1b; } .delrec-page { color: #eee; } .delrec-prompt .caption { color: #b4b4b4; }
-}
+.delrec-page tr.answer { font-weight: bold; } .delrec-page li { max-width: 60rem; margin-bottom: .4rem; }
+@media (prefers-color-scheme: dark) { .delrec-prompt .caption { color: #b4b4b4; } }
 """
 PROMPT = """
 .delrec-prompt .prompt { line-height: 2.1; } .delrec-prompt .caption { color: #555; font-size: .9rem; }
@@ -42,7 +34,6 @@ PROMPT = """
 """
 COLOURS = {True: "0,114,178", False: "213,94,0"}  # for and against the choice
 LONGEST = 40  # letters of a title in the picture
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 MARKED = 0.05  # of the largest value: what is smaller bears no number
 
 
@@ -64,21 +55,15 @@ class Page:
     view: Mapping[str, Any] | None = None
 
     def html(self) -> str:
-        """The page. It fetches nothing, and may not: its policy forbids it."""
+        """The page, which needs nothing beside itself."""
         about = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in self.facts)
         still = f"<h2>{escape(self.explanation)}</h2>{prompt_html(self.spans, self.explanation)}"
         shown = still if self.view is None else f"{embedded(self.view)}<noscript>{still}</noscript>"
-        title = escape(self.title)
-        head = (
-            "<meta charset='utf-8'><meta name='viewport' content='width=device-width, initial-scale=1'>"
-            f"<meta http-equiv='Content-Security-Policy' content=\"{POLICY}\">"
-            f"<title>{title}</title><style>{STYLE}{DARK}</style>"
+        body = (
+            f"<h1>{escape(self.title)}</h1><table class='facts'>{about}</table><h2>Who ranks what</h2>"
+            f"{_ranking(self.ranking)}<h2>The prompt</h2>{shown}{_verdicts(self.verdicts)}"
         )
-        return (
-            f"<!doctype html><html lang='en'><head>{head}</head><body><main class='delrec-page'><h1>{title}</h1>"
-            f"<table>{about}</table><h2>Who ranks what</h2>{_ranking(self.ranking)}<h2>The prompt</h2>{shown}"
-            f"{_verdicts(self.verdicts)}</main></body></html>\n"
-        )
+        return page_html(self.title, body, STYLE)
 
 
 def _verdicts(verdicts: Sequence[str]) -> str:

@@ -46,8 +46,7 @@ function numbers(side, state) {
 }
 
 /** What stands in the lists and in the shades while ``key`` is touched. to: by piece; from: who, how much. */
-function touched(side, state, key) {
-  const { among, answers } = numbers(side, state);
+function touched(side, { among, answers }, key) {
   const answer = key.startsWith("answer:") ? Number(key.slice(7)) : null;
   if (answer !== null) return { to: answers[answer], from: null, answers: null };
   const at = side.pieces.findIndex((piece) => piece.key === key);
@@ -125,10 +124,10 @@ export function show(host, data, saves = {}) {
       if (answer.next) text.append(" ← what came next");
       answers.append(make("li", { class: answer.next ? "row next" : "row" }, text, make("span", { class: "length" }, make("i")), make("span", { class: "number" })));
     }
-    const lists = make("div", { class: "lists" });
-    const heading = make("h4");
-    const box = make("section", { class: "side", "aria-label": side.name }, make("h3", {}, side.name), prompt, lists, heading, answers);
-    return { side, box, touches, lists, heading, answers, order };
+    const lists = make("div", { class: "lists" }), bars = make("p", { class: "note line" });
+    const heading = make("h4", {}, "The candidates as the answer");
+    const box = make("section", { class: "side", "aria-label": side.name }, make("h3", {}, side.name), prompt, heading, bars, answers, lists);
+    return { side, box, touches, lists, bars, answers, order, looked: {} };
   }
 
   function over(key) {
@@ -164,12 +163,12 @@ export function show(host, data, saves = {}) {
   }
 
   /** Shades, numbers and lists of a side; says in words what they show. */
-  function drawTouched({ side, touches, lists, heading, answers, order }, method) {
+  function drawTouched({ side, touches, lists, bars, answers, order, looked }, method) {
     const first = `answer:${side.first}`;
     const asked = state.over ?? state.held ?? first;
     const here = touches.some((one) => one.key === asked);
     const key = here ? asked : first;
-    const found = touched(side, state, key);
+    const found = touched(side, (looked[`${state.method} ${state.layer} ${state.head}`] ??= numbers(side, state)), key);
     const name = touches.find((one) => one.key === key).words;
     const shades = state.from && method.unit === "%" && found.from ? found.from : found.to;
     const tops = (values) => Math.max(1e-9, ...(values ?? []).map(Math.abs));
@@ -185,22 +184,22 @@ export function show(host, data, saves = {}) {
       one.tabIndex = one.key === key ? 0 : -1;
       one.setAttribute("aria-pressed", one.key === state.held);
       one.setAttribute("aria-label", value == null ? one.name : `${one.name}, ${written(value, method.unit)}`);
-      const mark = at >= 0 && share >= MARKED ? [make("sup", { "aria-hidden": true }, written(value, method.unit).replace(" ", ""))] : [];
-      one.replaceChildren(one.words, ...mark);
+      const mark = at >= 0 && share >= MARKED ? written(value, method.unit).replace(" ", "") : "";
+      one.replaceChildren(one.words, make("sup", { "aria-hidden": true }, make("span", {}, mark)));
     }
     const chances = found.answers === null;
-    heading.textContent = chances ? "Candidates, by chance" : method.unit === "%" ? `Who looks at ${name}, as the answer` : `What ${name} does for each candidate, nats`;
+    bars.textContent = chances ? "bars: chance" : method.unit === "%" ? `bars: how much it looks at ${name}` : `bars: by how many nats ${name} speaks for it`;
     order.forEach((at, place) => {
       const value = chances ? side.answers[at].chance : found.answers[at];
       const row = answers.children[place];
       fill(row, value, chances ? 1 : most, chances ? "%" : method.unit);
     });
-    const speaks = method.unit === "%" ? `${name} looks at` : `What speaks for ${name}, and against it`;
-    const whole = side.pieces.map((piece) => ({ name: labelled(side, piece), piece }));
+    const speaks = method.unit === "%" ? `${key.startsWith("answer:") ? "As the answer, " : ""}${name} looks at` : `What speaks for ${name}, and against it`;
+    const whole = side.pieces.map((piece) => ({ name: labelled(side, piece) + (piece.key === key ? ", itself" : ""), piece }));
     const to = listed(speaks, whole, found.to, method);
     const from = found.from && listed(`In the prompt, ${name} is looked at by`, whole, found.from, method);
     const absent = here ? null : make("p", { class: "note" }, "What you touch is not in this prompt; here is its first choice.");
-    const none = found.to ? null : make("p", { class: "note" }, key.startsWith("answer:") ? "Gradients are taken for the first choice alone." : "Below: what it does for each candidate.");
+    const none = found.to ? null : make("p", { class: "note" }, key.startsWith("answer:") ? "Gradients are taken for the first choice alone." : "The bars of the candidates say what it does for each.");
     lists.replaceChildren(...[absent, none, to, from].filter(Boolean));
     const best = found.to && strongest(found.to)[0];
     return best === undefined || best === null ? `${side.name}: ${name}.` : `${side.name}: ${speaks} ${whole[best].name}, ${written(found.to[best], method.unit)}, most.`;

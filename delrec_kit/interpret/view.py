@@ -6,7 +6,9 @@ mille, and nats have three digits: the file stays small, and nobody reads more.
 
 import json
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,47 @@ import numpy as np
 from delrec_kit.interpret.attention import PLACES
 from delrec_kit.interpret.by_hand import ATTENTION, EFFECT, GRADIENTS, ROLLOUT, SAID
 from delrec_kit.interpret.by_piece import REST, Side
+from delrec_kit.run.progress import watched
 
 KEYS = {EFFECT: "effect", GRADIENTS: "gradients", ROLLOUT: "rollout", ATTENTION: "attention"}
 MOST = 400_000  # shares in one view: above, heads are averaged
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
+PAGE = """
+html { color-scheme: light dark; } .delrec-page { max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
+.delrec-page { font: 16px/1.5 system-ui, sans-serif; color: #111; }
+.delrec-page h1 { font-size: 1.5rem; overflow-wrap: anywhere; }
+.delrec-page h2 { font-size: 1.15rem; margin-top: 2rem; }
+@media (prefers-color-scheme: dark) { body { background: #1b1b1b; } .delrec-page { color: #eee; } }
+"""
 HERE = Path(__file__).parent
 SCRIPT, SHEET = HERE / "view.js", HERE / "view.css"
+
+
+@dataclass(frozen=True, eq=False)
+class PromptView:
+    """One person's prompt under one or two models: to touch, as a picture, and as a page. title: of the page."""
+
+    sides: Sequence[Side]
+    title: str = ""
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """What ``view.js`` reads."""
+        return view_data(self.sides, self.title)
+
+    def page(self) -> str:
+        """The view alone as a page that needs nothing beside itself."""
+        return page_html(self.title, f"<h1>{escape(self.title)}</h1>{embedded(self.data)}")
+
+    def touch(self):
+        """To touch: a widget where someone watches a notebook; elsewhere HTML, which an executed copy keeps."""
+        if watched():
+            from delrec_kit.interpret.touch import Touch
+
+            return Touch(self.data, self.page())
+        from IPython.display import HTML
+
+        return HTML(embedded(self.data))
 
 
 def view_data(sides: Sequence[Side], title: str = "") -> dict[str, Any]:
@@ -37,11 +75,13 @@ def _side(side: Side, averaged: bool) -> dict[str, Any]:
     attention, answering = side.attention, side.answering
     if averaged:
         attention, answering = attention.mean(1, keepdims=True), answering.mean(1, keepdims=True)
-    back = max((index + 1 for kind, index in side.pieces if kind == "history"), default=0)
     return {
         "name": side.name,
         "spans": [list(span) for span in side.spans],
-        "pieces": [{"key": f"{kind}:{index}", "label": _label(kind, index, back)} for kind, index in side.pieces],
+        "pieces": [
+            {"key": f"{kind}:{index}", "label": label}
+            for (kind, index), label in zip(side.pieces, place_of(side), strict=True)
+        ],
         "answers": [
             {"title": title, "chance": _digits(chance), "teacher": rank, "next": bool(came)}
             for title, chance, rank, came in side.answers
@@ -58,10 +98,13 @@ def _side(side: Side, averaged: bool) -> dict[str, Any]:
     }
 
 
-def _label(kind: str, index: int, back: int) -> str:
-    if kind == REST:
-        return "the other words"
-    return PLACES[kind].format(back - index if kind == "history" else index + 1)
+def place_of(side: Side) -> list[str]:
+    """(n,) where each piece stands, such as "title 2 back"."""
+    back = max((index + 1 for kind, index in side.pieces if kind == "history"), default=0)
+    count = lambda kind, index: back - index if kind == "history" else index + 1  # noqa: E731
+    return [
+        "the other words" if kind == REST else PLACES[kind].format(count(kind, index)) for kind, index in side.pieces
+    ]
 
 
 def _mille(shares: np.ndarray) -> list:
@@ -76,6 +119,17 @@ def _digits(values: np.ndarray | float) -> list | float:
 def sources() -> tuple[str, str]:
     """The script and the style sheet."""
     return SCRIPT.read_text(encoding="utf-8"), SHEET.read_text(encoding="utf-8")
+
+
+def page_html(title: str, body: str, sheet: str = "") -> str:
+    """A page that fetches nothing, and may not: its policy forbids it. body: HTML."""
+    head = (
+        "<meta charset='utf-8'><meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<meta http-equiv='Content-Security-Policy' content=\"{POLICY}\">"
+        f"<title>{escape(title)}</title><style>{PAGE}{sheet}</style>"
+    )
+    main = f"<main class='delrec-page'>{body}</main>"
+    return f"<!doctype html><html lang='en'><head>{head}</head><body>{main}</body></html>\n"
 
 
 def embedded(data: dict[str, Any]) -> str:

@@ -4,8 +4,9 @@ from difflib import get_close_matches
 
 import pandas as pd
 
-from delrec_kit.interpret import EFFECT, WORDS, ByHand, Page, Side, Span, side, verdict_text, view_data
+from delrec_kit.interpret import EFFECT, WORDS, ByHand, Page, PromptView, Side, Span, side, verdict_text
 from delrec_kit.interpret.by_piece import REST
+from delrec_kit.interpret.view import place_of
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.methods import WITHOUT_P
@@ -45,26 +46,21 @@ def tested(study: Study, user: str | int | None = None) -> tuple[str, list[int],
     return keys[row], split.test.history[row].tolist(), study.data.test_candidates[row].tolist(), target
 
 
-def sides_of(study: Study, user: str | int | None, method: str | None = None) -> list[Side]:
+def prompt_view(study: Study, user: str | int | None, method: str | None = None) -> PromptView:
     """What ``method`` (DELRec) does with the prompt of one user of the test, and beside it the run's row that differs
     from it in P alone, where the run has one. A model is let go before the next is loaded."""
-    name = row_to_ask(study, method)
-    return [
-        side(by_hand(study, each), *tested(study, user)[1:], label(each)) for each in (name, *_control(study, name))
-    ]
+    name, (key, *case) = row_to_ask(study, method), tested(study, user)
+    names = [name, *(other for other in [WITHOUT_P.get(name)] if other in study.rows())]
+    sides = [side(by_hand(study, each), *case, label(each)) for each in names]
+    return PromptView(sides, f"What {label(name)} chose for user {key}")
 
 
-def _control(study: Study, name: str) -> list[str]:
-    return [other for other in [WITHOUT_P.get(name)] if other in study.rows()]
-
-
-def explain_user(run: RunDirectory, user: str | int | None, method: str | None = None) -> Page:
-    """The page that explains what ``method`` (DELRec) chose for one user of the test. Raises KitError for a user that
-    is not tested, or a method that the run does not have."""
+def explain_user(run: RunDirectory, user: str | int | None, method: str | None = None) -> tuple[Page, PromptView]:
+    """The page that explains what ``method`` (DELRec) chose for one user of the test, and the view in it. Raises
+    KitError for a user that is not tested, or a method that the run does not have."""
     study = Study(run)
-    name, (key, _, _, target) = row_to_ask(study, method), tested(study, user)
-    sides = sides_of(study, user, name)
-    own = sides[0]
+    name, view = row_to_ask(study, method), prompt_view(study, user, method)
+    own = view.sides[0]
     ranking = pd.DataFrame(own.answers, columns=["candidate", "chance", "rank, teacher", "answer"])
     ranking[f"rank, {own.name}"] = ranking["chance"].rank(ascending=False)
     ranking = ranking.sort_values("chance", ascending=False)
@@ -76,7 +72,7 @@ def explain_user(run: RunDirectory, user: str | int | None, method: str | None =
         ("run", run.path.name),
         ("method", own.name),
         ("first choice", own.answers[own.first][0]),
-        ("what came next", study.data.split.titles[target]),
+        ("what came next", next(title for title, _, _, came in own.answers if came)),
         ("what speaks for it most", _strongest(own, int(effects.argmax()), 1)),
         ("what speaks against it most", _strongest(own, int(effects.argmin()), -1)),
     ]
@@ -84,8 +80,7 @@ def explain_user(run: RunDirectory, user: str | int | None, method: str | None =
         Span(text, *own.pieces[at], {} if own.pieces[at][0] == REST else {EFFECT: effects[at]})
         for text, at in own.spans
     ]
-    title = f"What {own.name} chose for user {key}"
-    return Page(title, facts, ranking, spans, EFFECT, judged(run, name), view_data(sides, title))
+    return Page(view.title, facts, ranking, spans, EFFECT, judged(run, name), view.data), view
 
 
 def judged(run: RunDirectory, name: str) -> list[str]:
@@ -103,5 +98,6 @@ def judged(run: RunDirectory, name: str) -> list[str]:
 
 
 def _strongest(own: Side, at: int, sign: int) -> str:
-    effect, text = own.effect[own.first][at], next(text for text, piece in own.spans if piece == at)
-    return f"{text} ({own.pieces[at][0]}, {effect:+.2f} nats)" if effect * sign > 0 else "nothing"
+    effect, text, place = own.effect[own.first][at], own.texts()[at], place_of(own)[at]
+    nats = f"{effect:+.2f} nats"
+    return (f"{text} ({nats})" if text == place else f"{text} ({place}, {nats})") if effect * sign > 0 else "nothing"

@@ -23,6 +23,7 @@ from delrec_kit.evaluation import (
     ranks_of,
 )
 from delrec_kit.interpret import (
+    PromptView,
     nearest_words,
     plot_agreement,
     plot_attention,
@@ -47,7 +48,7 @@ from delrec_kit.llm import LlmRecommender, SoftPrompt
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.methods import DISTILLED
-from delrec_kit.study.explain import by_hand, judged, row_to_ask, tested
+from delrec_kit.study.explain import by_hand, judged, prompt_view, row_to_ask, tested
 from delrec_kit.study.inside import looked_into
 from delrec_kit.study.study import Study
 
@@ -183,6 +184,11 @@ def one_user(run: Run, user: str | int | None = None, method: str | None = None)
     name = row_to_ask(study, method)
     _, history, candidates, target = tested(study, user)
     return plot_ranking(by_hand(study, name).ranking(history, candidates), target, method=name)
+
+
+def prompt(run: Run, user: str | int | None = None, method: str | None = None) -> PromptView:
+    """The prompt of one test user, by key or number (the first), to touch, and beside it the same without P."""
+    return prompt_view(Study(_open(run)), user, method)
 
 
 def widget(run: Run, method: str | None = None) -> OneUser:

@@ -44,7 +44,7 @@ def test_the_table_that_notebooks_show_is_in_order_of_number_and_of_the_comparis
         for slice, group in groups
         for method in ("teacher", "llm_zero_shot", "delrec")
     ]
-    table = slices_by_method(pd.DataFrame(rows))
+    table = slices_by_method(pd.DataFrame(rows, index=range(7, 7 + len(rows))))
     methods = ["teacher", "llm_zero_shot", "delrec"]
     assert list(table.index) == ([(name, of) for name in settings for of in methods] if settings else methods)
     sizes = [("history length", "9–12 (3)"), ("history length", "13 (3)"), ("history length", "100–300 (3)")]
