@@ -27,7 +27,7 @@ UNIMPORTED = {
     "jinja2",
 }  # used by what we import or start
 # with matplotlib (two), transformers, nbclient and ipykernel
-COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client", "IPython"}
+COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client", "IPython", "traitlets"}
 PEERS = {"recbole"}  # measured beside ours, by a Python of its own
 OPTIONAL = {
     name: extra for name, extra in PROJECT["optional-dependencies"].items() if name not in ("minilm", "gemma")

@@ -89,7 +89,7 @@ def prompt_html(spans: Sequence[Span], explanation: str) -> str:
     the numbers are. Its style sheet touches nothing else."""
     largest = max((abs(span.values.get(explanation, 0.0)) for span in spans), default=0.0) or 1.0
     words = " ".join(_span(span, explanation, largest) for span in spans)
-    caption = f"<p class='caption'>{escape(SAID.get(explanation, ''))}</p>"
+    caption = f"<p class='caption'>{escape(SAID.get(explanation, ''), quote=False)}</p>"
     return f"<style>{PROMPT}</style><div class='delrec-prompt'><p class='prompt'>{words}</p>{caption}</div>"
 
 
