@@ -52,12 +52,15 @@ class PromptView:
     def touch(self):
         """To touch: a widget where someone watches a notebook; elsewhere HTML, which an executed copy keeps."""
         if watched():
-            from delrec_kit.interpret.touch import Touch
-
-            return Touch(self.data, self.page())
+            return self.widget()
         from IPython.display import HTML
 
         return HTML(embedded(self.data))
+
+    def widget(self):
+        from delrec_kit.interpret.touch import Touch
+
+        return Touch(self.data, self.page())
 
 
 def view_data(sides: Sequence[Side], title: str = "") -> dict[str, Any]:

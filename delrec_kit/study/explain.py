@@ -1,16 +1,22 @@
 """One user of a run: asked by hand, and explained as a page."""
 
 from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from delrec_kit.interpret import EFFECT, WORDS, ByHand, Page, PromptView, Side, Span, side, verdict_text
+from delrec_kit.interpret import EFFECT, WORDS, ByHand, Page, PromptView, Side, Span, plot_ranking, side, verdict_text
+from delrec_kit.interpret.attention import answering
 from delrec_kit.interpret.by_piece import REST
+from delrec_kit.interpret.panel import OneUser
 from delrec_kit.interpret.view import place_of
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.methods import WITHOUT_P
 from delrec_kit.settings.style import label
+from delrec_kit.study.inside import looked_into
 from delrec_kit.study.study import Study
 
 
@@ -81,6 +87,42 @@ def explain_user(run: RunDirectory, user: str | int | None, method: str | None =
         for text, at in own.spans
     ]
     return Page(view.title, facts, ranking, spans, EFFECT, judged(run, name), view.data), view
+
+
+def one_user(
+    run: RunDirectory | str | Path, user: str | int | None = None, method: str | None = None
+) -> tuple[Figure, pd.DataFrame]:
+    """How the teacher and ``method`` (DELRec) rank the candidates of one test user, by key or number (the first)."""
+    study = Study(opened(run))
+    name = row_to_ask(study, method)
+    _, history, candidates, target = tested(study, user)
+    return plot_ranking(by_hand(study, name).ranking(history, candidates), target, method=name)
+
+
+def prompt(run: RunDirectory | str | Path, user: str | int | None = None, method: str | None = None) -> PromptView:
+    """The prompt of one test user, by key or number (the first), to touch, and beside it the same without P."""
+    return prompt_view(Study(opened(run)), user, method)
+
+
+def widget(run: RunDirectory | str | Path, method: str | None = None) -> OneUser:
+    """One user by hand, for a notebook: choose a method and a user, change the history, colour the prompt; show its
+    ``box``."""
+    study = Study(opened(run))
+    first, split = row_to_ask(study, method), study.data.split
+    seen = pd.read_csv(study.run.require("interpretation") / looked_into(study.run.config)[0] / "attention.csv")
+    seen = seen[seen["kind"] == answering(seen["kind"])]  # how many layers and heads there are is the same for all
+    users = {key: partial(_case, study, key) for key in (split.user_keys[u] for u in split.test.user)}
+    size = int(seen["layer"].max()) + 1, int(seen["head"].max()) + 1
+    methods = {name: partial(by_hand, study, name) for name in dict.fromkeys([first, *study.rows()])}
+    return OneUser(methods, users, size, partial(judged, study.run), study.run.figures)
+
+
+def _case(study: Study, user: str) -> tuple[list[int], list[int], int]:
+    return tested(study, user)[1:]
+
+
+def opened(run: RunDirectory | str | Path) -> RunDirectory:
+    return run if isinstance(run, RunDirectory) else RunDirectory.open(run)
 
 
 def judged(run: RunDirectory, name: str) -> list[str]:
