@@ -150,9 +150,7 @@ def explain(
     out.write_text(page.html(), encoding="utf-8")
     typer.echo(f"wrote {out}")
     if png is not None:
-        from delrec_kit.interpret import plot_prompt
-
-        plot_prompt(view.sides)[0].savefig(png, dpi=150)
+        view.picture()[0].savefig(png, dpi=150)
         typer.echo(f"wrote {png}")
 
 

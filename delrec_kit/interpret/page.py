@@ -20,7 +20,8 @@ from delrec_kit.settings.style import PALETTE, headline, label, styled
 STYLE = """
 .delrec-page table { border-collapse: collapse; } .delrec-page .wide { overflow-x: auto; }
 .delrec-page th, .delrec-page td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
-.delrec-page .facts td { overflow-wrap: anywhere; } .delrec-page .wide td:first-child { min-width: 9rem; }
+.delrec-page .facts td { overflow-wrap: anywhere; }
+.delrec-page .wide td:first-child { min-width: 9rem; overflow-wrap: anywhere; }
 .delrec-page td.number, .delrec-page th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .delrec-page tr.answer { font-weight: bold; } .delrec-page li { max-width: 60rem; margin-bottom: .4rem; }
 @media (prefers-color-scheme: dark) { .delrec-prompt .caption { color: #b4b4b4; } }

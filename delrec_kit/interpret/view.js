@@ -83,7 +83,7 @@ export function show(host, data, saves = {}) {
   const help = "Hover, tap or move with the arrow keys; click or Enter holds; Escape lets go.";
   host.replaceChildren(
     bar,
-    make("p", { class: "note" }, help),
+    make("p", { class: "note help" }, help),
     make("div", { class: data.sides.length > 1 ? "sides two" : "sides" }, ...sides.map((side) => side.box)),
     said,
     spoken,
@@ -184,7 +184,7 @@ export function show(host, data, saves = {}) {
       one.tabIndex = one.key === key ? 0 : -1;
       one.setAttribute("aria-pressed", one.key === state.held);
       one.setAttribute("aria-label", value == null ? one.name : `${one.name}, ${written(value, method.unit)}`);
-      const mark = at >= 0 && share >= MARKED ? written(value, method.unit).replace(" ", "") : "";
+      const mark = at >= 0 && share >= MARKED ? (method.unit === "%" ? `${Math.round(100 * value)}%` : written(value, method.unit)) : "";
       one.replaceChildren(one.words, make("sup", { "aria-hidden": true }, make("span", {}, mark)));
     }
     const chances = found.answers === null;
@@ -236,12 +236,12 @@ function listed(heading, pieces, values, method) {
 /** What is drawn now, as a PNG to keep: the element in an SVG, on a canvas. */
 async function picture(host, title) {
   const copy = host.cloneNode(true);
-  copy.querySelectorAll(".bar, .unseen").forEach((part) => part.remove());
-  const controls = [...host.querySelectorAll("select")].filter((one) => !one.disabled).map((one) => one.selectedOptions[0].text);
+  copy.querySelectorAll(".bar, .help, .unseen").forEach((part) => part.remove());
+  const controls = [...host.querySelectorAll("select")].filter((one) => !one.disabled).map((one) => `${one.parentElement.firstChild.data} ${one.selectedOptions[0].text}`);
   copy.prepend(make("h3", {}, title), make("p", { class: "note" }, controls.join(", ")));
   const { width } = host.getBoundingClientRect();
   const ground = getComputedStyle(host).getPropertyValue("--ground").trim();
-  copy.style.cssText = `padding: 16px; width: ${Math.ceil(width) + 32}px; background: ${ground}`;
+  copy.style.cssText = `box-sizing: border-box; padding: 16px; width: ${Math.ceil(width) + 32}px; background: ${ground}`;
   document.body.append(copy);
   const height = Math.ceil(copy.getBoundingClientRect().height);
   copy.remove();

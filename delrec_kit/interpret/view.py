@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from delrec_kit.interpret.attention import PLACES
 from delrec_kit.interpret.by_hand import ATTENTION, EFFECT, GRADIENTS, ROLLOUT, SAID
@@ -48,6 +50,12 @@ class PromptView:
     def page(self) -> str:
         """The view alone as a page that needs nothing beside itself."""
         return page_html(self.title, f"<h1>{escape(self.title)}</h1>{embedded(self.data)}")
+
+    def picture(self) -> tuple[Figure, pd.DataFrame]:
+        """The first choice's explanations, a row a piece, and their numbers."""
+        from delrec_kit.interpret.prompt_plot import plot_prompt
+
+        return plot_prompt(self.sides)
 
     def touch(self):
         """To touch: a widget where someone watches a notebook; elsewhere HTML, which an executed copy keeps."""
