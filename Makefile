@@ -1,6 +1,7 @@
 # make demo   the notebooks on the embedded world and language model
 # make test   the tests that take seconds; a few minutes in all
 # make test-all  all tests, several processes and whole roads too, as CI does
+# make test-browser  the page that one can touch, in a chromium of this machine (Debian: apt install chromium)
 # make results  the README's table on MovieLens-100K from nothing: experiments/ml100k.yaml, some hours; the extra minilm
 # make results-gemma  the same with a decoder, Gemma 3 270M: experiments/gemma.yaml, for a GPU
 # make lint   ruff, rules and format
@@ -34,7 +35,7 @@ TWO := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo results results-gemma test test-all lint bench chaos docs strip lock clean install reinstall
+.PHONY: demo results results-gemma test test-all test-browser lint bench chaos docs strip lock clean install reinstall
 
 demo: install
 	@$(PY) -m delrec_kit run --profile demo --run-dir runs/demo
@@ -52,6 +53,10 @@ test: install
 
 test-all: install
 	@$(TWO)
+
+test-browser: install
+	@$(PY) -m pip install --quiet -e ".[browser]"
+	@$(PY) -m pytest tests/browser
 
 lint: install
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

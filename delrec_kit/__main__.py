@@ -143,18 +143,23 @@ def recommend(
 @app.command()
 def explain(
     run_dir: RunDir,
-    user: Annotated[str, typer.Option(help="whose test case; an id of the data")],
+    user: Annotated[str | None, typer.Option(help="whose test case: an id of the data, or 1, 2, …")] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="the page to write")] = Path("explanation.html"),
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="a picture of it too")] = None,
     method: Annotated[str | None, typer.Option(help="a row with a language model; default: delrec")] = None,
 ) -> None:
-    """One user's choice taken apart, as a web page that needs no server."""
-    check_writable(out)
+    """One user's choice taken apart, as a web page to touch that needs no server."""
+    for file in filter(None, (out, png)):
+        check_writable(file)
     directory = RunDirectory.open(run_dir)
     directory.require("adapter")
     from delrec_kit.study.explain import explain_user
 
-    out.write_text(explain_user(directory, user, method), encoding="utf-8")
-    typer.echo(f"wrote {out}")
+    page, view = explain_user(directory, user, method)
+    out.write_text(page.html(), encoding="utf-8")
+    if png is not None:
+        view.picture()[0].savefig(png, dpi=150)
+    typer.echo(f"wrote {' and '.join(map(str, filter(None, (out, png))))}")
 
 
 @app.command()

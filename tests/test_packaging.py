@@ -26,12 +26,15 @@ UNIMPORTED = {
     "ipykernel",
     "nbformat",
     "tabulate",
+    "jinja2",
 }  # used by what we import or start
 # with matplotlib (two), transformers, nbclient and ipykernel
-COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client", "IPython"}
-PEERS = {"recbole"}  # measured beside ours, by a Python of its own
+COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client", "IPython", "traitlets"}
+PEERS = {"recbole", "playwright"}  # measured beside ours, by a Python of its own; an extra that is not locked
 OPTIONAL = {
-    name: extra for name, extra in PROJECT["optional-dependencies"].items() if name not in ("minilm", "gemma")
+    name: extra
+    for name, extra in PROJECT["optional-dependencies"].items()
+    if name not in ("minilm", "gemma", "browser")
 }  # not locked
 EVERYTHING = [*PROJECT["dependencies"], *(d for extra in OPTIONAL.values() for d in extra)]
 

@@ -19,4 +19,11 @@ from delrec_kit.evaluation.runs import (
     times_table,
 )
 from delrec_kit.evaluation.slices import gap_table, slice_table, slices_by_method
-from delrec_kit.evaluation.tables import comparison_table, difference_table, results_text, write_report
+from delrec_kit.evaluation.tables import (
+    comparison_table,
+    difference_table,
+    results_text,
+    shown,
+    surest_first,
+    write_report,
+)

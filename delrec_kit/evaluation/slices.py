@@ -53,14 +53,19 @@ def slice_table(
 
 
 def slices_by_method(table: pd.DataFrame) -> pd.DataFrame:
-    """A ``slice_table`` (or ``slices_table``, of many runs) to read: a row a group, from the smallest number upward,
-    and a column a method, in the order of the comparison."""
-    rows = [column for column in ("settings", "slice", "group", "users") if column in table]
-    order = pd.DataFrame({column: pd.factorize(table[column])[0] for column in rows if column in ("settings", "slice")})
-    order["number"] = _first_number(table["group"].astype(str)).to_numpy()
-    ordered = table.iloc[order.sort_values(list(order), kind="stable").index]
-    wide = ordered.pivot_table(index=rows, columns="method", values="value", sort=False)
-    return wide[list(table["method"].unique())]
+    """A ``slice_table`` (or ``slices_table``, of many runs) to read: a row a method, in the order of the comparison,
+    and a column a group, from the smallest number upward, with its users where they are as many in all rows."""
+    rows, table = [column for column in ("settings", "method") if column in table], table.reset_index(drop=True)
+    sizes = table.groupby(["slice", "group"])["users"].agg(["min", "max"])
+    alike = {at: f"{at[1]} ({row['min']:.0f})" for at, row in sizes.iterrows() if row["min"] == row["max"]}
+    shown = [alike.get(at, str(at[1])) for at in zip(table["slice"], table["group"], strict=True)]
+    number = _first_number(table["group"].astype(str))
+    order = pd.DataFrame({"slice": pd.factorize(table["slice"])[0], "number": number})
+    order = order.sort_values(["slice", "number"], kind="stable").index
+    wide = table.assign(group=shown).iloc[order]
+    wide = wide.pivot_table(index=rows, columns=["slice", "group"], values="value", sort=False)
+    first = [table[row].drop_duplicates().tolist() for row in rows]
+    return wide.sort_index(key=lambda index: index.map(first[rows.index(index.name)].index), kind="stable")
 
 
 def gap_table(

@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from delrec_kit.evaluation.paired import TESTED, judged
 from delrec_kit.evaluation.ranks import METRICS
+from delrec_kit.settings.style import label
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
+
+ROWS = 10  # of a table on the screen
 
 
 def comparison_table(comparison: Mapping[str, Any]) -> pd.DataFrame:
@@ -33,6 +40,33 @@ def results_text(table: pd.DataFrame) -> pd.DataFrame:
     rows = ["method", "runs"] if (table["settings"] == "").all() else ["settings", "method", "runs"]
     wide = cells.pivot_table(index=rows, columns="metric", values="text", aggfunc="first", sort=False)
     return wide[[metric for metric in METRICS if metric in wide]].reset_index().rename_axis(columns=None)
+
+
+def shown(table: pd.DataFrame, file: str = "", rows: int = ROWS, digits: int = 3) -> "Styler":
+    """``table`` as a notebook shows it: methods by the names that figures give them, at most ``rows`` rows, what is
+    ``sure`` in bold. file: where the rest stands, which is said where rows are left out."""
+    named = table.head(rows).rename(label, axis=0) if table.index.name == "method" else table.head(rows)
+    if "method" in (table.index.names or ()) and table.index.nlevels > 1:
+        named = named.rename(label, axis=0, level="method")
+    for column in {"method", "a", "b"} & set(named):
+        named = named.assign(**{column: named[column].map(label)})
+    plain = named.index.names == [None] and pd.api.types.is_integer_dtype(named.index)
+    sure = named["sure"].to_numpy(dtype=bool) if "sure" in named else np.zeros(len(named), dtype=bool)
+    bold = pd.DataFrame(
+        np.where(np.tile(sure[:, None], named.shape[1]), "font-weight: bold", ""),
+        index=named.index,
+        columns=named.columns,
+    )
+    styler = named.style.apply(lambda _: bold, axis=None).format(precision=digits, na_rep="")
+    if len(table) > len(named):
+        styler = styler.set_caption(f"{len(named)} of {len(table)} rows{f'; all in {file}' if file else ''}")
+    return styler.hide(axis="index") if plain else styler
+
+
+def surest_first(table: pd.DataFrame) -> pd.DataFrame:
+    """Differences: the sure ones first, and the larger of like sureness."""
+    size = table.assign(size=table["value"].abs()).sort_values(["sure", "size"], ascending=False, kind="stable")
+    return size.drop(columns="size").reset_index(drop=True)
 
 
 def write_report(

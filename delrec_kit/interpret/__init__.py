@@ -4,6 +4,7 @@
 from delrec_kit.interpret.agreement import MEASURES, agreement_per_user, agreement_table
 from delrec_kit.interpret.attention import answering, attention_by_piece, attention_mass
 from delrec_kit.interpret.by_hand import ATTENTION, EFFECT, GRADIENTS, ROLLOUT, SAID, THROUGH_P, ByHand, Span, spans_of
+from delrec_kit.interpret.by_piece import Side, side
 from delrec_kit.interpret.distilled_plots import (
     plot_agreement,
     plot_cosines,
@@ -15,6 +16,7 @@ from delrec_kit.interpret.distilled_plots import (
 )
 from delrec_kit.interpret.faithfulness import (
     KIND,
+    WORDS,
     YARDSTICK,
     by_kind,
     deletion_curves,
@@ -23,10 +25,12 @@ from delrec_kit.interpret.faithfulness import (
     rank_agreement,
     readouts,
     verdict,
+    verdict_text,
 )
 from delrec_kit.interpret.gradients import MEAN_WORD, ZEROS, integrated_gradients
 from delrec_kit.interpret.inside_plots import plot_attention, plot_effects, plot_faithfulness, plot_heads, plot_places
-from delrec_kit.interpret.page import plot_ranking, prompt_html, user_page
+from delrec_kit.interpret.page import Page, plot_ranking, prompt_html
+from delrec_kit.interpret.prompt_plot import plot_prompt
 from delrec_kit.interpret.question import Question, leave_one_out, leave_out, pieces_of
 from delrec_kit.interpret.recency import (
     distances,
@@ -38,3 +42,4 @@ from delrec_kit.interpret.recency import (
 )
 from delrec_kit.interpret.two_runs import two_runs
 from delrec_kit.interpret.vectors import nearest_words, projection, title_cosines
+from delrec_kit.interpret.view import PromptView

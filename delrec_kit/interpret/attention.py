@@ -61,17 +61,24 @@ class Attended:
 
     def rollout(self) -> torch.Tensor:
         """(B, L) the share of the answer that comes from each token of the prompt; sums to 1."""
-        prompt = self.weights["encoder"].mean(2)
-        still = torch.eye(prompt.shape[-1], device=prompt.device)
-        flows = [still.expand_as(prompt[0])]
-        for layer in prompt:
-            flows.append((layer + still) / 2 @ flows[-1])
+        flows = mixtures(self.weights["encoder"])
         if self.answering == "encoder":
             return torch.einsum("bq,bqk->bk", self.answer, flows[-1])
         below = [flows[-1]] * len(flows) if self.reads_last else flows
         cross = self.mass("cross").mean(2)
         cross = cross / cross.sum(-1, keepdim=True)  # what titles look at in themselves does not count
         return torch.stack([torch.einsum("bq,bqk->bk", *each) for each in zip(cross, below)]).mean(0)
+
+
+def mixtures(weights: torch.Tensor) -> list[torch.Tensor]:
+    """(B, L, L) below the first layer and after each: how much of each state comes from each token, rolled out through
+    ``weights`` (layers, B, heads, L, L)."""
+    prompt = weights.mean(2)
+    still = torch.eye(prompt.shape[-1], device=prompt.device)
+    flows = [still.expand_as(prompt[0])]
+    for layer in prompt:
+        flows.append((layer + still) / 2 @ flows[-1])
+    return flows
 
 
 def attention_mass(question: Question, by_place: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:

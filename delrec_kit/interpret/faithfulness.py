@@ -6,6 +6,7 @@ title or candidate, says nothing of single pieces: hence ``by_kind`` beside, and
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,14 @@ SHARES = (0.1, 0.2, 0.3, 0.5, 0.7)
 RANDOM, ORDERS = "random", 5  # orders a user, averaged
 KIND, YARDSTICK = "kind of piece", "leave-one-out"
 POOR, GOOD = 0.3, 0.6  # Spearman correlation with leave-one-out
+WORDS = {  # verdict -> what it says
+    "good": "finds what the choice hangs on, and tells pieces of a kind apart",
+    "fair": "beats random orders, and tells pieces of a kind apart in part",
+    "coarse": "beats random orders, and tells kinds of pieces apart, but not pieces of a kind",
+    "poor": "beats random orders, but hardly ranks pieces as leaving them out does",
+    "unsure": "is not surely better than chance",
+    "misleading": "is surely worse than chance",
+}
 Interval = tuple[float, float, float]  # value, low, high
 
 
@@ -155,27 +164,32 @@ def rank_agreement(
     return _interval(each, resamples, seed) if len(each) else (0.0, 0.0, 0.0)
 
 
-def verdict(name: str, within: Interval, over_all: Interval, kind: float, tests: Mapping[str, pd.Series]) -> str:
-    """Two plain sentences on an explanation.
+def verdict(name: str, within: Interval, over_all: Interval, kind: float, tests: Mapping[str, pd.Series]) -> dict:
+    """One word on an explanation, of ``WORDS``, and the numbers behind it.
 
     Args:
         within, over_all: its ``rank_agreement`` among pieces of a kind, and among all.
         kind: the correlation over all pieces of ``by_kind``.
         tests: its rows of ``faithfulness_table``, by "deletion" and "insertion".
+
+    Returns:
+        explanation, verdict, spearman (with leaving out one by one, among pieces of a kind), low, high, among_all,
+        kind_alone, and for each test what the explanation has over random orders in nats.
     """
     rows = list(tests.values())
     if all(row["high"] < 0 for row in rows):
-        guide = "is misleading here, worse than chance"
+        word = "misleading"
     elif not all(row["low"] > 0 for row in rows):
-        guide = "is not surely better than chance here"
+        word = "unsure"
     elif within[1] < POOR:  # by the low end: a good one must be sure
-        coarse = over_all[0] >= POOR
-        guide = "is a coarse guide here, that tells kinds of pieces apart" if coarse else "is a poor guide here"
+        word = "coarse" if over_all[0] >= POOR else "poor"
     else:
-        guide = f"is a {'good' if within[1] >= GOOD else 'fair'} guide here"
-    out, back = (f"{row['value']:.2f} nats [{row['low']:.2f}, {row['high']:.2f}]" for row in rows)
-    return (
-        f"{name} {guide}: Spearman {within[0]:.2f} [{within[1]:.2f}, {within[2]:.2f}] with leaving out one by one, "
-        f"among pieces of a kind ({over_all[0]:.2f} among all, where the kind alone has {kind:.2f}). Taking out first "
-        f"what it names costs the choice {out} more than a random order, putting it back first wins {back} more"
-    )
+        word = "good" if within[1] >= GOOD else "fair"
+    numbers = dict(zip(("spearman", "low", "high"), map(float, within), strict=True))
+    numbers |= {"among_all": float(over_all[0]), "kind_alone": float(kind)}
+    return {"explanation": name, "verdict": word, **numbers, **{of: float(row["value"]) for of, row in tests.items()}}
+
+
+def verdict_text(found: Mapping[str, Any]) -> str:
+    """A ``verdict`` as people read it, such as "attention: poor, 0.12 [0.02, 0.21]"."""
+    return "{explanation}: {verdict}, {spearman:.2f} [{low:.2f}, {high:.2f}]".format(**found)

@@ -3,7 +3,7 @@
 Each function gives the figure and the plotted numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.attention import ROLLOUT, answering
-from delrec_kit.interpret.faithfulness import KIND, RANDOM, YARDSTICK
+from delrec_kit.interpret.faithfulness import RANDOM
 from delrec_kit.settings.methods import DISTILLED
 from delrec_kit.settings.style import DASHES, MARKERS, PALETTE, headline, label, styled
 
@@ -152,9 +152,9 @@ def plot_effects(effects: pd.DataFrame, method: str = DISTILLED) -> tuple[Figure
 
 @styled
 def plot_faithfulness(
-    curves: Mapping[str, pd.DataFrame], tables: Mapping[str, pd.DataFrame], method: str = DISTILLED
+    curves: Mapping[str, pd.DataFrame], verdicts: Sequence[Mapping[str, Any]], method: str = DISTILLED
 ) -> tuple[Figure, pd.DataFrame]:
-    """Deletion and insertion curves, mean over users with 95 % normal bands; ``tables`` from ``faithfulness_table``."""
+    """Deletion and insertion curves, mean over users with 95 % normal bands; ``verdicts`` from ``verdict``."""
     numbers = pd.concat(
         of.groupby(["explanation", "share"], sort=False)["nats"].agg(["mean", "sem"]).reset_index().assign(test=test)
         for test, of in curves.items()
@@ -171,21 +171,9 @@ def plot_faithfulness(
     figure.legend(*handles, title="order of", loc="outside right center", fontsize=8)
     headline(
         figure,
-        f"{label(method)}: {_sure(tables)}",
+        f"{label(method)}: {', '.join(map('{explanation} is {verdict} ({spearman:.2f})'.format_map, verdicts))}",
         "Above the random orders an explanation knows what matters; above the kind of piece, also which one of a kind. "
-        "Leaving out one by one is the yardstick. Bands: 95 % over users.",
+        "Leaving out one by one is the yardstick; in brackets the rank correlation with it among pieces of a kind. "
+        "Bands: 95 % over users.",
     )
     return figure, numbers
-
-
-def _sure(tables: Mapping[str, pd.DataFrame]) -> str:
-    """Which explanations are surely better than random orders in every test, and than the kind of piece."""
-    rows = {test: table.set_index("explanation") for test, table in tables.items()}
-    asked = [name for name in next(iter(rows.values())).index if name not in (KIND, YARDSTICK)]
-    sure = [name for name in asked if all(table.loc[name, "low"] > 0 for table in rows.values())]
-    more = [name for name in sure if all(table.loc[name, "over_kind_low"] > 0 for table in rows.values())]
-    if not sure:
-        return f"neither {' nor '.join(asked)} surely finds what the choice hangs on"
-    beyond = f", {' and '.join(more)} also the kind of piece" if more else ", none surely the kind of piece"
-    beyond = beyond if all(KIND in table.index for table in rows.values()) else ""
-    return f"{' and '.join(sure)} surely beat{'s' * (len(sure) == 1)} random orders in both tests{beyond}"

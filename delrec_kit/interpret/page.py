@@ -4,57 +4,72 @@ The page needs nothing beside itself: no server, no script, no other file.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from textwrap import shorten
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from delrec_kit.interpret.by_hand import Span
+from delrec_kit.interpret.by_hand import SAID, Span
+from delrec_kit.interpret.view import embedded, page_html
 from delrec_kit.settings.style import PALETTE, headline, label, styled
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; } th, td { padding: .2rem .8rem .2rem 0; text-align: left; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-tr.answer { font-weight: bold; } .prompt { line-height: 2.1; } .caption { color: #444; font-size: .9rem; }
-.piece { padding: .1rem .25rem; border-radius: .2rem; border-bottom: 2px solid transparent; }
-.for { border-bottom-color: #0072B2; } .against { border-bottom-color: #D55E00; border-bottom-style: dashed; }
-sup { font-size: .65rem; font-variant-numeric: tabular-nums; }
+.delrec-page table { border-collapse: collapse; } .delrec-page .wide { overflow-x: auto; }
+.delrec-page th, .delrec-page td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }
+.delrec-page .facts td { overflow-wrap: anywhere; }
+.delrec-page .wide td:first-child { min-width: 9rem; overflow-wrap: anywhere; }
+.delrec-page td.number, .delrec-page th.number { text-align: right; font-variant-numeric: tabular-nums; }
+.delrec-page tr.answer { font-weight: bold; } .delrec-page li { max-width: 60rem; margin-bottom: .4rem; }
+@media (prefers-color-scheme: dark) { .delrec-prompt .caption { color: #b4b4b4; } }
+"""
+PROMPT = """
+.delrec-prompt .prompt { line-height: 2.1; } .delrec-prompt .caption { color: #555; font-size: .9rem; }
+.delrec-prompt .piece { padding: .1rem .25rem; border-radius: .2rem; border-bottom: 2px solid transparent; }
+.delrec-prompt .for { border-bottom-color: #0072B2; }
+.delrec-prompt .against { border-bottom-color: #D55E00; border-bottom-style: dashed; }
+.delrec-prompt sup { font-size: .65rem; font-variant-numeric: tabular-nums; }
 """
 COLOURS = {True: "0,114,178", False: "213,94,0"}  # for and against the choice
 LONGEST = 40  # letters of a title in the picture
 MARKED = 0.05  # of the largest value: what is smaller bears no number
 
 
-def user_page(
-    title: str,
-    facts: Sequence[tuple[str, str]],
-    ranking: pd.DataFrame,
-    spans: Sequence[Span],
-    texts: dict[str, str],
-    verdicts: Sequence[str] = (),
-) -> str:
-    """The page. facts: label and text; ranking: candidate, answer (bool) and one column of ranks or chances a ranker;
-    texts: explanation -> what its numbers are; verdicts: whether to believe them. Values are marked by an underline and
-    a number beside the colour."""
-    about = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts)
-    parts = [
-        f"<h2>{escape(name)}</h2>{prompt_html(spans, name)}<p class='caption'>{escape(text)}</p>"
-        for name, text in texts.items()
-    ]
-    head = f"<meta charset='utf-8'><title>{escape(title)}</title><style>{STYLE}</style>"
-    return (
-        f"<!doctype html><html lang='en'><head>{head}</head><body><h1>{escape(title)}</h1><table>{about}</table>"
-        f"<h2>Who ranks what</h2>{_ranking(ranking)}{''.join(parts)}{_verdicts(verdicts)}</body></html>\n"
-    )
+@dataclass(frozen=True)
+class Page:
+    """What a page says of one user.
+
+    facts: label and text; ranking: candidate, answer (bool) and one column of ranks or chances a ranker; spans: the
+    prompt, marked by what ``explanation`` says of it where no script runs; verdicts: whether to believe explanations;
+    view: what ``view_data`` made, to touch.
+    """
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    ranking: pd.DataFrame
+    spans: Sequence[Span]
+    explanation: str
+    verdicts: Sequence[str] = ()
+    view: Mapping[str, Any] | None = None
+
+    def html(self) -> str:
+        """The page, which needs nothing beside itself."""
+        about = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in self.facts)
+        still = f"<h2>{escape(self.explanation)}</h2>{prompt_html(self.spans, self.explanation)}"
+        shown = still if self.view is None else f"{embedded(self.view)}<noscript>{still}</noscript>"
+        body = (
+            f"<h1>{escape(self.title)}</h1><table class='facts'>{about}</table><h2>Who ranks what</h2>"
+            f"{_ranking(self.ranking)}<h2>The prompt</h2>{shown}{_verdicts(self.verdicts)}"
+        )
+        return page_html(self.title, body, STYLE)
 
 
 def _verdicts(verdicts: Sequence[str]) -> str:
     each = "".join(f"<li>{escape(text)}</li>" for text in verdicts)
-    return f"<h2>Whether to believe it</h2><ul class='caption'>{each}</ul>" if each else ""
+    return f"<h2>Whether to believe it</h2><ul>{each}</ul>" if each else ""
 
 
 def _ranking(table: pd.DataFrame) -> str:
@@ -67,13 +82,16 @@ def _ranking(table: pd.DataFrame) -> str:
         mark = " ← what came next" if row["answer"] else ""
         kind = " class='answer'" if row["answer"] else ""
         rows.append(f"<tr{kind}><td>{escape(row['candidate'])}{mark}</td>{cells}</tr>")
-    return f"<table><tr><th>candidate</th>{head}</tr>{''.join(rows)}</table>"
+    return f"<div class='wide'><table><tr><th>candidate</th>{head}</tr>{''.join(rows)}</table></div>"
 
 
 def prompt_html(spans: Sequence[Span], explanation: str) -> str:
-    """The prompt's text, each piece marked by what ``explanation`` says of it: colour, underline and number."""
+    """The prompt's text, each piece marked by what ``explanation`` says of it: colour, underline and number; and what
+    the numbers are. Its style sheet touches nothing else."""
     largest = max((abs(span.values.get(explanation, 0.0)) for span in spans), default=0.0) or 1.0
-    return f"<p class='prompt'>{' '.join(_span(span, explanation, largest) for span in spans)}</p>"
+    words = " ".join(_span(span, explanation, largest) for span in spans)
+    caption = f"<p class='caption'>{escape(SAID.get(explanation, ''), quote=False)}</p>"
+    return f"<style>{PROMPT}</style><div class='delrec-prompt'><p class='prompt'>{words}</p>{caption}</div>"
 
 
 def _span(span: Span, explanation: str, largest: float) -> str:

@@ -9,6 +9,7 @@ import torch
 from transformers import TrainerCallback
 
 from delrec_kit.run.heartbeat import TRAINING, beat
+from delrec_kit.run.progress import reached
 
 COST = ["seconds", "peak_mib"]
 MIB = 2**20
@@ -24,6 +25,7 @@ class Lines(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         beat(TRAINING, self.name, state.global_step, state.max_steps, self.metrics)
+        reached(f"{self.name}, step {state.global_step} of {state.max_steps}")
 
     def on_save(self, args, state, control, **kwargs):  # by then the loss and the validation are known
         self.metrics = ", ".join(_metrics(learning_curve(state.log_history).iloc[-1]))

@@ -11,7 +11,18 @@ from tqdm import tqdm
 from delrec_kit.run.heartbeat import NOW, beat
 
 Item = TypeVar("Item")
-SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_LINES = 5.0  # before the first; then twice as many each time, so that a log stays short
+LONGEST_PAUSE = 60.0
+_reached = ""  # what the last loop was at
+
+
+def reached(where: str | None = None) -> str:
+    """Keep how far the work is, such as "stage 1, step 90 of 150", which an interrupt tells; without a word, what was
+    kept last."""
+    global _reached
+    if where is not None:
+        _reached = where
+    return _reached
 
 
 def watched() -> bool:
@@ -32,8 +43,8 @@ class progress(Generic[Item]):
     """Iterate over ``iterable`` and report as ``what``: ``for x in progress(xs, "scoring"): …``.
 
     ``total`` is the number of steps where ``len(iterable)`` is unknown. ``note(text)`` shows a word on the present
-    state (a loss, a metric) in the bar or in the next line. Lines come at most every five seconds, and a last one
-    only if an earlier one came, so that quick loops stay silent.
+    state (a loss, a metric) in the bar or in the next line. The first line comes after five seconds, the next
+    after ten, and so on up to a minute, and a last one only if one came before, so that quick loops stay silent.
     """
 
     def __init__(self, iterable: Iterable[Item], what: str, total: int | None = None) -> None:
@@ -49,7 +60,10 @@ class progress(Generic[Item]):
             self._bar.set_postfix_str(text, refresh=False)
 
     def __iter__(self) -> Iterator[Item]:
-        return self._with_bar() if watched() else self._with_lines()
+        of = f" of {self.total}" if self.total else ""
+        for done, item in enumerate(self._with_bar() if watched() else self._with_lines(), 1):
+            reached(f"{self.what}, {done}{of}")
+            yield item
 
     def _with_bar(self) -> Iterator[Item]:
         with tqdm(self.iterable, desc=self.what, total=self.total, mininterval=0.5, file=sys.stderr) as self._bar:
@@ -60,16 +74,16 @@ class progress(Generic[Item]):
 
     def _with_lines(self) -> Iterator[Item]:
         started = last = time.monotonic()
-        done, lines = 0, 0
+        done, lines, pause = 0, 0, SECONDS_BETWEEN_LINES
         for item in self.iterable:
             yield item
             done += 1
             beat(NOW, self.what, done, self.total, self._note)
             now = time.monotonic()
-            if now - last >= SECONDS_BETWEEN_LINES:
+            if now - last >= pause and done != self.total:
                 self._line(done, now - started)
-                last, lines = now, lines + 1
-        if lines:
+                last, lines, pause = now, lines + 1, min(2 * pause, LONGEST_PAUSE)
+        if lines and time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             self._line(done, time.monotonic() - started, ended=True)
 
     def _line(self, done: int, seconds: float, ended: bool = False) -> None:

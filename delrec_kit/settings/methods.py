@@ -109,6 +109,15 @@ def method_of(name: str) -> Method:
     return METHODS[name]
 
 
+WITHOUT_P = {  # row -> the one that differs from it in P alone
+    "delrec": "llm_finetuned",
+    "llm_distilled_prompt": "llm_zero_shot",
+    "llm_untrained_prompt": "llm_zero_shot",
+    "llm_shuffled_prompt": "llm_zero_shot",
+    "llm_finetuned_untrained_prompt": "llm_finetuned",
+    "llm_distilled_both": "llm_distilled_weights",
+    "delrec_kept": "llm_finetuned_distilled_weights",
+}
 DISTILLED = "llm_distilled_prompt"  # what stage 1 made, in the frozen language model
 DELREC = "delrec"
 ADAPTED = tuple(name for name, method in METHODS.items() if method.learns_from)

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,17 +13,20 @@ from delrec_kit.settings.config import KitConfig, StageConfig
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.profiles import read_profile
 
+NEXT = re.compile(r"\s+(?=[a-z_]+(?:\.[a-z_]+)?\s*=)")  # between two settings in one string
 
-def resolve(profile: str = "demo", overrides: Sequence[str] = (), **top: Any) -> KitConfig:
+
+def resolve(profile: str = "demo", overrides: str | Sequence[str] = (), **top: Any) -> KitConfig:
     """The settings of ``profile``, a name or a YAML file, with ``stage.field=value`` overrides on top.
 
+    overrides: a list, or one string with blanks between them, as papermill's ``-p`` hands it over.
     ``top`` holds ready values by dotted name or top-level field, ``None`` meaning "not given":
     ``resolve("cpu", ["distill.k=20"], seed=3, **{"data.dataset": "ml-100k"})``.
     Raises KitError for an unknown profile, stage or field, or a value that does not fit.
     """
     name, values = read_profile(profile)
     values["profile"] = name
-    for text in overrides:
+    for text in filter(None, NEXT.split(overrides.strip())) if isinstance(overrides, str) else overrides:
         key, sign, raw = text.partition("=")
         if not sign:
             raise KitError(f"--set takes stage.field=value, not '{text}'")

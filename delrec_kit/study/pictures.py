@@ -5,7 +5,6 @@ take its name, such as "delrec"; by default it is the frozen language model with
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +32,6 @@ from delrec_kit.interpret import (
     plot_heads,
     plot_places,
     plot_projection,
-    plot_ranking,
     plot_recency,
     plot_two_runs,
     plot_words,
@@ -41,14 +39,12 @@ from delrec_kit.interpret import (
     two_runs,
 )
 from delrec_kit.interpret import projection as projected
-from delrec_kit.interpret.attention import answering
-from delrec_kit.interpret.panel import OneUser
 from delrec_kit.llm import LlmRecommender, SoftPrompt
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.methods import DISTILLED
 from delrec_kit.settings.rows import called
-from delrec_kit.study.explain import by_hand, judged, row_to_ask, tested
+from delrec_kit.study.explain import one_user, opened, prompt, widget  # noqa: F401 (pictures of one user)
 from delrec_kit.study.inside import looked_into
 from delrec_kit.study.study import Study
 
@@ -61,7 +57,7 @@ def comparison(run: Run, protocol: str = OWN, metrics: Sequence[str] = METRICS) 
     for metric in metrics:
         if metric not in METRICS:
             raise KitError(f"no metric '{metric}'{nearest(metric, METRICS)}")
-    folder = _open(run).require("evaluation")
+    folder = opened(run).require("evaluation")
     return plot_comparison(load_comparison(folder / ("" if protocol == OWN else protocol)), metrics)
 
 
@@ -69,7 +65,7 @@ def differences(run: Run, metric: str = "HR@1") -> Picture:
     """Paired differences between methods. Raises KitError for an unknown metric."""
     if metric not in METRICS:
         raise KitError(f"no metric '{metric}'{nearest(metric, METRICS)}")
-    comparison = load_comparison(_open(run).require("evaluation"))
+    comparison = load_comparison(opened(run).require("evaluation"))
     return plot_differences(difference_table(comparison, [*TESTED, metric]), metric)
 
 
@@ -121,14 +117,26 @@ def effects(run: Run, method: str | None = None) -> Picture:
 
 def faithfulness(run: Run, method: str | None = None) -> Picture:
     """Deletion and insertion curves of every explanation beside random orders."""
-    tables = verdicts(run, method)["over_random"]
-    curves = {test: _inside(run, method, test) for test in tables}
-    return plot_faithfulness(curves, {t: pd.DataFrame(rows) for t, rows in tables.items()}, _looked(run, method))
+    found = verdicts(run, method)
+    curves = {test: _inside(run, method, test) for test in found["over_random"]}
+    return plot_faithfulness(curves, found["verdicts"], _looked(run, method))
+
+
+def verdict_table(run: Run) -> pd.DataFrame:
+    """Whether to believe attention and gradients, of every row that the run looked inside: a word, the rank correlation
+    behind it with its interval, and what the explanation has over random orders."""
+    tables = [
+        pd.DataFrame(verdicts(run, name)["verdicts"]).assign(method=name) for name in looked_into(opened(run).config)
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    interval = [f"{row.spearman:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()]
+    columns = ["method", "explanation", "verdict", "spearman", "among_all", "kind_alone", "deletion", "insertion"]
+    return table.assign(spearman=interval)[columns]
 
 
 def verdicts(run: Run, method: str | None = None) -> dict:
-    """Whether to believe attention and gradients: sentences, and the numbers behind them."""
-    return read_json(_open(run).require("interpretation") / _looked(run, method) / "verdicts.json")
+    """Whether to believe attention and gradients: ``verdicts``, the numbers behind them, and notes."""
+    return read_json(opened(run).require("interpretation") / _looked(run, method) / "verdicts.json")
 
 
 def words(run: Run) -> Picture:
@@ -152,7 +160,7 @@ def projection(run: Run) -> Picture:
 def _vectors(run: Run) -> tuple[Study, LlmRecommender, SoftPrompt, SoftPrompt]:
     """P as it was trained and before; where it depends on the user, as it is when the teacher expects what it expects
     of the test users on average."""
-    study = Study(_open(run))
+    study = Study(opened(run))
     delrec = study.recommender(DISTILLED)
     P, untrained = delrec.P, study.soft_prompt("llm_untrained_prompt", delrec.llm, delrec.writer)
     if delrec.expects is not None:
@@ -166,35 +174,11 @@ def growth(run: Run) -> Picture:
     return plot_growth(_table(run, "prompt", "growth"))
 
 
-def one_user(run: Run, user: str | None = None, method: str | None = None) -> Picture:
-    """How the teacher and ``method`` (DELRec) rank the candidates of one test user (the first)."""
-    study = Study(_open(run))
-    name = row_to_ask(study, method)
-    history, candidates, target = tested(study, _users(study)[0] if user is None else str(user))
-    return plot_ranking(by_hand(study, name).ranking(history, candidates), target, method=name)
-
-
-def widget(run: Run, method: str | None = None) -> OneUser:
-    """One user by hand, for a notebook: choose a user, change the history, colour the prompt; show its ``box``."""
-    study = Study(_open(run))
-    name = row_to_ask(study, method)
-    seen = _inside(run, None, "attention")  # how many layers and heads there are is the same for all
-    seen = seen[seen["kind"] == answering(seen["kind"])]
-    users = {user: partial(tested, study, user) for user in _users(study)}
-    size = int(seen["layer"].max()) + 1, int(seen["head"].max()) + 1
-    return OneUser(by_hand(study, name), users, *size, name, judged(study.run, name))
-
-
-def _users(study: Study) -> list[str]:
-    """Those that are tested."""
-    return [study.data.split.user_keys[u] for u in study.data.split.test.user]
-
-
 def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Picture:
     """Two runs side by side, such as two teachers, or with and without temporal analysis: methods (paired by user where
     both ranked the same people), recency profiles, and the attention of what both look inside first. Raises KitError
     for runs of other data or other candidates, whose metrics mean other things."""
-    opened = [_open(run) for run in (one, other)]
+    opened = [opened(run) for run in (one, other)]
     paths = [run.path for run in opened]
     called = names or tuple(str(path) if paths[0].name == paths[1].name else path.name for path in paths)
     if isinstance(called, str) or len(called) != 2 or (names and called[0] == called[1]):
@@ -218,7 +202,7 @@ def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Pictu
 
 def _looked(run: Run, method: str | None) -> str:
     """A row that the run looked inside; None: the first of them."""
-    config = _open(run).config
+    config = opened(run).config
     known, method = looked_into(config), method and called(config, method)
     if method is not None and method not in known:
         raise KitError(f"this run did not look inside '{method}'{nearest(method, known)}")
@@ -229,9 +213,5 @@ def _inside(run: Run, method: str | None, name: str) -> pd.DataFrame:
     return _table(run, "interpretation", f"{_looked(run, method)}/{name}")
 
 
-def _open(run: Run) -> RunDirectory:
-    return run if isinstance(run, RunDirectory) else RunDirectory.open(run)
-
-
 def _table(run: Run, stage: str, name: str) -> pd.DataFrame:
-    return pd.read_csv(_open(run).require(stage) / f"{name}.csv")
+    return pd.read_csv(opened(run).require(stage) / f"{name}.csv")

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from delrec_kit.evaluation import (
     difference_table,
     load_comparison,
     per_user,
+    shown,
+    surest_first,
     write_comparison,
 )
 from delrec_kit.settings.errors import KitError
@@ -112,3 +115,14 @@ def test_p_values_are_corrected_over_what_the_table_shows():
     assert np.allclose(table["p_holm"], [0.004, 0.09, 0.09, 0.5])
     assert table["sure"].tolist() == [True, False, False, False]
     assert len(difference_table({"differences": found}, ["HR@1"])) == 1
+
+
+def test_a_table_on_the_screen_is_short_names_rows_as_figures_do_and_says_what_is_sure():
+    rows = [("delrec", f"m{n}", "HR@1", n / 100, n == 2) for n in range(12)]
+    table = pd.DataFrame(rows, columns=["a", "b", "metric", "value", "sure"])
+    html = shown(surest_first(table), "comparison.json").to_html()
+    assert html.count("<tr>") == 11 and "10 of 12 rows; all in comparison.json" in html and "llm_" not in html
+    bold = re.findall(r"#([\w, #]+) \{\s+font-weight: bold", html)
+    assert bold and all("row0_" in each for each in re.split(", ", bold[0])), "the sure row comes first, and is bold"
+    named = pd.DataFrame({"HR@1": ["0.5"]}, index=pd.Index(["llm_zero_shot"], name="method"))
+    assert "LLM, zero-shot" in shown(named).to_html() and "caption" not in shown(named).to_html()

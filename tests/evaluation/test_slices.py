@@ -44,13 +44,14 @@ def test_the_table_that_notebooks_show_is_in_order_of_number_and_of_the_comparis
         for slice, group in groups
         for method in ("teacher", "llm_zero_shot", "delrec")
     ]
-    table = slices_by_method(pd.DataFrame(rows))
-    assert list(table.columns) == ["teacher", "llm_zero_shot", "delrec"]
-    shown = [("history length", "9–12"), ("history length", "13"), ("history length", "100–300"), *groups[3:]]
-    found = table.reset_index()
-    assert list(zip(found["slice"], found["group"])) == shown * max(1, len(settings))
-    assert (table["delrec"] == found["group"].str.len().to_numpy() + 6).all()
-    assert list(dict.fromkeys(found["settings"])) == settings if settings else "settings" not in found
+    table = slices_by_method(pd.DataFrame(rows, index=range(7, 7 + len(rows))))
+    methods = ["teacher", "llm_zero_shot", "delrec"]
+    assert list(table.index) == ([(name, of) for name in settings for of in methods] if settings else methods)
+    sizes = [("history length", "9–12 (3)"), ("history length", "13 (3)"), ("history length", "100–300 (3)")]
+    assert list(table.columns) == [*sizes, ("answer", "0 (3)"), ("answer", "58–9 (3)")]
+    assert (table.xs("delrec", level="method") if settings else table.loc[["delrec"]]).to_numpy().tolist() == [
+        [len(group) + 6 for _, group in (groups[1], groups[2], groups[0], *groups[3:])]
+    ] * max(1, len(settings))
 
 
 def ranks_of(**hits):

@@ -1,5 +1,6 @@
 """A person's question put by hand, and the panel that puts it with the mouse."""
 
+import asyncio
 from dataclasses import replace
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_what_cannot_be_asked_is_refused(asked):
 @pytest.fixture
 def panel(asked):
     users = {"ann": lambda: (list(HISTORY), list(CANDIDATES), 4), "bob": lambda: ([3, 8], [1, 2, 5], 5)}
-    return OneUser(asked, users, layers=2, heads=4)
+    return OneUser({"delrec": lambda: asked}, users, (2, 4))
 
 
 def test_the_history_is_changed_with_the_mouse(panel, asked):
@@ -153,3 +154,56 @@ def test_layer_and_head_are_for_attention(panel):
     assert panel.prompt.value not in shown
     panel.how.value = ROLLOUT
     assert SAID[ROLLOUT] in panel.prompt.value and panel.layer.disabled
+
+
+@pytest.fixture
+def asking(asked, monkeypatch):
+    """The histories that the models have been asked about."""
+    seen, ranking = [], type(asked).ranking
+    monkeypatch.setattr(type(asked), "ranking", lambda self, h, c: seen.append(list(h)) or ranking(self, h, c))
+    return seen
+
+
+def test_quick_clicks_are_one_question_and_busy_is_said(panel, asking, monkeypatch):
+    monkeypatch.setattr("delrec_kit.interpret.panel.PAUSE", 0.05)
+
+    async def click():
+        for _ in range(10):
+            panel.new.value = "title 5"
+        assert "working" in panel.message.value and len(panel.titles.options) == len(HISTORY) + 10
+        await asyncio.sleep(0.5)
+
+    asyncio.run(click())
+    assert asking == [[*HISTORY, *[5] * 10]] and panel.message.value == ""
+
+
+def test_what_fails_is_said_and_the_history_is_that_of_the_answer(panel, asked, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("out of <memory>")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(asked), "ranking", fails)
+        panel.new.value = "title 5"
+    assert "RuntimeError: out of &lt;memory&gt;" in panel.message.value
+    assert panel.history == HISTORY and len(panel.titles.options) == len(HISTORY)
+    panel.new.value = "title 5"
+    assert panel.history == [*HISTORY, 5] and panel.message.value == ""
+
+
+def test_a_user_is_searched_for_and_another_method_asked(asked, asking, tmp_path):
+    users = {f"user {n}": lambda n=n: ([1 + n % N], list(CANDIDATES), 4) for n in range(1000)}
+    other = replace(asked, recommender=replace(asked.recommender, P=None))
+    methods = {"delrec": lambda: asked, "llm_finetuned": lambda: other}
+    panel = OneUser(methods, users, (2, 4), lambda name: [f"verdict on {name}"], tmp_path)
+    panel.user.value = "user 1717"
+    assert "no user 'user 1717'" in panel.message.value and panel.history == [1]
+    panel.user.value = "user 3"
+    first = panel.ranking["chance"].tolist()
+    assert panel.history == [4] and asking[-1] == [4] and "verdict on delrec" in panel.believe.value
+    panel.method.value = "llm_finetuned"
+    assert panel.ranking["chance"].tolist() != first and "verdict on llm_finetuned" in panel.believe.value
+    assert "P1" not in panel.prompt.value
+    panel.more["touch the prompt"].click()
+    assert "LLM, fine-tuned" in panel.touched.children[0].data
+    panel.more["save as page"].click()
+    assert "user 3" in (tmp_path / "05c_user3.html").read_text() and "05c_user3.html" in panel.message.value

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from delrec_kit.interpret import (
+    WORDS,
     by_kind,
     deletion_curves,
     faithfulness_table,
@@ -18,6 +19,7 @@ from delrec_kit.interpret import (
     rank_agreement,
     readouts,
     verdict,
+    verdict_text,
 )
 from delrec_kit.llm import LlmRecommender, SoftPrompt
 
@@ -94,14 +96,16 @@ def test_what_decides_is_found_and_a_wrong_explanation_rejected(piece, hangs_on)
     assert not any(row["faithful"] or row["value"] > 0 for row in rows["wrong"].values())
     same = rank_agreement(effects["effect"], effects["effect"], effects[["user"]], 50, 0)
     assert same == pytest.approx((1, 1, 1))
-    assert "right is a good guide here: Spearman 1.00" in verdict("right", same, same, 0.5, rows["right"])
+    good = verdict("right", same, same, 0.5, rows["right"])
+    assert verdict_text(good) == "right: good, 1.00 [1.00, 1.00]" and good["deletion"] > 0.2 < good["insertion"]
     noise = pd.Series(np.random.default_rng(1).random(len(effects)))
     rho, low, high = loose = rank_agreement(noise, effects["effect"], effects[["user"]], 200, 0)
-    assert -0.3 < low < rho < high < 0.3 and "misleading" in verdict("wrong", loose, loose, 0.5, rows["wrong"])
+    assert -0.3 < low < rho < high < 0.3
+    assert verdict("wrong", loose, loose, 0.5, rows["wrong"])["verdict"] == "misleading"
     assert rank_agreement(noise * 0, effects["effect"], effects[["user"]], 50, 0) == (0, 0, 0)
-    figure, numbers = plot_faithfulness(curves, tables)
+    figure, numbers = plot_faithfulness(curves, [good])
     assert {"right", "wrong", "random"} == set(numbers["explanation"]) and len(figure.axes) == 2
-    assert "distilled P: right surely beats random orders in both tests" in figure.get_suptitle()
+    assert "distilled P: right is good (1.00)" in figure.get_suptitle()
 
 
 def test_knowing_the_kind_of_a_piece_is_not_taken_for_knowing_the_piece():
@@ -118,11 +122,15 @@ def test_knowing_the_kind_of_a_piece_is_not_taken_for_knowing_the_piece():
     )
     assert over_all[0] > 0.7 and within[1] < 0 < within[2]
     sure = {test: pd.Series({"value": 1.0, "low": 0.5, "high": 1.5}) for test in TESTS}
-    assert "a coarse guide here" in verdict("x", within, over_all, over_all[0], sure)
-    assert "a poor guide here: Spearman 0.12" in verdict("x", (0.12, 0.1, 0.2), (0.2, 0.1, 0.3), 0.8, sure)
-    assert "a fair guide" in verdict("x", (0.4, 0.3, 0.5), (0.4, 0.3, 0.5), 0.8, sure)
     unsure = sure | {"insertion": pd.Series({"value": 0.1, "low": -0.5, "high": 0.7})}
-    assert "not surely better than chance" in verdict("x", (0.9, 0.8, 1.0), (0.9, 0.8, 1.0), 0.8, unsure)
+    found = [
+        verdict("x", within, over_all, over_all[0], sure),
+        verdict("x", (0.12, 0.1, 0.2), (0.2, 0.1, 0.3), 0.8, sure),
+        verdict("x", (0.4, 0.3, 0.5), (0.4, 0.3, 0.5), 0.8, sure),
+        verdict("x", (0.9, 0.8, 1.0), (0.9, 0.8, 1.0), 0.8, unsure),
+    ]
+    words = ["coarse", "poor", "fair", "unsure"]
+    assert [each["verdict"] for each in found] == words and set(words) <= set(WORDS)
 
 
 def test_the_teacher_does_not_read_a_title_that_is_left_out(plain_llm, writer, question):

@@ -1,12 +1,14 @@
 """One user's page: what stands in it, and that nothing of the data is taken for markup."""
 
+import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from delrec_kit.data import Domain
-from delrec_kit.interpret import Span, leave_out, pieces_of, spans_of, user_page
+from delrec_kit.interpret import Page, Span, leave_out, pieces_of, prompt_html, spans_of
 from delrec_kit.llm import PromptWriter
 
 SPANS = [
@@ -35,22 +37,34 @@ class Reader(HTMLParser):
         self.text.append(data)
 
 
-def page():
-    facts, verdicts = [("first choice", "Alien <1979>")], ["attention is a <poor> guide"]
-    return user_page("User <7>", facts, RANKING, SPANS, {"effect": "in nats"}, verdicts)
+def page(view=None):
+    facts, verdicts = [("first choice", "Alien <1979>")], ["attention: <poor>, 0.12"]
+    return Page("User <7>", facts, RANKING, SPANS, "effect", verdicts, view).html()
 
 
-def test_the_page_is_whole_and_titles_are_no_markup():
+VIEW = {"title": "<b>", "sides": []}
+
+
+@pytest.mark.parametrize("view", [None, VIEW], ids=["still", "to touch"])
+def test_the_page_is_whole_and_titles_are_no_markup(view):
     reader = Reader()
-    reader.feed(page())
+    reader.feed(page(view))
     assert reader.open == [] and reader.links == [], "every tag is closed, and nothing is fetched"
     text = " ".join(reader.text)
-    wanted = ["User <7>", "Alien <1979> & 'co'", "Red Moon ← what came next", "+0.5", "-1", "in nats", "a <poor> guide"]
+    wanted = ["User <7>", "Alien <1979> & 'co'", "Red Moon ← what came next", "+0.5", "-1", "<poor>"]
     assert [part for part in wanted if part not in text] == []
     assert [reader.kinds.count(kind) for kind in ("piece for", "piece against", "piece")] == [1, 1, 1], (
         "the last unmarked"
     )
-    assert "script" not in page()
+    assert ("<script" in page(view)) == ("<noscript>" in page(view)) == (view is not None)
+    assert "width=device-width" in page(view) and "default-src 'none'" in page(view)
+
+
+def test_the_look_of_a_prompt_stays_with_the_prompt():
+    """A notebook that shows one is not styled anew."""
+    sheet = prompt_html(SPANS, "effect").partition("</style>")[0].removeprefix("<style>")
+    for rule in re.sub(r"\{[^}]*\}", "\n", sheet).split("\n"):
+        assert not rule.strip() or rule.strip().startswith(".delrec-prompt "), rule
 
 
 def test_spans_are_the_prompt_in_its_order(writer):

@@ -8,6 +8,8 @@ import pytest
 
 from delrec_kit.batch.notebooks import numbers_of, parameters_of, sources
 from delrec_kit.run.directory import STAGES
+from delrec_kit.settings.colab import REPOSITORY
+from tools.badges import written
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -23,7 +25,7 @@ NUMBERED = {
 }
 PARAMETERS = {
     "01": {"profile": "demo", "run_dir": "../runs/demo", "overrides": []},
-    "06": {"sweep_dir": "../runs/seeds", "grid": "../experiments/seeds.yaml"},
+    "06": {"sweep_dir": "../runs/seeds", "grid": None},  # nobody starts a sweep unasked
 }
 OPENED = {"run_dir": "../runs/demo"}  # all others take the run directory, and no settings of their own
 CHANGED_THERE = {"03": {"loss"}, "04": {"loss"}}  # what a reader is meant to change in the notebook
@@ -64,7 +66,13 @@ def test_one_parameters_cell_of_plain_literals(path):
     assert parameters_of(path) == list(found)
     if path.stem[:2] not in PARAMETERS:
         assert not {"profile", "overrides"} & set(found), "settings are those of the run"
-    assert tagged[0] == code_cells(path)[0], "the parameters stand before all other code"
+    assert tagged[0] == code_cells(path)[1], "the parameters stand before all code but what Colab needs"
+
+
+@every_notebook
+def test_the_badge_and_the_cell_for_colab_name_the_one_repository(path):
+    assert written(read(path), path) == read(path), "python -m tools.badges writes them"
+    assert code(read(path)["cells"][0]).count(REPOSITORY) == code(code_cells(path)[0]).count(REPOSITORY) == 1
 
 
 @every_notebook

@@ -171,3 +171,14 @@ def test_every_setting_stands_on_its_page_with_its_default():
         value = defaults[stage][field]
         shown = f"[{', '.join(value)}]" if isinstance(value, tuple) else "" if value in (None, {}) else str(value)
         assert written.get(key) == shown, key
+
+
+@pytest.mark.parametrize(
+    "text", ["", "distill.k=20", " distill.k=20  data.candidates=20", "data.columns={user: who, item: what} seed=3"]
+)
+def test_settings_may_stand_in_one_string(text):
+    """As ``papermill -p overrides`` hands them over."""
+    each = {"distill.k": "20", "data.candidates": "20", "data.columns": "{user: who, item: what}", "seed": "3"}
+    assert resolve("demo", text) == resolve(
+        "demo", [f"{key}={value}" for key, value in each.items() if f"{key}=" in text]
+    )
