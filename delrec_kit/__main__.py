@@ -226,14 +226,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, _interrupt)  # kernels are ended, drafts go, as after Ctrl-C
     try:
         app(list(sys.argv[1:] if arguments is None else arguments) or ["--help"], prog_name="python -m delrec_kit")
-    except KitError as error:
-        return _say(str(error), USER_ERROR)
-    except NotebookFailed as error:
-        return _say(str(error), FAILURE)
-    except KeyboardInterrupt:
-        return _say("interrupted; the same command takes it up again", INTERRUPTED)
-    except SystemExit as ended:  # how typer ends, usage errors and Ctrl-C included
-        if ended.code == INTERRUPTED:
+    except (KitError, NotebookFailed) as error:
+        return _say(str(error), USER_ERROR if isinstance(error, KitError) else FAILURE)
+    except (KeyboardInterrupt, SystemExit) as ended:  # how typer ends, usage errors and Ctrl-C included
+        if isinstance(ended, KeyboardInterrupt) or ended.code == INTERRUPTED:
             return _say("interrupted; the same command takes it up again", INTERRUPTED)
         return ended.code or 0
     finally:
