@@ -127,7 +127,7 @@ class Recommender:
     def explain(self, user: Any) -> Page:
         """What was chosen for one user of the test and why, as a web page. Raises KitError for a user who is not
         tested."""
-        return Page(explain_user(self.dataset.run, str(user), self.method))
+        return Page(explain_user(self.dataset.run, str(user), self.method)[0].html())
 
     def __repr__(self) -> str:
         return f"Recommender({self.method}, in {self.dataset.run.path})"

@@ -78,4 +78,4 @@ def test_people_are_served_and_told_why(run):
     split = Study(run).data.split
     table = recommend(run, [split.titles[i] for i in split.train[0][:3]], top=3)
     assert table["score"].is_monotonic_decreasing and len(table) == 3
-    assert "<html" in str(explain_user(run, split.user_keys[0], "delrec"))
+    assert "<html" in explain_user(run, split.user_keys[0], "delrec")[0].html()

@@ -146,8 +146,9 @@ def test_people_are_served_and_told_why(run):
     split = Study(run).data.split
     table = recommend(run, [split.titles[i] for i in split.train[0][:3]], top=3)
     assert table["score"].is_monotonic_decreasing and len(table) == 3
-    page = explain_user(run, split.user_keys[0], "delrec_kept")
-    assert "Integrated gradients" in page and page.count("<sup>") > 3 and "were not tested in this run" in page
-    assert "attention rollout is" in explain_user(run, split.user_keys[0])
+    page, view = explain_user(run, split.user_keys[0], "delrec_kept")
+    assert page.html().count("<sup>") > 3 and "were not tested in this run" in page.html()
+    assert np.abs(view.sides[0].effect).max() > 0 and len(view.sides) == 2, "with P and without"
+    assert "attention rollout" in explain_user(run, split.user_keys[0])[0].html()
     for draw in (pictures.words, pictures.cosines, pictures.projection):  # P depends on the user: that of a mean one
         assert len(draw(run)[1])
