@@ -12,7 +12,8 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-CHUNK = {"cpu": 2**24, "cuda": 2**27}  # logits at a time, by kind of device
+CHUNK = {"cpu": 2**22, "cuda": 2**27}  # logits at a time, by kind of device
+FEWEST = 1024  # words at a time, so that a product stays worth its call
 
 
 @dataclass(frozen=True)
@@ -51,22 +52,35 @@ def token_log_likelihoods(
 
 
 class _Likelihoods(torch.autograd.Function):
+    """All states meet one block of the vocabulary after the other. The largest logit so far scales the sums, as in a
+    softmax that sees its inputs once (arXiv 1805.02867), so that no logit is needed twice."""
+
     @staticmethod
     def forward(ctx, states, weight, bias, labels, finish):
-        found = torch.empty(len(states), dtype=torch.float32, device=states.device)
-        slopes = torch.empty_like(states) if ctx.needs_input_grad[0] else None
-        rows = max(1, CHUNK.get(states.device.type, CHUNK["cpu"]) // len(weight))
-        for start in range(0, len(states), rows):
-            part = slice(start, start + rows)
-            logits = finish(F.linear(states[part], weight, bias).float())
-            log_p = logits.log_softmax(-1)
-            chosen = labels[part, None]
-            found[part] = log_p.gather(1, chosen)[:, 0]
-            if slopes is not None:
-                on_logits = log_p.exp_().neg_().scatter_add_(1, chosen, torch.ones_like(chosen, dtype=log_p.dtype))
-                slopes[part] = on_logits.mul_(finish.slope(logits)).to(weight.dtype) @ weight
+        T, learns = len(states), ctx.needs_input_grad[0]
+        highest = torch.full((T, 1), -torch.inf, device=states.device)
+        total, chosen = torch.zeros_like(highest), torch.zeros_like(highest)
+        mean = torch.zeros(states.shape, dtype=torch.float32, device=states.device) if learns else None
+        words = max(FEWEST, CHUNK.get(states.device.type, CHUNK["cpu"]) // max(1, T))
+        for start in range(0, len(weight), words):
+            block = weight[start : start + words]
+            offset = None if bias is None else bias[start : start + words]
+            logits = finish(F.linear(states, block, offset).float())
+            place = labels[:, None] - start
+            here = logits.gather(1, place.clamp(0, len(block) - 1))
+            chosen = torch.where((place >= 0) & (place < len(block)), here, chosen)
+            before, highest = highest, torch.maximum(highest, logits.amax(1, keepdim=True))
+            fades, slope = torch.exp(before - highest), finish.slope(logits) if learns else 1.0
+            likely = (logits - highest if finish.cap and learns else logits.sub_(highest)).exp_()
+            total = total * fades + likely.sum(1, keepdim=True)
+            if learns:
+                likely = likely if isinstance(slope, float) and slope == 1.0 else likely.mul_(slope)
+                mean.mul_(fades).add_(likely.to(weight.dtype) @ block)
+        slopes = None
+        if learns:
+            slopes = (finish.slope(chosen) * weight[labels].float() - mean / total).to(states.dtype)
         ctx.save_for_backward(slopes)
-        return found
+        return (chosen - highest - total.log())[:, 0]
 
     @staticmethod
     @once_differentiable

@@ -33,6 +33,7 @@ def test_values_and_gradients_are_those_of_logits_that_are_kept(T, V, rows, bias
     found, gradients = [], []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(likelihoods, "CHUNK", {"cpu": rows * V})
+        patch.setattr(likelihoods, "FEWEST", 1)
         for way in (token_log_likelihoods, plain):
             asked = states.clone().requires_grad_(True)
             value = way(asked, head, labels, finish)
@@ -42,6 +43,26 @@ def test_values_and_gradients_are_those_of_logits_that_are_kept(T, V, rows, bias
     torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
     assert gradients[0].abs().max() > 0 or V == 1
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 300.0])
+def test_logits_of_any_size_and_order(size, monkeypatch):
+    """The largest may come first, last, or lie thousands above the rest."""
+    monkeypatch.setattr(likelihoods, "CHUNK", {"cpu": 21})
+    monkeypatch.setattr(likelihoods, "FEWEST", 1)
+    head, labels = frozen(6, 40), torch.arange(7)
+    for rising in (1, -1):
+        head.weight.data = (torch.arange(40.0) * rising * size / 40)[:, None] + torch.randn(40, 6) * size / 10
+        found = []
+        for way in (token_log_likelihoods, plain):
+            states = torch.ones(7, 6, requires_grad=True)
+            value = way(states, head, labels, Finish())
+            value.sum().backward()
+            found.append((value.detach(), states.grad))
+        torch.testing.assert_close(found[0], found[1], atol=1e-4 * max(1, size), rtol=1e-4)
+        assert torch.isfinite(found[0][0]).all() and found[0][1].abs().max() > 0
+    with torch.no_grad():
+        torch.testing.assert_close(token_log_likelihoods(torch.ones(7, 6), head, labels), found[0][0])
 
 
 def test_half_precision_is_as_near_as_logits_in_half_precision_are():
@@ -70,6 +91,7 @@ class Largest(TorchDispatchMode):
 def test_no_tensor_grows_with_tokens_times_words(monkeypatch):
     head, labels = frozen(4, 1000), torch.randint(1000, (64,))
     monkeypatch.setattr(likelihoods, "CHUNK", {"cpu": 2000})
+    monkeypatch.setattr(likelihoods, "FEWEST", 1)
     sizes = []
     for way in (token_log_likelihoods, plain):
         states = torch.randn(64, 4, requires_grad=True)
