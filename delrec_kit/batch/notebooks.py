@@ -11,18 +11,19 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from delrec_kit.batch.output import Indented, plain
 from delrec_kit.run.directory import STAGES, RunDirectory
 from delrec_kit.run.inputs import looks_like_path
 from delrec_kit.run.locking import HELD
+from delrec_kit.run.trouble import lower, trouble_of
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.profiles import PACKAGE, shipped
 
@@ -149,6 +150,7 @@ def _clear_drafts(run: RunDirectory) -> None:
 
 def _execute(source: Path, target: Path, parameters: dict) -> KitError | NotebookFailed | None:
     """Run one notebook; what went wrong comes back as one line."""
+    stage = STAGES.get(source.name.partition("_")[0])
     try:
         import papermill
         from nbclient.exceptions import DeadKernelError
@@ -156,7 +158,7 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
         return KitError(f"{error.name} is missing; install the kit's extra: pip install 'delrec_kit[notebooks]'")
     # Papermill looks for the parameters with a pattern that trips over comments, and warns; a test checks their cell.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    output, kernel = _Indented(sys.stdout), _kernel_manager()
+    output, kernel = Indented(sys.stdout), _kernel_manager()
     try:
         papermill.execute_notebook(
             source,
@@ -172,10 +174,13 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
             cwd=target.parent,
         )
     except papermill.PapermillExecutionError as error:
-        text = " ".join(_plain(str(error.evalue)).split())
-        return KitError(text) if error.ename == "KitError" else NotebookFailed(f"{error.ename}: {text}"[:500])
+        text = " ".join(plain(str(error.evalue)).split())
+        if error.ename == "KitError":
+            return KitError(text)
+        told = trouble_of(error.ename, text, target.parent.parent, stage)
+        return NotebookFailed(f"{error.ename}: {text}"[:500] if told is None else told)
     except DeadKernelError:
-        return NotebookFailed("the notebook's Python process died, most likely for lack of memory")
+        return NotebookFailed(f"the notebook's Python process died, most likely for lack of memory; {lower(stage)}")
     finally:
         output.end()
         if kernel.has_kernel:  # a manager that was handed over is not ended by the client: its kernel would stay
@@ -222,29 +227,3 @@ def _environment(run: RunDirectory | None) -> Iterator[None]:
     finally:
         for key, value in before.items():
             os.environ.pop(key) if value is None else os.environ.update({key: value})
-
-
-class _Indented:
-    """Passes a notebook's text on, each line set in under its notebook's name."""
-
-    def __init__(self, out: TextIO) -> None:
-        self.out = out
-        self.fresh = True
-
-    def write(self, text: str) -> None:
-        for line in _plain(text).replace("\r", "\n").splitlines(keepends=True):
-            if line.strip() or not self.fresh:
-                self.out.write(f"    {line}" if self.fresh else line)
-                self.fresh = line.endswith("\n")
-
-    def flush(self) -> None:
-        self.out.flush()
-
-    def end(self) -> None:
-        if not self.fresh:
-            self.write("\n")
-        self.out.flush()
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
