@@ -16,9 +16,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from delrec_kit.batch.kernel import interruptible, kernel_manager
 from delrec_kit.batch.output import Indented, plain
 from delrec_kit.run.directory import STAGES, RunDirectory
 from delrec_kit.run.inputs import looks_like_path
@@ -72,6 +74,10 @@ def run_notebooks(
     with run.locked(), _environment(run):
         try:
             return [_run_one(run, number, parameters) for number in numbers or numbers_of("01-05")]
+        except OSError as error:  # the executed copy could not be written
+            if (line := trouble_of("OSError", str(error), run.path)) is None:
+                raise
+            raise NotebookFailed(line) from error
         finally:
             _clear_drafts(run)
 
@@ -158,9 +164,10 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
         return KitError(f"{error.name} is missing; install the kit's extra: pip install 'delrec_kit[notebooks]'")
     # Papermill looks for the parameters with a pattern that trips over comments, and warns; a test checks their cell.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    output, kernel = Indented(sys.stdout), _kernel_manager()
+    output, kernel = Indented(sys.stdout), kernel_manager()
     try:
-        papermill.execute_notebook(
+        work = partial(
+            papermill.execute_notebook,
             source,
             target,
             parameters,
@@ -173,6 +180,7 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
             stderr_file=output,
             cwd=target.parent,
         )
+        interruptible(work, kernel)
     except papermill.PapermillExecutionError as error:
         text = " ".join(plain(str(error.evalue)).split())
         if error.ename == "KitError":
@@ -186,14 +194,6 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
         if kernel.has_kernel:  # a manager that was handed over is not ended by the client: its kernel would stay
             asyncio.run(kernel.shutdown_kernel(now=True))
     return None
-
-
-def _kernel_manager():
-    """A kernel of this very interpreter, whichever kernels the machine has registered under the same name."""
-    from jupyter_client.kernelspec import KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-
-    return AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
 
 
 def _finish(draft: Path, copy: Path, stamp: dict[str, str]) -> None:
