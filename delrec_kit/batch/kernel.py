@@ -27,8 +27,9 @@ def interruptible(work: Callable[[], Any], kernel: Any) -> None:
         except KeyboardInterrupt:
             logging.disable()  # that the kernel died is meant
             while not future.done():
-                with suppress(psutil.Error, AttributeError):  # ended already, or not started yet
-                    psutil.Process(kernel.provisioner.pid).kill()
+                if (pid := getattr(kernel.provisioner, "pid", None)) is not None:  # else it has not started yet
+                    with suppress(psutil.Error):
+                        psutil.Process(pid).kill()
                 wait([future], timeout=0.2)
             logging.disable(logging.NOTSET)
             raise
