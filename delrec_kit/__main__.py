@@ -1,7 +1,6 @@
-"""python -m delrec_kit run | report | sweep | recommend | explain | export | stage: thin over the notebooks."""
+"""python -m delrec_kit run | report | sweep | recommend | explain | export | stage | check | status."""
 
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from delrec_kit.batch.ending import FAILURE, exit_code
 from delrec_kit.batch.notebooks import NotebookFailed, numbers_of, run_experiments, run_notebooks
 from delrec_kit.batch.printed import print_report, print_summary
 from delrec_kit.run.directory import RunDirectory
@@ -17,7 +17,6 @@ from delrec_kit.run.redo import stage_named
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.resolve import renamed_columns, resolve
 
-USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 SHARED_STAGES = {"distill": "prompt", "finetune": "adapter", "evaluate": "evaluation"}  # command -> stage
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="STAGE.FIELD=VALUE", help="such as distill.k=20")]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a run whose stages 01 to 04 are done")]
@@ -223,27 +222,8 @@ def status(run_dir: AnyRun) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. A mistake of the user's is one line on stderr and code 2."""
-    before = signal.signal(signal.SIGTERM, _interrupt)  # kernels are ended, drafts go, as after Ctrl-C
-    try:
-        app(list(sys.argv[1:] if arguments is None else arguments) or ["--help"], prog_name="python -m delrec_kit")
-    except (KitError, NotebookFailed) as error:
-        return _say(str(error), USER_ERROR if isinstance(error, KitError) else FAILURE)
-    except (KeyboardInterrupt, SystemExit) as ended:  # how typer ends, usage errors and Ctrl-C included
-        if isinstance(ended, KeyboardInterrupt) or ended.code == INTERRUPTED:
-            return _say("interrupted; the same command takes it up again", INTERRUPTED)
-        return ended.code or 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return 0
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _say(message: str, code: int) -> int:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
-    return code
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    return exit_code(lambda: app(words, prog_name="python -m delrec_kit"))
 
 
 if __name__ == "__main__":

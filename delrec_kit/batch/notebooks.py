@@ -11,18 +11,21 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from delrec_kit.batch.kernel import interruptible, kernel_manager
+from delrec_kit.batch.output import Indented, plain
 from delrec_kit.run.directory import STAGES, RunDirectory
 from delrec_kit.run.inputs import looks_like_path
 from delrec_kit.run.locking import HELD
+from delrec_kit.run.trouble import lower, trouble_of
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.profiles import PACKAGE, shipped
 
@@ -71,6 +74,10 @@ def run_notebooks(
     with run.locked(), _environment(run):
         try:
             return [_run_one(run, number, parameters) for number in numbers or numbers_of("01-05")]
+        except OSError as error:  # the executed copy could not be written
+            if (line := trouble_of("OSError", str(error), run.path)) is None:
+                raise
+            raise NotebookFailed(line) from error
         finally:
             _clear_drafts(run)
 
@@ -149,6 +156,7 @@ def _clear_drafts(run: RunDirectory) -> None:
 
 def _execute(source: Path, target: Path, parameters: dict) -> KitError | NotebookFailed | None:
     """Run one notebook; what went wrong comes back as one line."""
+    stage = STAGES.get(source.name.partition("_")[0])
     try:
         import papermill
         from nbclient.exceptions import DeadKernelError
@@ -156,9 +164,10 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
         return KitError(f"{error.name} is missing; install the kit's extra: pip install 'delrec_kit[notebooks]'")
     # Papermill looks for the parameters with a pattern that trips over comments, and warns; a test checks their cell.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    output, kernel = _Indented(sys.stdout), _kernel_manager()
+    output, kernel = Indented(sys.stdout), kernel_manager()
     try:
-        papermill.execute_notebook(
+        work = partial(
+            papermill.execute_notebook,
             source,
             target,
             parameters,
@@ -171,24 +180,20 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
             stderr_file=output,
             cwd=target.parent,
         )
+        interruptible(work, kernel)
     except papermill.PapermillExecutionError as error:
-        text = " ".join(_plain(str(error.evalue)).split())
-        return KitError(text) if error.ename == "KitError" else NotebookFailed(f"{error.ename}: {text}"[:500])
+        text = " ".join(plain(str(error.evalue)).split())
+        if error.ename == "KitError":
+            return KitError(text)
+        told = trouble_of(error.ename, text, target.parent.parent, stage)
+        return NotebookFailed(f"{error.ename}: {text}"[:500] if told is None else told)
     except DeadKernelError:
-        return NotebookFailed("the notebook's Python process died, most likely for lack of memory")
+        return NotebookFailed(f"the notebook's Python process died, most likely for lack of memory; {lower(stage)}")
     finally:
         output.end()
         if kernel.has_kernel:  # a manager that was handed over is not ended by the client: its kernel would stay
             asyncio.run(kernel.shutdown_kernel(now=True))
     return None
-
-
-def _kernel_manager():
-    """A kernel of this very interpreter, whichever kernels the machine has registered under the same name."""
-    from jupyter_client.kernelspec import KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-
-    return AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
 
 
 def _finish(draft: Path, copy: Path, stamp: dict[str, str]) -> None:
@@ -222,29 +227,3 @@ def _environment(run: RunDirectory | None) -> Iterator[None]:
     finally:
         for key, value in before.items():
             os.environ.pop(key) if value is None else os.environ.update({key: value})
-
-
-class _Indented:
-    """Passes a notebook's text on, each line set in under its notebook's name."""
-
-    def __init__(self, out: TextIO) -> None:
-        self.out = out
-        self.fresh = True
-
-    def write(self, text: str) -> None:
-        for line in _plain(text).replace("\r", "\n").splitlines(keepends=True):
-            if line.strip() or not self.fresh:
-                self.out.write(f"    {line}" if self.fresh else line)
-                self.fresh = line.endswith("\n")
-
-    def flush(self) -> None:
-        self.out.flush()
-
-    def end(self) -> None:
-        if not self.fresh:
-            self.write("\n")
-        self.out.flush()
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)

@@ -11,6 +11,7 @@ from typing import IO, Protocol
 from delrec_kit.data.engine import Engine
 from delrec_kit.settings.errors import KitError
 
+PROBED, RATIO = 2**27, 400  # bytes that are unpacked to see; text packs to a twentieth or so
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
@@ -103,8 +104,26 @@ def joined(tables: Sequence[Table], labels: Sequence[str]) -> Table:
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """The bytes of a file, unpacked where its first bytes are gzip's. Raises KitError where it cannot be opened."""
-    return gzip.open(path, "rb") if is_packed(path) else open(path, "rb")
+    """The bytes of a file, unpacked where its first bytes are gzip's. Raises KitError where it cannot be opened, or
+    unpacks to hundreds of times its size."""
+    if not is_packed(path):
+        return open(path, "rb")
+    check_ratio(path)
+    return gzip.open(path, "rb")
+
+
+def check_ratio(path: Path) -> None:
+    """Raises KitError for a gzip file of which a small part unpacks to more than any table does: it would fill disk and
+    memory."""
+    unpacked = 0
+    with contextlib.suppress(*DAMAGE), gzip.open(path, "rb") as raw:  # damage is told where the lines are read
+        while unpacked < PROBED and (block := raw.read(2**22)):
+            unpacked += len(block)
+        if unpacked >= PROBED and unpacked > RATIO * raw.fileobj.tell():
+            raise KitError(
+                f"{path} unpacks to more than {RATIO} times its size, as no table of interactions does; unpack it by "
+                "hand and look into it, if it is meant"
+            )
 
 
 def is_packed(path: Path) -> bool:

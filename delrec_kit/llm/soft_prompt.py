@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -96,13 +96,29 @@ class SoftPrompt(nn.Module):
 
     @classmethod
     def load(cls, path: Path, llm: LanguageModel, writer: PromptWriter) -> "SoftPrompt":
-        """Raises KitError if P was trained with another LLM, revision, tokenizer or template."""
+        """Raises KitError if P was trained with another LLM, revision, tokenizer or template, or is damaged."""
         if not path.is_file():
             raise KitError(f"no soft prompt at {path}; run notebook 03 first")
-        with safe_open(path, framework="pt") as file:
-            _check(path, json.loads((file.metadata() or {}).get(METADATA, "{}")), _identity(llm, writer))
-            maps = file.get_tensor("maps") if "maps" in file.keys() else None  # noqa: SIM118
-            return cls(file.get_tensor("vectors"), maps).to(llm.device)
+        try:
+            with safe_open(path, framework="pt") as file:
+                _check(path, json.loads((file.metadata() or {}).get(METADATA, "{}")), _identity(llm, writer))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError) as error:
+            raise KitError(f"{path} is damaged or no safetensors file; run notebook 03 again") from error
+        _check_tensors(path, tensors, llm.d)
+        return cls(tensors["vectors"], tensors.get("maps")).to(llm.device)
+
+
+def _check_tensors(path: Path, tensors: Mapping[str, torch.Tensor], d: int) -> None:
+    vectors, maps = tensors.get("vectors"), tensors.get("maps", torch.empty(0, d, d))
+    fit = vectors is not None and vectors.ndim == 2 and vectors.shape[1] == d and maps.shape[1:] == (d, d)
+    if not fit or len(maps) > len(vectors):
+        raise KitError(f"{path} holds no soft prompt of width {d}; run notebook 03 again")
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise KitError(
+            f"{path} holds numbers that are none (NaN or infinity): its training diverged; lower "
+            "distill.learning_rate and run notebook 03 again"
+        )
 
 
 def _identity(llm: LanguageModel, writer: PromptWriter) -> dict[str, str]:

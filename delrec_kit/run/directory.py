@@ -26,6 +26,7 @@ from delrec_kit.run.stages import DEPENDS, counted_settings, number_of, until, w
 from delrec_kit.run.stages import STAGES as STAGES
 from delrec_kit.run.surroundings import FILE as SURROUNDINGS
 from delrec_kit.run.surroundings import surroundings
+from delrec_kit.run.trouble import trouble
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.resolve import validated
@@ -124,8 +125,7 @@ class RunDirectory:
         Raises KitError with the first stage that is not done, and why, or with the file that is damaged.
         """
         if not self.is_done(stage):
-            reasons = {name: reason for name in until(stage) if (reason := self.undone(name)) is not None}
-            name, reason = next(iter(reasons.items()))
+            name, reason = next((name, why) for name in until(stage) if (why := self.undone(name)) is not None)
             number = number_of(name)
             raise KitError(
                 f"{self.path.name}: stage {number} ({name}) {reason}; run notebook {number} first, or "
@@ -179,6 +179,10 @@ class RunDirectory:
                 seconds = round(time.monotonic() - started, 1)
                 write_marker(draft, done | {"content": digest_of(draft), "seconds": seconds})
                 drafts.put_in_place(self.path, stage)
+            except Exception as error:
+                if (line := trouble(error, self.path, stage)) is not None:
+                    raise KitError(line) from error
+                raise
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
             redo.finish(self.path, stage)

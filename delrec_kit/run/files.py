@@ -52,6 +52,8 @@ def read_marker(folder: Path) -> dict | Damage:
         return Damage(DONE, "is empty, cut off or no JSON")
     if not isinstance(content, dict) or ("files" in content) != ("checksum" in content):
         return Damage(DONE, "is no record of a finished stage")
+    if not all(isinstance(content.get(name, {}), dict) for name in ("settings", "inputs", "before")):
+        return Damage(DONE, "is no record of a finished stage")
     checksum = content.pop("checksum", None)
     if checksum is not None and checksum != _checksum(content):
         return Damage(DONE, "has been changed: it does not agree with its own checksum")

@@ -53,4 +53,5 @@ def _content(run: Path) -> dict:
         content = read_json(run / FILE)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) and content.get("left") else {}
+    left = content.get("left") if isinstance(content, dict) else None
+    return content if isinstance(left, list) and left and set(map(str, left)) <= set(DEPENDS) else {}

@@ -18,7 +18,7 @@ SLACK = 2.0  # seconds by which two clocks of one machine may differ
 
 def status_text(run: RunDirectory) -> str:
     """A line or more for each stage: done, running or stopped, and how far."""
-    sign = _read(run.path / FILE)
+    sign = _sign(run.path / FILE)
     lines = []
     for stage in DEPENDS:
         reason = run.undone(stage)
@@ -49,7 +49,7 @@ def _working(run: RunDirectory, stage: str, sign: dict[str, Any]) -> list[str]:
     else:
         ended = f" by {sign['ended']}" if "ended" in sign else ""
         first = f"stopped{ended}, at {_clock(sign.get('at'))}: {who}; the same command takes it up"
-    steps = [_steps(sign[kind], bool(alive)) for kind in (TRAINING, NOW) if isinstance(sign.get(kind), dict)]
+    steps = [_steps(sign[kind], bool(alive)) for kind in (TRAINING, NOW) if kind in sign]
     return [first, *steps, *([] if alive else _checkpoint(run, stage))]
 
 
@@ -96,6 +96,16 @@ def _seconds(moment: str | None) -> float | None:
 
 def _clock(seconds: float | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else "an unknown time"
+
+
+def _sign(path: Path) -> dict[str, Any]:
+    """The last sign of life; nothing where the file holds anything else."""
+    sign = _read(path)
+    counted = [sign[kind] for kind in (TRAINING, NOW) if kind in sign]
+    steps = [each.get(name) or 0 for each in counted if isinstance(each, dict) for name in ("done", "total", "rate")]
+    numbers = [sign.get("at"), sign.get("since"), *steps]
+    whole = all(isinstance(each, dict) for each in counted) and all(isinstance(n, int | float) for n in numbers)
+    return sign if whole and all(0 <= n < 2**40 for n in numbers) else {}
 
 
 def _read(path: Path) -> dict[str, Any]:

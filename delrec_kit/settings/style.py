@@ -15,6 +15,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
 
+from delrec_kit.settings.cells import without_formulas
 from delrec_kit.settings.methods import FUSED, LABELS, base_of
 
 PALETTE = [
@@ -183,7 +184,8 @@ def save_figure(figure: Figure, table: pd.DataFrame, folder: str | Path, name: s
     figure.savefig(picture, dpi=150, metadata=told)
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):  # the same numbers give the same file
         figure.savefig(picture.with_suffix(".svg"), metadata={**told, "Date": None})
-    table.to_csv(folder / f"{name}.csv", index=any(level is not None for level in table.index.names))
+    named = any(level is not None for level in table.index.names)
+    without_formulas(table.reset_index() if named else table).to_csv(folder / f"{name}.csv", index=False)
     describe_in_notebooks()
     return picture
 

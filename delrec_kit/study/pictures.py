@@ -191,7 +191,7 @@ def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Pictu
             )
     parts = [
         {
-            "ranks": ranks_of(run.path),
+            "ranks": ranks_of(run.require("evaluation").parent),
             "recency": _table(run, "interpretation", "recency"),
             "attention": _inside(run, None, "attention_by_user"),
         }

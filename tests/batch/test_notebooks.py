@@ -5,9 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Timer
 
 import nbformat
+import psutil
 import pytest
 
 from delrec_kit.batch import notebooks as notebook_runner
@@ -156,7 +159,9 @@ def test_only_what_a_notebook_has_as_parameters_is_handed_over(tmp_path, sources
     assert notebook_runner.parameters_of(folder / "01_data_prep.ipynb") == ["profile", "run_dir", "overrides"]
 
 
-def test_ctrl_c_ends_the_kernel_and_leaves_no_drafts(tmp_path, sources):
+@pytest.fixture
+def started(tmp_path, sources):
+    """``python -m delrec_kit run`` on a notebook that takes a minute, in a process of its own."""
     sources(
         COMPLETE.replace("    seen =", "    print('writing', flush=True)\n    __import__('time').sleep(60)\n    seen =")
     )
@@ -173,13 +178,36 @@ def test_ctrl_c_ends_the_kernel_and_leaves_no_drafts(tmp_path, sources):
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=Path(notebook_runner.__file__).parents[2], **heard, **pipes
     )
-    assert any("writing" in line for line in process.stdout)
-    process.send_signal(signal.SIGINT)
+    yield run, process
+    process.kill()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+@pytest.mark.parametrize("moment", ["01_data_prep …", "writing"], ids=["while the kernel starts", "in a stage"])
+def test_a_signal_ends_the_kernel_and_leaves_no_drafts(started, how, moment):
+    run, process = started
+    assert any(moment in line for line in process.stdout)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(how)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said == "error: interrupted; the same command takes it up again\n"
     assert not list(run.path.rglob(".*.draft")) + list(run.path.rglob(".*.running.ipynb"))
     assert not run.is_done("data")
+    assert not psutil.wait_procs(family, 10)[1]
+
+
+def test_who_comes_after_a_kill_waits_for_the_kernel_that_is_left(started):
+    run, process = started
+    assert any("writing" in line for line in process.stdout)
+    (kernel,) = psutil.Process(process.pid).children()
+    kernel.suspend()  # else it would see that its parent is gone, and end
+    process.kill()
+    process.wait()
+    Timer(1.0, kernel.kill).start()
+    began = time.monotonic()
+    with run.locked():
+        assert time.monotonic() - began > 0.5, "both would write"
 
 
 def test_a_notebooks_process_ends_with_it(tmp_path, sources):

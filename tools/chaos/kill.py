@@ -41,6 +41,7 @@ def start(words: tuple[str, ...], run: Path, log: Path) -> subprocess.Popen:
             env=environment,
             cwd=ROOT,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what a background job starts ignores it
         )
 
 
@@ -72,11 +73,14 @@ def disturbed(words: tuple[str, ...], run: Path, seconds: float, kills: int, rng
 
 
 def _kill(process: subprocess.Popen, how: signal.Signals, tally: Tally) -> None:
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    process.send_signal(how)
-    tally.kills[how.name] = tally.kills.get(how.name, 0) + 1
     try:
-        process.wait(GONE_WITHIN * 3)
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    except psutil.NoSuchProcess:  # it has just come to its end
+        return
+    process.send_signal(how)
+    try:
+        if process.wait(GONE_WITHIN):  # not so where it had come to its end
+            tally.kills[how.name] = tally.kills.get(how.name, 0) + 1
     except subprocess.TimeoutExpired:
         tally.failures.append(f"{how.name} did not end it")
         process.kill()

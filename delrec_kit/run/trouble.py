@@ -1,0 +1,53 @@
+"""What a machine runs out of, as one line that says what to do: disk, permission, memory."""
+
+import errno
+from pathlib import Path
+
+FULL = ("no space left on device", "disk quota exceeded", "inline_container", "pytorchstreamwriter")  # the last: torch
+MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed", "unable to allocate")
+SPENT = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
+READ_ONLY = ("read-only file system", "permission denied", "operation not permitted")
+BIG = "llm.quantization=nf4 and llm.gradient_checkpointing=true"
+LOWER = {  # stage -> the settings that make it smaller
+    "data": "data.max_length or data.world_users, or raise data.core",
+    "teacher": "teacher.batch, teacher.length or teacher.width",
+    "prompt": f"train.batch, llm.history, data.candidates or distill.k, or set {BIG}",
+    "adapter": f"train.batch, llm.history, data.candidates or finetune.rank, or set {BIG}",
+    "evaluation": "llm.history, data.candidates, evaluation.draws or the N of full-N in evaluation.protocols, or set "
+    "llm.quantization=nf4",
+    "interpretation": "evaluation.users or llm.history, or set llm.quantization=nf4",
+}
+
+
+def trouble(error: BaseException, run: Path, stage: str | None = None) -> str | None:
+    """The line for an error that the machine is to blame for, None for any other."""
+    return trouble_of(type(error).__name__, str(error), run, stage)
+
+
+def trouble_of(kind: str, text: str, run: Path, stage: str | None = None) -> str | None:
+    """The same from the name of an exception and its text."""
+    said, where = text.lower(), f"stage {stage}" if stage else "the kit"
+    if kind in SPENT or any(words in said for words in MEMORY):
+        return f"{where} ran out of memory ({_first(text) or kind}); {lower(stage)}; what was finished is kept"
+    if any(words in said for words in FULL):
+        return f"{where} found no space left on the disk of {run}; make room and give the same command again"
+    if kind in ("OSError", "PermissionError") and any(words in said for words in READ_ONLY):
+        return f"{where} cannot write in {run} ({_first(text)}); make the folder writable, or name another --run-dir"
+    return None
+
+
+def os_trouble(error: OSError) -> str | None:
+    """The line for a file that could not be written or read, wherever it lies; None for an error of another kind."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+        file = f"{error.filename}: " if error.filename else ""
+        return f"{file}{error.strerror}; make room or name another place, and give the same command again"
+    return None
+
+
+def lower(stage: str | None) -> str:
+    """Which settings to lower."""
+    return f"lower {LOWER[stage]}" if stage in LOWER else "free some, or take a smaller profile"
+
+
+def _first(text: str) -> str:
+    return " ".join(text.split()).partition(". ")[0][:150]
