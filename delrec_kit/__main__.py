@@ -168,13 +168,14 @@ def export(
     method: Annotated[str | None, typer.Option(help="a row with a language model; default: delrec")] = None,
     dtype: Annotated[str, typer.Option(help="of the weights: float32 or bfloat16")] = "float32",
     user: Annotated[list[str] | None, typer.Option(metavar="ID", help="whose prompts, where P is conditioned")] = None,
+    tied: Annotated[bool, typer.Option(help="leave a tied head tied: scores change, it says how much")] = False,
 ) -> None:
     """A plain Hugging Face checkpoint: adapter merged, P as words of the tokenizer, and a card on how to score."""
     directory = RunDirectory.open(run_dir)
     directory.require("adapter")
     from delrec_kit.study.export import export as write
 
-    typer.echo(f"wrote {out}: {write(directory, out, method, dtype, user or ())}")
+    typer.echo(f"wrote {out}: {write(directory, out, method, dtype, user or (), tied)}")
 
 
 @app.command()

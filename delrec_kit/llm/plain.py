@@ -23,10 +23,13 @@ def soft_words(k: int) -> list[str]:
     return [f"<P{j}>" for j in range(k)]
 
 
-def save_plain(model: Any, tokenizer: Any, P: torch.Tensor | None, used: Collection[int], folder: Path) -> Any:
+def save_plain(
+    model: Any, tokenizer: Any, P: torch.Tensor | None, used: Collection[int], folder: Path, tied: bool = False
+) -> Any:
     """Write ``model`` and its tokenizer to ``folder`` as transformers reads them, with P (k, d) as k more tokens.
 
-    used: the ids that prompts and titles are made of. Returns the tokenizer as it is read back. Raises KitError where
+    used: the ids that prompts and titles are made of; tied: leave a tied head tied, so that P gets probability in the
+    place of the words whose rows it took. Returns the tokenizer as it is read back. Raises KitError where
     the vocabulary has no k words to spare.
     """
     k = 0 if P is None else len(P)
@@ -39,16 +42,16 @@ def save_plain(model: Any, tokenizer: Any, P: torch.Tensor | None, used: Collect
             rows = first + k
         ids = list(range(first, first + k)) if first + k <= rows else _spared(folder, set(used), k)
         _name(folder, dict(zip(soft_words(k), ids, strict=True)))
-        _put(model, P, ids)
+        _put(model, P, ids, tied)
     model.save_pretrained(folder)
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 @torch.no_grad()
-def _put(model: Any, P: torch.Tensor, ids: list[int]) -> None:
+def _put(model: Any, P: torch.Tensor, ids: list[int], tied: bool) -> None:
     """P into rows ``ids`` of the embedding, divided by what the layer multiplies them with (Gemma: sqrt(d))."""
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if head is not None and head.weight is embedding.weight:
+    if head is not None and head.weight is embedding.weight and not tied:
         untied = nn.Linear(head.in_features, head.out_features, bias=head.bias is not None).to(head.weight)
         untied.weight.copy_(head.weight)
         if head.bias is not None:

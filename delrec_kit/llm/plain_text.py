@@ -2,13 +2,16 @@
 
 The kit tokenises titles and instructions by themselves and joins the ids. Text that is tokenised as a whole gives the
 same ids where words are split at blanks and signs (byte-level BPE, WordPiece). Tokenizers that mark the beginning of a
-piece (SentencePiece) need a blank between the pieces, in place of those that stand there or beside them. All ways are
-tried.
+piece (SentencePiece) need a blank between the pieces, in place of those that stand there or beside them. Some (Gemma's)
+join signs of two pieces, such as ");": they are told where the pieces end (``bound``). Where no way gives the same ids,
+the pieces themselves are handed on, as ids with places for the titles.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,10 +60,45 @@ def plain_text(
     return best
 
 
+def bound(recommender: LlmRecommender, domain: Any, folder: Path) -> None:
+    """Tell the tokenizer in ``folder`` that separators and the pieces of the instruction are read by themselves."""
+    gap, run = recommender.writer.format.gap, []
+    rules = [f"{TITLE_SEPARATOR.rstrip()}(?=[ ▁])" if gap else TITLE_SEPARATOR.replace(" ", "[ ▁]")]
+    for part in [*_parts(recommender, domain), ""]:
+        if part and not part.startswith(("{history}", "{candidates}", "<P0>")):
+            run.append(re.escape(part.replace("{{", "{").replace("}}", "}")).replace(r"\ ", "[ ▁]"))
+            continue
+        run = [*run[:-1], run[-1].removesuffix("[ ▁]") if gap and part else run[-1]] if run else []
+        around = zip(["", *run], run, [*run[1:], ""])  # each piece between those that it stands between
+        rules += [f"(?<={left}){own}(?={right})" if left else f"{own}(?={right})" for left, own, right in around]
+        run = []
+    file, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    content, config = (json.loads(path.read_text(encoding="utf-8")) for path in (file, settings))
+    split = {"type": "Split", "pattern": {"Regex": "|".join(rules)}, "behavior": "Isolated", "invert": False}
+    before = content["pre_tokenizer"]
+    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, *([before] if before else [])]}
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"  # other classes build their own rules, whatever the file says
+    for path, new in ((file, content), (settings, config)):
+        path.write_text(json.dumps(new, ensure_ascii=False), encoding="utf-8")
+
+
+def pieces(recommender: LlmRecommender, tokenizer: Any) -> dict:
+    """The prompt as ids, with "history" and "candidates" where titles stand, each read by itself behind ``title_gap``,
+    and ``separator_ids`` between them."""
+    writer, told = recommender.writer, []
+    prompt = recommender.ask([1], [1])
+    ids = _with_words(prompt.ids, tokenizer)
+    for segment in prompt.segments:
+        slot = segment.name in ("history", "candidates")
+        told += [segment.name] if slot else ids[segment.start : segment.stop]
+    separator = tokenizer(TITLE_SEPARATOR.rstrip() if writer.format.gap else TITLE_SEPARATOR, add_special_tokens=False)
+    return {"pieces": told, "separator_ids": separator["input_ids"], "title_gap": writer.format.gap}
+
+
 def _ways(recommender: LlmRecommender, domain: Any, tokenizer: Any) -> Iterator[PlainText]:
     before, after, adds = _frame(recommender, tokenizer)
     for joint, strips in JOINTS:
-        text, separator = _joined(_pieces(recommender, domain), joint, strips), TITLE_SEPARATOR
+        text, separator = _joined(_parts(recommender, domain), joint, strips), TITLE_SEPARATOR
         separator = f"{joint}{separator.strip() if strips else separator}{joint}" if joint else separator
         yield PlainText(f"{_bare(before)}{text}{_bare(after)}", separator, adds)
 
@@ -73,7 +111,7 @@ def _joined(pieces: list[str], joint: str, strips: bool) -> str:
     return text
 
 
-def _pieces(recommender: LlmRecommender, domain: Any) -> list[str]:
+def _parts(recommender: LlmRecommender, domain: Any) -> list[str]:
     """The final template with its nouns filled in, cut where titles and P stand."""
     nouns = {name: getattr(domain, name) for name in NOUNS[:4]} | {"past_title": domain.past.capitalize()}
     there = {"history": "{history}", "candidates": "{candidates}" if recommender.llm.lists else "", "teacher": ""}

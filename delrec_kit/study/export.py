@@ -6,7 +6,7 @@ transformers alone and compared with the kit's own scores; the card says how far
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from delrec_kit.llm import LlmRecommender
 from delrec_kit.llm.plain import save_plain, soft_words
-from delrec_kit.llm.plain_text import plain_text
+from delrec_kit.llm.plain_text import bound, pieces, plain_text
+from delrec_kit.llm.titles import MAX_TITLE_TOKENS
 from delrec_kit.run.directory import RunDirectory, write_json
 from delrec_kit.run.progress import progress
 from delrec_kit.settings.errors import KitError, nearest
@@ -55,9 +56,7 @@ class Checked:
         return cls(alike, prompts, float(np.abs(kit - own).max()), same, len(kit))
 
     def __str__(self) -> str:
-        text = (
-            f"{self.alike} of {self.prompts} prompts of the test are tokenised as in training; " if self.prompts else ""
-        )
+        text = f"{self.alike} of {self.prompts} plain texts are tokenised as in training; " if self.prompts else ""
         return (
             f"{text}read back by transformers alone, scores of {self.cases} test cases differ by at most "
             f"{self.difference:.2g} nats, and {self.choices} first choices are the same"
@@ -65,13 +64,19 @@ class Checked:
 
 
 def export(
-    run: RunDirectory, out: str | Path, method: str | None = None, dtype: str = "float32", users: Sequence[str] = ()
+    run: RunDirectory,
+    out: str | Path,
+    method: str | None = None,
+    dtype: str = "float32",
+    users: Sequence[str] = (),
+    tied: bool = False,
 ) -> str:
     """Write the checkpoint to the folder ``out``, which must not be there; returns a sentence on how exact it is.
 
     method: a row with a language model, by default DELRec. users: whose prompt embeddings are written where P is
-    conditioned, by default the first eight of the test. Raises KitError for a method that the run does not have or that
-    plain text cannot ask, and an unknown user or dtype.
+    conditioned, by default the first eight of the test. tied: leave a tied output head tied, for programs that insist;
+    likelihoods then change, and the sentence says how much. Raises KitError for a method that the run does not have or
+    that plain text cannot ask, and an unknown user or dtype.
     """
     to, study = Path(out).expanduser().resolve(), Study(run)
     if to.exists():
@@ -86,7 +91,7 @@ def export(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        checked = _write(study, recommender, draft, DTYPES[dtype], users)
+        checked = _write(study, recommender, draft, DTYPES[dtype], users, tied)
         (draft / "README.md").write_text(
             card(study, recommender, dtype, str(checked), (draft / TUNING).is_dir()), encoding="utf-8"
         )
@@ -98,7 +103,8 @@ def export(
 
 @dataclass(frozen=True)
 class Written:
-    """A checkpoint in ``folder`` as transformers alone reads it back: told, model, tokenizer; and whose it is."""
+    """A checkpoint in ``folder`` as transformers alone reads it back: told, model, tokenizer; and whose it is. bound:
+    whether the tokenizer was told where the pieces of a prompt end."""
 
     study: Study
     recommender: LlmRecommender
@@ -106,6 +112,7 @@ class Written:
     model: Any
     tokenizer: Any
     folder: Path
+    bound: bool = False
 
     def by_text(self) -> Checked:
         """Write how prompts are written, and examples; compare."""
@@ -119,10 +126,14 @@ class Written:
         ]
         prompts = recommender.prompts(cases, items)
         way, alike = plain_text(recommender, study.data.domain, self.tokenizer, prompts, shown)
-        self.told.update(way.told())
+        if alike < len(prompts) and not self.bound:
+            bound(recommender, study.data.domain, self.folder)
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+            return replace(self, tokenizer=tokenizer, bound=True).by_text()
+        self.told.update(way.told() if alike == len(prompts) else way.told() | pieces(recommender, self.tokenizer))
         few = some[:CHECKED]
         kit = recommender.scores(cases.take(few), items[few])
-        asked = [(way.write(*shown[row]), shown[row][0], items[row]) for row in few]
+        asked = [(*plain_scores.ids_of(self.told, self.tokenizer, *shown[row]), items[row]) for row in few]
         own = np.stack([self.scores(*each) for each in progress(asked, "reading back")])
         rows = [
             {
@@ -152,49 +163,47 @@ class Written:
                 batch = recommender.writer.batch([prompt]).to(recommender.llm.device)
                 with torch.no_grad():
                     embedded = recommender.llm.embed(batch, recommender.soft(batch))[0].float().cpu().contiguous()
-                places = np.flatnonzero(recommender.llm.read_out(batch)[0].cpu().numpy()).tolist()
+                inside = recommender.llm.read_out(batch)[0].cpu().tolist()
                 names = {"items": [split.item_keys[i] for i in chosen], "titles": [split.titles[i] for i in chosen]}
-                rows.append({"user": people.keys[row], **names, "scores": said.tolist(), "read_out": places})
+                rows.append({"user": people.keys[row], **names, "scores": said.tolist(), "inside": inside})
                 tensors[people.keys[row]] = embedded
                 if len(kit) < CHECKED and len(chosen) == m:
                     kit.append(said)
-                    own.append(self.scores(embedded, places, chosen))
+                    own.append(self.scores(embedded, inside, chosen))
         if not kit:
             raise KitError("none of these users can be recommended to; name others with --user")
         save_file(tensors, self.folder / EMBEDDINGS)
         _lines(rows, self.folder / "users.jsonl")
         return Checked.of(np.stack(kit), np.stack(own))
 
-    def scores(self, prompt: str | torch.Tensor, about: list, items: np.ndarray) -> np.ndarray:
-        """(m,) scores of items by what was written alone. about: of a masked encoder, the titles of the history, or of
-        a prompt that is embeddings the places that are read out."""
-        told, model, tokenizer, kind = self.told, self.model, self.tokenizer, self.recommender.llm.task_type
+    def scores(self, prompt: list | torch.Tensor, inside: list[bool], items: np.ndarray) -> np.ndarray:
+        """(m,) scores of items behind a prompt (ids, or embeddings (L, d)), by what was written alone. inside: its
+        tokens that a masked encoder reads out."""
+        kind, prior = self.recommender.llm.task_type, self.recommender.prior
         if kind == "FEATURE_EXTRACTION":
             vectors = load_file(self.folder / TITLES)["vectors"][torch.from_numpy(items) - 1]
-            if isinstance(prompt, str):
-                raw = plain_scores.beside_titles(told, model, tokenizer, about, vectors)
-            else:
-                raw = plain_scores.read_out_beside_titles(model, prompt, about, vectors)
+            raw = plain_scores.beside_titles(self.model, prompt, inside, vectors)
         else:
             score = plain_scores.behind_encoder if kind == "SEQ_2_SEQ_LM" else plain_scores.behind_prompt
-            raw = score(told, model, tokenizer, prompt, [self.study.data.split.titles[i] for i in items])
-        prior = self.recommender.prior
+            titles = [self.study.data.split.titles[i] for i in items]
+            raw = score(self.told, self.model, self.tokenizer, prompt, titles)
         added = 0.0 if prior is None else prior[torch.from_numpy(items).to(prior.device)].cpu().numpy()
-        return told["scale"] * np.array(raw) + added
+        return self.told["scale"] * np.array(raw) + added
 
 
 def _write(
-    study: Study, recommender: LlmRecommender, folder: Path, dtype: torch.dtype, users: Sequence[str]
+    study: Study, recommender: LlmRecommender, folder: Path, dtype: torch.dtype, users: Sequence[str], tied: bool
 ) -> Checked:
     name, conditioned = recommender.name, recommender.P is not None and bool(recommender.P.c)
     P = None if recommender.P is None or conditioned else recommender.P.vectors.detach()
     adapter = study.run.folder("adapter") / name if METHODS[name].learns_from else None
     llm = merged(study.run.config.llm, adapter, dtype)
-    tokenizer = save_plain(llm.model, llm.tokenizer, P, _used(study, recommender), folder)
+    tokenizer = save_plain(llm.model, llm.tokenizer, P, _used(study, recommender), folder, tied)
     told = {
         "history": recommender.history,
         "lists_candidates": recommender.llm.lists,
         "gap": recommender.writer.format.answer_gap,
+        "title_tokens": MAX_TITLE_TOKENS,
         "scale": recommender.scale,
         "soft_tokens": 0 if P is None else len(P),
     }

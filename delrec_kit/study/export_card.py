@@ -36,7 +36,7 @@ prior = items.drop_duplicates("title").set_index("title")["prior"]
 BY_TEXT = """\
 example = json.loads(open(f"{folder}/examples.jsonl").readline())
 titles = example["candidates"]
-prompt = prompt_of(told, example["history"], titles if told["lists_candidates"] else [])
+prompt, _ = ids_of(told, tokenizer, example["history"], titles if told["lists_candidates"] else [])
 raw = NAME(told, model, tokenizer, prompt, titles)
 scores = [told["scale"] * r + prior[title] for r, title in zip(raw, titles)]  # the kit's; higher is better
 """
@@ -45,7 +45,7 @@ from safetensors.torch import load_file
 
 vectors = load_file(f"{folder}/titles.safetensors")["vectors"]  # a row an item, as in items.csv
 example = json.loads(open(f"{folder}/examples.jsonl").readline())
-raw = beside_titles(told, model, tokenizer, example["history"], vectors)
+raw = beside_titles(model, *ids_of(told, tokenizer, example["history"]), vectors)
 whole = [told["scale"] * r + p for r, p in zip(raw, items["prior"])]  # of every item; higher is better
 titles = example["candidates"]
 scores = [whole[items["title"].tolist().index(title)] for title in titles]
@@ -59,7 +59,7 @@ prompt, titles = embeddings[example["user"]], example["titles"]
 raw = CALL
 scores = [told["scale"] * r + prior[title] for r, title in zip(raw, titles)]  # the kit's; higher is better
 """
-ENCODED = """read_out_beside_titles(model, prompt, example["read_out"], vectors)"""
+ENCODED = """beside_titles(model, prompt, example["inside"], vectors)"""
 OF_ITEMS = """\
 rows = [items["item"].tolist().index(item) for item in example["items"]]
 vectors = load_file(f"{folder}/titles.safetensors")["vectors"][rows]
@@ -68,7 +68,7 @@ VLLM = """\
 from vllm import LLM, SamplingParams
 
 llm = LLM(folder)
-asked = [prompt + told["gap"] + title for title in titles]
+asked = [{"prompt_token_ids": prompt + tokens_of(told, tokenizer, told["gap"] + title)} for title in titles]
 said = llm.generate(asked, SamplingParams(max_tokens=1, prompt_logprobs=0))
 # output.prompt_logprobs holds the log-likelihood of each token of the prompt: add up those of the title's tokens.
 # The kit's score also counts the end-of-sequence token behind the title.
@@ -125,7 +125,7 @@ def _what(recommender: LlmRecommender, conditioned: bool) -> str:
     if recommender.llm.ranks_all:
         raw = "20 times the cosine of the person's vector and the title's (titles.safetensors)"
         if conditioned:
-            raw += "; the person's is the mean of the last hidden states at the places `read_out` of users.jsonl"
+            raw += "; the person's is the mean of the last hidden states where `inside` of users.jsonl is true"
     else:
         raw = "the log-likelihood of the whole title behind the prompt, its end-of-sequence token included, in nats"
     return f"A score is `scale` times {raw}, plus the item's `prior` in items.csv."
@@ -133,11 +133,11 @@ def _what(recommender: LlmRecommender, conditioned: bool) -> str:
 
 def _code(recommender: LlmRecommender, conditioned: bool) -> str:
     loader, by = KINDS[recommender.llm.task_type]
-    functions: list[Callable] = [plain_scores.prompt_of, plain_scores.ids_of, by]
+    functions: list[Callable] = [plain_scores.prompt_of, plain_scores.ids_of, plain_scores.tokens_of, by]
     if not conditioned:
         used = BY_VECTORS if recommender.llm.ranks_all else BY_TEXT.replace("NAME", by.__name__)
     else:
-        functions = [plain_scores.read_out_beside_titles] if recommender.llm.ranks_all else functions[1:]
+        functions = [by] if recommender.llm.ranks_all else functions[2:]
         call = f"{by.__name__}(told, model, tokenizer, prompt, titles)"
         own = recommender.llm.ranks_all
         used = BY_EMBEDDINGS.replace("raw = CALL\n", f"{OF_ITEMS}raw = {ENCODED}\n" if own else f"raw = {call}\n")
@@ -176,11 +176,14 @@ def _others(recommender: LlmRecommender, conditioned: bool, tuning: bool) -> str
     if recommender.llm.task_type == "CAUSAL_LM":
         lines.append("GGUF: `python convert_hf_to_gguf.py FOLDER` of llama.cpp, where it knows the architecture.")
     elif recommender.llm.task_type == "SEQ_2_SEQ_LM":
-        lines.append("GGUF: `python convert_hf_to_gguf.py FOLDER` of llama.cpp; vLLM serves no T5.")
+        lines.append("GGUF: `python convert_hf_to_gguf.py FOLDER` of llama.cpp; when this was written vLLM had no T5.")
     else:
         lines.append("GGUF: `python convert_hf_to_gguf.py FOLDER` of llama.cpp, which gives sentence vectors alone.")
     if recommender.P is not None and not recommender.llm.ranks_all:
-        lines.append("Input embedding and output head are untied, so that P changes no likelihood of a real word.")
+        lines.append(
+            "An output head that was tied to the embedding is untied, unless this was exported with `--tied`: so P "
+            "changes no likelihood of a real word. vLLM has insisted on tied heads for Gemma; `--tied` is for that."
+        )
     if tuning:
         lines.append("peft: `prompt_tuning/` holds P for prompts that leave out its words, which stand in front.")
     elif recommender.P is not None:

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, pre_tokenizers, processors, trainers
-from tokenizers.models import Unigram
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
+from tokenizers.models import BPE, Unigram
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
@@ -21,9 +23,10 @@ from transformers import (
 from delrec_kit.data import Domain
 from delrec_kit.llm import LlmRecommender, PromptWriter, SoftPrompt, load_llm
 from delrec_kit.llm.plain import save_plain, soft_words
-from delrec_kit.llm.plain_text import plain_text
+from delrec_kit.llm.plain_text import bound, pieces, plain_text
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
+from delrec_kit.study import plain_scores
 
 spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
 families = importlib.util.module_from_spec(spec)
@@ -47,6 +50,20 @@ def sentence_pieces(folder):
     torch.manual_seed(0)
     sizes = {"d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 2, "num_heads": 4, "vocab_size": len(tokenizer)}
     T5ForConditionalGeneration(T5Config(**sizes, decoder_start_token_id=0)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def joining(folder):
+    """A decoder whose tokenizer joins signs across words, as Gemma's does: ");" is one of its words."""
+    core = Tokenizer(BPE())
+    core.normalizer = normalizers.Replace(" ", "▁")
+    core.decoder = decoders.Replace("▁", " ")
+    texts = [text + f" ({year}); x" for year in range(1950, 1990) for text in families.TEXT[:40]]
+    core.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=500, special_tokens=["<eos>"]))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<eos>", pad_token="<eos>")
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(**families.GROUPED, vocab_size=len(tokenizer) + K)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -148,3 +165,37 @@ def test_without_p_it_is_the_model_and_its_tokenizer(folders, tmp_path):
         save_plain(recommender.llm.model, recommender.llm.tokenizer, None, used, tmp_path / "out")
         model = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
         np.testing.assert_allclose(logits(model, prompts[0].ids.clip(0).tolist()), before, atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_tokenizer_that_joins_signs_is_told_where_titles_end(tmp_path, monkeypatch):
+    titles = ["", *(f"{title} ({1950 + i})" for i, title in enumerate(families.TITLES[1:]))]
+    monkeypatch.setattr(families, "TITLES", titles)
+    recommender, prompts, shown, used = opened(joining(tmp_path / "model"))
+    model, P = recommender.llm.model, recommender.P.vectors.detach()
+    tokenizer = save_plain(model, recommender.llm.tokenizer, P, used, tmp_path / "out")
+    assert plain_text(recommender, Domain(), tokenizer, prompts, shown)[1] == 0, "joined across the end of a title"
+    bound(recommender, Domain(), tmp_path / "out")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    way, alike = plain_text(recommender, Domain(), tokenizer, prompts, shown)
+    assert alike == len(prompts)
+    told = way.told() | pieces(recommender, tokenizer) | {"history": 2, "title_tokens": 48}
+    for (history, candidates), text in zip(shown, [way.write(*titles) for titles in shown]):
+        ids, inside = plain_scores.ids_of(told, tokenizer, history, candidates)
+        assert ids == tokenizer(text)["input_ids"], "the same by its pieces"
+        whole = {name: value for name, value in told.items() if name != "pieces"}
+        assert plain_scores.ids_of(whole, tokenizer, history, candidates) == (ids, inside), "and the same are history"
+        assert tokenizer.decode([i for i, own in zip(ids, inside) if own]).split() == " ".join(history).split()
+
+
+@torch.no_grad()
+def test_a_head_that_stays_tied_holds_p(folders, tmp_path):
+    recommender, prompts, _, used = opened(folders("qwen3"))
+    before = logits(recommender.llm.model, [t for t in prompts[0].ids if t >= 0])
+    save_plain(
+        recommender.llm.model, recommender.llm.tokenizer, recommender.P.vectors.detach(), used, tmp_path / "o", True
+    )
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "o").eval()
+    assert model.lm_head.weight is model.get_input_embeddings().weight and model.config.tie_word_embeddings
+    changed = (logits(model, [t for t in prompts[0].ids if t >= 0]) - before).abs().amax(dim=(0, 1)) > 1e-3
+    assert changed.sum() == K, "the logits of the words whose rows P took, and no other"
