@@ -158,7 +158,7 @@ export function show(host, data, saves = {}) {
     way.disabled = method.unit !== "%";
     letGo.hidden = state.held === null;
     const missed = state.method === "gradients" ? data.sides.map((side) => side.missed) : [];
-    said.textContent = [data.said[state.method], ...missed].join(" ");
+    said.textContent = [data.said[state.method], ...missed, ...data.sides.map((side) => side.note)].join(" ");
     const heard = sides.map((one) => drawTouched(one, method));
     spoken.textContent = state.over || state.held ? heard.join(" ") : "";
   }
