@@ -227,7 +227,8 @@ def _summary(run: RunDirectory) -> None:
         shown = main_first(table).head(ROWS)
         typer.echo(
             f"\n{comparison['users']} users, the answer among {comparison['m']}; in brackets 95 % intervals; "
-            f"{len(shown)} of {len(table)} rows, all in {run.folder('evaluation') / 'comparison.json'}\n{shown.to_string()}"
+            f"{len(shown)} of {len(table)} rows, all in {run.folder('evaluation') / 'comparison.json'}\n"
+            f"{shown.to_string()}"
         )
     typer.echo(f"\nexecuted notebooks  {run.path / 'notebooks'}\nfigures             {run.figures}")
 
