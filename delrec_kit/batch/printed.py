@@ -34,12 +34,15 @@ def print_report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | No
 def print_summary(run: RunDirectory) -> None:
     """The comparison in brief, if there is one for these settings, and where to look further."""
     if run.is_done("evaluation"):
-        from delrec_kit.evaluation import comparison_table, load_comparison
+        from delrec_kit.evaluation import comparison_table, load_comparison, main_first
+        from delrec_kit.evaluation.tables import ROWS
 
         comparison = load_comparison(run.folder("evaluation"))
         table = comparison_table(comparison)[["HR@1", "HR@5", "NDCG@5"]]
+        shown = main_first(table).head(ROWS)
         print(
             f"\n{comparison['users']} users, the answer among {comparison['m']}; in brackets 95 % intervals; "
-            f"all metrics in {run.folder('evaluation') / 'comparison.json'}\n{table.to_string()}"
+            f"{len(shown)} of {len(table)} rows, all in {run.folder('evaluation') / 'comparison.json'}\n"
+            f"{shown.to_string()}"
         )
     print(f"\nexecuted notebooks  {run.path / 'notebooks'}\nfigures             {run.figures}")

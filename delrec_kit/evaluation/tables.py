@@ -9,7 +9,7 @@ import pandas as pd
 
 from delrec_kit.evaluation.paired import TESTED, judged
 from delrec_kit.evaluation.ranks import METRICS
-from delrec_kit.settings.style import label
+from delrec_kit.settings.style import FIRST, label
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
@@ -61,6 +61,18 @@ def shown(table: pd.DataFrame, file: str = "", rows: int = ROWS, digits: int = 3
     if len(table) > len(named):
         styler = styler.set_caption(f"{len(named)} of {len(table)} rows{f'; all in {file}' if file else ''}")
     return styler.hide(axis="index") if plain else styler
+
+
+def main_first(table: pd.DataFrame, rows: int = ROWS) -> pd.DataFrame:
+    """``table``, a row a method, with those in front that every claim is measured by, up to ``rows`` with the best of
+    the others, the best first: by the first column where it is text, else by the mean of all."""
+    text = not pd.api.types.is_numeric_dtype(table.iloc[:, 0])
+    value = table.iloc[:, 0] if text else table.mean(axis=1)
+    best = value.sort_values(ascending=False, kind="stable").index
+    main = [name for name in best if name in FIRST][:rows]
+    others = [name for name in best if name not in main]
+    front = {*main, *others[: rows - len(main)]}
+    return table.loc[[*(name for name in best if name in front), *(name for name in best if name not in front)]]
 
 
 def surest_first(table: pd.DataFrame) -> pd.DataFrame:

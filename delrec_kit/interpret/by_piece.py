@@ -12,7 +12,7 @@ import torch
 from scipy.special import log_softmax
 
 from delrec_kit.interpret.attention import ANSWERED_BY, Attended, answering, mixtures
-from delrec_kit.interpret.by_hand import ByHand, spans_of
+from delrec_kit.interpret.by_hand import THROUGH_P, ByHand, spans_of
 from delrec_kit.interpret.gradients import integrated_gradients
 from delrec_kit.interpret.question import Question, leave_out
 
@@ -29,7 +29,7 @@ class Side:
     (n, n) and rollout_answering (r, n): through all layers; effect (m, n): by how many nats each candidate's
     log-probability falls without each piece, 0 for the rest; gradients (n,): shares of the first choice, in nats;
     missed: by how many nats these miss what they should add up to; prior (m,): the chance that the prior alone would
-    give each candidate, None without one.
+    give each candidate, None without one; note: what else to know before believing.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Side:
     gradients: np.ndarray
     missed: float
     prior: np.ndarray | None = None
+    note: str = ""
 
     def texts(self) -> list[str]:
         """(n,) what each piece says; the rest says nothing of its own."""
@@ -77,6 +78,7 @@ def side(asked: ByHand, history: Sequence[int], candidates: Sequence[int], targe
         np.append(shares["gradients"].to_numpy(), 0.0),
         float(sums["delta"].iloc[0]),
         ranks["prior"].to_numpy() if "prior" in ranks else None,
+        "" if asked.recommender.expects is None else f"{name}: {THROUGH_P}.",
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from delrec_kit.data.fonts import use_fonts_for
 from delrec_kit.interpret.agreement import MEASURES
 from delrec_kit.interpret.attention import answering
 from delrec_kit.interpret.inside_plots import KINDS, heat_map
@@ -128,6 +129,7 @@ def plot_two_runs(table: pd.DataFrame, names: tuple[str, str]) -> tuple[Figure, 
 @styled
 def plot_words(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """The words of ``nearest_words``: cosine of the first, the words beside, and what random steps reach."""
+    use_fonts_for(table["word"])  # of a vocabulary, in any script
     first = table[table["rank"] == 0]
     nearer = int((first["cosine"] > first["chance"]).sum())
     moved = int((~first["began"]).sum())

@@ -88,6 +88,7 @@ export function show(host, data, saves = {}) {
     said,
     spoken,
   );
+  addEventListener("resize", () => sides.forEach((one) => (one.lists.style.minHeight = "")));
   host.onkeydown = (event) => event.key === "Escape" && release();
 
   function release() {
@@ -157,7 +158,7 @@ export function show(host, data, saves = {}) {
     way.disabled = method.unit !== "%";
     letGo.hidden = state.held === null;
     const missed = state.method === "gradients" ? data.sides.map((side) => side.missed) : [];
-    said.textContent = [data.said[state.method], ...missed].join(" ");
+    said.textContent = [data.said[state.method], ...missed, ...data.sides.map((side) => side.note)].join(" ");
     const heard = sides.map((one) => drawTouched(one, method));
     spoken.textContent = state.over || state.held ? heard.join(" ") : "";
   }
@@ -201,6 +202,8 @@ export function show(host, data, saves = {}) {
     const absent = here ? null : make("p", { class: "note" }, "What you touch is not in this prompt; here is its first choice.");
     const none = found.to ? null : make("p", { class: "note" }, key.startsWith("answer:") ? "Gradients are taken for the first choice alone." : "The bars of the candidates say what it does for each.");
     lists.replaceChildren(...[absent, none, to, from].filter(Boolean));
+    // a page that grows shorter scrolls, and what the pointer is on would move away from under it
+    lists.style.minHeight = `${Math.max(parseFloat(lists.style.minHeight) || 0, lists.offsetHeight)}px`;
     const best = found.to && strongest(found.to)[0];
     return best === undefined || best === null ? `${side.name}: ${name}.` : `${side.name}: ${speaks} ${whole[best].name}, ${written(found.to[best], method.unit)}, most.`;
   }

@@ -104,6 +104,7 @@ def _side(side: Side, averaged: bool) -> dict[str, Any]:
         "rolloutAnswering": _mille(side.rollout_answering),
         "effect": _digits(side.effect),
         "gradients": _digits(side.gradients),
+        "note": side.note,
         "missed": f"{side.name}: the shares add up to {side.gradients.sum():.2f} nats and miss what they should by "
         f"{abs(side.missed):.2f}.",
     }

@@ -13,6 +13,7 @@ from delrec_kit.run.heartbeat import NOW, beat
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 5.0  # before the first; then twice as many each time, so that a log stays short
 LONGEST_PAUSE = 60.0
+SECONDS_BEFORE_A_BAR = 2.0  # what is quicker shows none
 _reached = ""  # what the last loop was at
 
 
@@ -66,7 +67,8 @@ class progress(Generic[Item]):
             yield item
 
     def _with_bar(self) -> Iterator[Item]:
-        with tqdm(self.iterable, desc=self.what, total=self.total, mininterval=0.5, file=sys.stderr) as self._bar:
+        looks = {"mininterval": 0.5, "delay": SECONDS_BEFORE_A_BAR, "file": sys.stderr}
+        with tqdm(self.iterable, desc=self.what, total=self.total, **looks) as self._bar:
             for done, item in enumerate(self._bar, start=1):
                 yield item
                 beat(NOW, self.what, done, self.total, self._note)

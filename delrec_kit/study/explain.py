@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from delrec_kit.interpret import EFFECT, WORDS, ByHand, Page, PromptView, Side, Span, plot_ranking, side, verdict_text
 from delrec_kit.interpret.attention import answering
+from delrec_kit.interpret.by_hand import THROUGH_P
 from delrec_kit.interpret.by_piece import REST
 from delrec_kit.interpret.panel import OneUser
 from delrec_kit.interpret.view import place_of
@@ -86,7 +87,8 @@ def explain_user(run: RunDirectory, user: str | int | None, method: str | None =
         Span(text, *own.pieces[at], {} if own.pieces[at][0] == REST else {EFFECT: effects[at]})
         for text, at in own.spans
     ]
-    return Page(view.title, facts, ranking, spans, EFFECT, judged(run, name), view.data), view
+    verdicts = [text for text in judged(run, name) if text != THROUGH_P]  # which the view says
+    return Page(view.title, facts, ranking, spans, EFFECT, verdicts, view.data), view
 
 
 def one_user(

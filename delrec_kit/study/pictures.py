@@ -178,12 +178,12 @@ def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Pictu
     """Two runs side by side, such as two teachers, or with and without temporal analysis: methods (paired by user where
     both ranked the same people), recency profiles, and the attention of what both look inside first. Raises KitError
     for runs of other data or other candidates, whose metrics mean other things."""
-    opened = [opened(run) for run in (one, other)]
-    paths = [run.path for run in opened]
+    runs = [opened(run) for run in (one, other)]
+    paths = [run.path for run in runs]
     called = names or tuple(str(path) if paths[0].name == paths[1].name else path.name for path in paths)
     if isinstance(called, str) or len(called) != 2 or (names and called[0] == called[1]):
         raise KitError(f"names must be two different names, one for each run, not {names!r}")
-    data = [run.config.data.model_dump(exclude={"data_dir"}) for run in opened]
+    data = [run.config.data.model_dump(exclude={"data_dir"}) for run in runs]
     for field, value in data[0].items():
         if value != data[1][field]:
             raise KitError(
@@ -195,7 +195,7 @@ def compare(one: Run, other: Run, names: tuple[str, str] | None = None) -> Pictu
             "recency": _table(run, "interpretation", "recency"),
             "attention": _inside(run, None, "attention_by_user"),
         }
-        for run in opened
+        for run in runs
     ]
     return plot_two_runs(two_runs(*parts), called)
 

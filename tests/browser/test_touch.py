@@ -4,6 +4,7 @@
 to look at afterwards.
 """
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 
 from delrec_kit.interpret import EFFECT, Page, Side, Span
-from delrec_kit.interpret.view import view_data
+from delrec_kit.interpret.view import sources, view_data
 
 BROWSER = os.environ.get("DELREC_KIT_BROWSER") or shutil.which("chromium") or shutil.which("google-chrome")
 if not BROWSER:
@@ -247,3 +248,35 @@ def test_it_saves_a_picture(visit, tmp_path, scheme):
 def test_without_scripts_the_prompt_still_stands_there(visit):
     page = visit(scripts=False)
     assert "Alien Harvest (1979)" in page.locator(".delrec-prompt").inner_text()
+
+
+WIDGET = """async ([source, data]) => {
+  const { default: widget } = await import("data:text/javascript;charset=utf-8," + encodeURIComponent(source));
+  const listens = {};
+  window.sent = [];
+  const model = {
+    get: () => data,
+    on: (event, act) => (listens[event] = act),
+    send: (told) => (window.sent.push(told), listens["msg:custom"]({ page: "<p>saved</p>" })),
+  };
+  widget.render({ model, el: document.querySelector("#cell") });
+  window.again = (other) => ((data = other), listens["change:data"]());
+}"""
+
+
+@pytest.mark.parametrize("ground", ["#111", "#fff"])
+def test_in_a_notebook_it_takes_the_notebooks_theme_and_asks_python_for_the_page(browser, ground):
+    page = browser.new_page(color_scheme="light" if ground == "#111" else "dark")  # of the system: the other one
+    page.set_content(f"<style>{sources()[1]}</style><body style='background: {ground}'><div id='cell'></div></body>")
+    data = view_data([made("DELRec", 2)], "User 7")
+    page.evaluate(WIDGET, [sources()[0], json.dumps(data)])
+    theme = page.locator(".delrec-view.dark, .delrec-view.light")
+    theme.wait_for()
+    assert ("dark" in theme.get_attribute("class")) == (ground == "#111")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="save as page").click()
+    assert Path(download.value.path()).read_text() == "<p>saved</p>" and page.evaluate("sent") == [{"want": "page"}]
+    data["sides"][0]["name"] = "another"
+    page.evaluate("(other) => again(other)", json.dumps(data))
+    assert page.locator("h3").inner_text() == "another"
+    page.close()

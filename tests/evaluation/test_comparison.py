@@ -11,6 +11,7 @@ from delrec_kit.evaluation import (
     comparison_table,
     difference_table,
     load_comparison,
+    main_first,
     per_user,
     shown,
     surest_first,
@@ -126,3 +127,12 @@ def test_a_table_on_the_screen_is_short_names_rows_as_figures_do_and_says_what_i
     assert bold and all("row0_" in each for each in re.split(", ", bold[0])), "the sure row comes first, and is bold"
     named = pd.DataFrame({"HR@1": ["0.5"]}, index=pd.Index(["llm_zero_shot"], name="method"))
     assert "LLM, zero-shot" in shown(named).to_html() and "caption" not in shown(named).to_html()
+
+
+def test_what_every_claim_is_measured_by_is_shown_before_better_rows():
+    names = [*(f"other {n}" for n in range(8)), "teacher", "delrec", "popularity"]
+    table = pd.DataFrame({"a": np.linspace(0.9, 0.1, 11), "b": 0.0}, index=pd.Index(names, name="method"))
+    first = list(main_first(table).index)
+    assert first == [*names[:7], "teacher", "delrec", "popularity", "other 7"]
+    text = table[["a"]].map("{:.3f} [0, 1]".format)
+    assert list(main_first(text, 4).index)[:4] == ["other 0", "teacher", "delrec", "popularity"]

@@ -26,6 +26,9 @@ def test_short_loops_are_silent_and_a_bar_gives_the_same_items(monkeypatch, caps
     assert capsys.readouterr().out == ""
     monkeypatch.setenv("DELREC_KIT_PROGRESS", "bar")
     assert list(progress(iter("ab"), "x", total=2)) == ["a", "b"]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(module, "SECONDS_BEFORE_A_BAR", 0.0)
+    assert list(progress(iter("ab"), "x", total=2)) == ["a", "b"]
     assert "2/2" in capsys.readouterr().err
 
 

@@ -78,4 +78,9 @@ def test_people_are_served_and_told_why(run):
     split = Study(run).data.split
     table = recommend(run, [split.titles[i] for i in split.train[0][:3]], top=3)
     assert table["score"].is_monotonic_decreasing and len(table) == 3
-    assert "<html" in explain_user(run, split.user_keys[0], "delrec")[0].html()
+    page, view = explain_user(run, split.user_keys[0], "delrec")
+    side, names = view.sides[0], [kind for kind, _ in view.sides[0].pieces]
+    assert "<html" in page.html() and names == [*["history"] * names.count("history"), *["soft"] * 3, "rest"]
+    assert (side.attention[:, :, 0, 1:-1] == 0).all(), "a token sees only what stands before it"
+    for each in (side.attention, side.answering, side.rollout, side.rollout_answering):
+        np.testing.assert_allclose(each.sum(-1), 1, atol=1e-4)

@@ -1,12 +1,14 @@
 """The whole road with a masked encoder, a conditioned P and nothing listed, on a random model: every stage fits."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from delrec_kit.data import Cases, Ragged
+from delrec_kit.interpret import THROUGH_P
 from delrec_kit.llm import SoftPrompt
 from delrec_kit.settings.errors import KitError
 from delrec_kit.study import pictures
@@ -147,8 +149,11 @@ def test_people_are_served_and_told_why(run):
     table = recommend(run, [split.titles[i] for i in split.train[0][:3]], top=3)
     assert table["score"].is_monotonic_decreasing and len(table) == 3
     page, view = explain_user(run, split.user_keys[0], "delrec_kept")
-    assert page.html().count("<sup>") > 3 and "were not tested in this run" in page.html()
-    assert np.abs(view.sides[0].effect).max() > 0 and len(view.sides) == 2, "with P and without"
-    assert "attention rollout" in explain_user(run, split.user_keys[0])[0].html()
+    html, (side, *_) = page.html(), view.sides
+    assert html.count("<sup>") > 3 and "were not tested in this run" in html
+    assert html.count(THROUGH_P) == 1, "P depends on the user: it is said, once"
+    assert len(side.rollout_answering) == side.answering.shape[2] == 1, "all titles are compared with the same states"
+    np.testing.assert_allclose(side.rollout_answering.sum(), 1, atol=1e-4)
+    assert re.search(r"attention rollout: \w+, -?\d\.\d\d \[", explain_user(run, split.user_keys[0])[0].html())
     for draw in (pictures.words, pictures.cosines, pictures.projection):  # P depends on the user: that of a mean one
         assert len(draw(run)[1])
