@@ -9,6 +9,7 @@ import pandas as pd
 
 from delrec_kit.evaluation.paired import TESTED, judged
 from delrec_kit.evaluation.ranks import METRICS
+from delrec_kit.settings.methods import base_of
 from delrec_kit.settings.style import FIRST, label
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def main_first(table: pd.DataFrame, rows: int = ROWS) -> pd.DataFrame:
     text = not pd.api.types.is_numeric_dtype(table.iloc[:, 0])
     value = table.iloc[:, 0] if text else table.mean(axis=1)
     best = value.sort_values(ascending=False, kind="stable").index
-    main = [name for name in best if name in FIRST][:rows]
+    main = [name for name in best if base_of(name) in FIRST][:rows]
     others = [name for name in best if name not in main]
     front = {*main, *others[: rows - len(main)]}
     return table.loc[[*(name for name in best if name in front), *(name for name in best if name not in front)]]
