@@ -98,6 +98,20 @@ def test_a_changed_source_is_executed_again_on_the_finished_stage(tmp_path, sour
     assert (run.require("data") / "done.json").stat().st_mtime_ns == made
 
 
+def test_a_stage_is_made_anew_on_purpose_and_a_damaged_one_is_not_skipped(tmp_path, sources, capsys):
+    sources(COMPLETE)
+    run, go = start(tmp_path)
+    go()
+    made = (run.require("data") / "done.json").stat().st_mtime_ns
+    RunDirectory.create(run.path, run.config, anew="data")
+    go()
+    assert "01_data_prep: done before" not in capsys.readouterr().out
+    assert (run.require("data") / "done.json").stat().st_mtime_ns > made
+    (run.folder("data") / "seen.json").write_text("{}")
+    with pytest.raises(KitError, match=r"data/seen.json has 2 bytes, .* delete data/ there and run stage 01 again"):
+        go()
+
+
 @pytest.mark.parametrize(
     ("cell", "kind", "says"),
     [

@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM,
 
 from delrec_kit.__main__ import main
 from delrec_kit.run.directory import RunDirectory
+from delrec_kit.run.files import read_marker, write_marker
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.resolve import resolve
 from delrec_kit.study import stages
@@ -53,7 +54,7 @@ def made(tmp_path_factory):
             run = RunDirectory.create(tmp_path_factory.mktemp("run"), config)
             for stage in ("prepare", "teacher", "distill", "finetune"):
                 getattr(stages, f"{stage}_stage")(run)
-            stir(run.folder("adapter") / "delrec" / "adapter_model.safetensors")
+            stir(run.folder("adapter"))
             out = tmp_path_factory.mktemp("out") / "model"
             known[name] = run, out, export(run, out)
         return known[name]
@@ -61,13 +62,16 @@ def made(tmp_path_factory):
     return of
 
 
-def stir(file):
-    """An adapter that says a lot, whatever 40 examples have taught it."""
+def stir(stage):
+    """An adapter that says a lot, whatever 40 examples have taught it, as the stage's own."""
+    file = next(stage.glob("*/adapter_model.safetensors"))
     tensors, random = load_file(file), torch.Generator().manual_seed(0)
     for name, tensor in tensors.items():
         if "lora_" in name:
             tensors[name] = 0.3 * torch.randn(tensor.shape, generator=random)
     save_file(tensors, file)
+    marker = read_marker(stage)
+    write_marker(stage, {name: value for name, value in marker.items() if name != "files"})
 
 
 def kit_scores(run, users=4):
