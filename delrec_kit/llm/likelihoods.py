@@ -67,20 +67,22 @@ class _Likelihoods(torch.autograd.Function):
             offset = None if bias is None else bias[start : start + words]
             logits = finish(F.linear(states, block, offset).float())
             place = labels[:, None] - start
-            here = logits.gather(1, place.clamp(0, len(block) - 1))
-            chosen = torch.where((place >= 0) & (place < len(block)), here, chosen)
+            inside, place = (place >= 0) & (place < len(block)), place.clamp(0, len(block) - 1)
+            chosen = torch.where(inside, logits.gather(1, place), chosen)
             before, highest = highest, torch.maximum(highest, logits.amax(1, keepdim=True))
             fades, slope = torch.exp(before - highest), finish.slope(logits) if learns else 1.0
             likely = (logits - highest if finish.cap and learns else logits.sub_(highest)).exp_()
             total = total * fades + likely.sum(1, keepdim=True)
-            if learns:
+            if learns:  # without the label, whose part is known exactly: near 1 it would drown in half precision
+                likely.scatter_(1, place, likely.gather(1, place).masked_fill_(inside, 0.0))
                 likely = likely if isinstance(slope, float) and slope == 1.0 else likely.mul_(slope)
                 mean.mul_(fades).add_(likely.to(weight.dtype) @ block)
-        slopes = None
+        log_p, slopes = chosen - highest - total.log(), None
         if learns:
-            slopes = (finish.slope(chosen) * weight[labels].float() - mean / total).to(states.dtype)
+            own = -torch.expm1(log_p) * finish.slope(chosen) * weight[labels].float()
+            slopes = (own - mean / total).to(states.dtype)
         ctx.save_for_backward(slopes)
-        return (chosen - highest - total.log())[:, 0]
+        return log_p[:, 0]
 
     @staticmethod
     @once_differentiable

@@ -75,6 +75,23 @@ def test_half_precision_is_as_near_as_logits_in_half_precision_are():
     torch.testing.assert_close(half.grad.float(), exact.grad, atol=2e-2, rtol=5e-2)
 
 
+def test_a_sure_token_keeps_its_small_gradient_in_half_precision():
+    """Where the label has a probability near 1, what is left of its gradient is a difference of two large numbers."""
+    head = frozen(16, 50)
+    states, labels = torch.randn(7, 16), torch.arange(7)
+    head.weight.data[:7] += 0.9 * states  # probabilities of .9 and more
+    head = head.bfloat16()
+    exact = states.bfloat16().float().requires_grad_(True)
+    whole = frozen(16, 50)
+    whole.weight.data = head.weight.data.float()
+    sure = plain(exact, whole, labels, Finish())
+    sure.sum().backward()
+    half = states.bfloat16().requires_grad_(True)
+    token_log_likelihoods(half, head, labels).sum().backward()
+    assert sure.exp().mean() > 0.9
+    assert (half.grad.float() - exact.grad).norm() < 0.05 * exact.grad.norm()
+
+
 class Largest(TorchDispatchMode):
     """Remembers the largest tensor that any operation made."""
 

@@ -1,6 +1,8 @@
 """A conditioned P: stage 1 learns to say what differs between users, and begins where a linear map ends."""
 
+import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,12 +10,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from delrec_kit.data import Ragged
-from delrec_kit.llm import Expectation, LlmRecommender, SoftPrompt
+from delrec_kit.data import Domain, Ragged
+from delrec_kit.llm import Expectation, LlmRecommender, PromptWriter, SoftPrompt, load_llm
+from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.resolve import resolve
 from delrec_kit.training import Ranker, TaskWriter, distill, warm_start
 from delrec_kit.training.examples import collate
 
+spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
+families = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(families)
 M, K, N = 5, 3, 18
 TRAIN = Ragged.from_lists([[1, 2, 4, 5, 6, 7, 8, 9], [10, 11, 12, 13, 14, 15, 16], [4, 8, 5, 9, 6, 10, 7]])
 
@@ -89,6 +95,23 @@ def test_a_warm_start_begins_where_a_linear_map_ends(recommender, lists):
     again = replace(delrec, P=SoftPrompt.untrained(delrec.llm, K, seed=0, conditioned=1))
     warm_start(again, rps, seed=0)
     assert torch.equal(again.P.maps, delrec.P.maps)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3_text"])
+def test_a_decoder_whose_prompts_list_nothing_is_conditioned_and_warm_started_too(name, lists, tmp_path):
+    llm = load_llm(LlmConfig(name=str(families.make_model(tmp_path, name)), quantization="fp32", listed=False), "cpu")
+    writer = PromptWriter(llm.tokenizer, Domain(), families.TITLES, format=llm.format)
+    expects = Expectation(Last(), llm.title_vectors(writer.table).numpy())
+    soft = SoftPrompt.untrained(llm, K, seed=0, conditioned=1)
+    delrec = LlmRecommender(llm, writer, soft, history=4, expects=expects)
+    rps = simulating(delrec, lists)
+    assert not any(segment.name == "candidates" for prompt in rps.prompts for segment in prompt.segments)
+    before = loss_of_the_map(delrec, rps)
+    warm_start(delrec, rps, seed=0)
+    assert loss_of_the_map(delrec, rps) < 0.7 * before
+    batch = collate(writer, [rps[row] for row in range(6)])
+    Ranker(delrec)(batch["prompts"], batch["titles"], batch["targets"]).backward()
+    assert delrec.P.maps.grad.abs().sum() > 0 and (delrec.P.vectors.grad.abs().amax(1) > 0).all()
 
 
 def expected(examples):
