@@ -15,6 +15,7 @@ from delrec_kit.interpret.by_hand import ATTENTION, SAID, ByHand
 from delrec_kit.interpret.by_piece import side
 from delrec_kit.interpret.page import plot_ranking, prompt_html
 from delrec_kit.interpret.view import PromptView
+from delrec_kit.run.progress import watched
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.style import label
 
@@ -30,7 +31,8 @@ class OneUser:
     said, and the history is set back to what was answered last.
 
     methods: what asks, by name of its row, made when chosen; users: by name, looked up when chosen; size: layers and
-    heads where the answer is made; verdicts: of a row, whether to believe explanations; folder: where pages are saved.
+    heads where the answer is made; verdicts: of a row, whether to believe explanations; folder: where pages are saved;
+    user: who comes first, by name.
     """
 
     def __init__(
@@ -40,12 +42,13 @@ class OneUser:
         size: tuple[int, int],
         verdicts: Callable[[str], Sequence[str]] = lambda name: (),
         folder: Path | None = None,
+        user: str | None = None,
     ):
         self.methods, self.users, self.verdicts, self.folder = methods, users, verdicts, folder
         names = [(label(name), name) for name in methods]
         self.method = ipywidgets.Dropdown(options=names, description="method")
         self.user = ipywidgets.Combobox(
-            options=list(users), value=next(iter(users)), description="user", placeholder="type to search"
+            options=list(users), value=user or next(iter(users)), description="user", placeholder="type to search"
         )
         self.titles = ipywidgets.Select(rows=10, description="history", layout={"width": "23.5rem"})
         moves = {"earlier": partial(self._move, -1), "later": partial(self._move, 1)}
@@ -83,6 +86,13 @@ class OneUser:
         self._list()
         self._wanted = {"rank", "colour"}
         self._work()
+
+    def shown(self) -> ipywidgets.VBox | None:
+        """The panel where someone watches; an executed copy has no kernel behind it, and says so."""
+        if watched():
+            return self.box
+        print("the panel needs a live kernel: open this notebook in JupyterLab, VS Code or Colab, and run it")
+        return None
 
     def _change(self, act: Callable[[], None]) -> None:
         """A change of the history, the user or the method: cheap, and shown at once."""
@@ -200,6 +210,5 @@ class OneUser:
             return ""
         if self.folder is None:
             raise KitError("this panel has no folder to save in")
-        page = self.folder / f"05c_{''.join(c for c in self.user.value if c.isalnum())}.html"
-        page.write_text(view.page(), encoding="utf-8")
-        return f"saved {page}"
+        name = "".join(letter for letter in self.user.value if letter.isalnum())
+        return f"saved {view.save(self.folder / f'05c_{name}.html')}"

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -22,8 +21,3 @@ class Touch(anywidget.AnyWidget):
         super().__init__(data=json.dumps(data))
         self.page = page
         self.on_msg(lambda _, told, __: self.send({"page": self.page}) if told == {"want": "page"} else None)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the page, which needs no server, no network and no notebook."""
-        Path(path).write_text(self.page, encoding="utf-8")
-        return Path(path)

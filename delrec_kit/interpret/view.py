@@ -17,11 +17,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.attention import PLACES
-from delrec_kit.interpret.by_hand import ATTENTION, EFFECT, GRADIENTS, ROLLOUT, SAID
+from delrec_kit.interpret.by_hand import GRADIENTS, SAID
 from delrec_kit.interpret.by_piece import REST, Side
 from delrec_kit.run.progress import watched
 
-KEYS = {EFFECT: "effect", GRADIENTS: "gradients", ROLLOUT: "rollout", ATTENTION: "attention"}
+BELIEF = "Where a model looks is not why it answers: see the verdict of notebook 05b on this run."
+TOLD = {  # by explanation: what its numbers are, of whatever is touched
+    "effect": "By how many nats the log-probability of a candidate falls when the piece is left out alone: blue and "
+    "solid speaks for the candidate, orange and dashed against it.",
+    "gradients": SAID[GRADIENTS],
+    "rollout": f"What each state comes from if attention alone carried it, followed through all layers. {BELIEF}",
+    "attention": "From the tokens of what is touched, their mean, to the tokens of each piece, their sum; a candidate "
+    f"looks as the answer that is being scored. {BELIEF}",
+}
 MOST = 400_000  # shares in one view: above, heads are averaged
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 PAGE = """
@@ -51,6 +59,15 @@ class PromptView:
         """The view alone as a page that needs nothing beside itself."""
         return page_html(self.title, f"<h1>{escape(self.title)}</h1>{embedded(self.data)}")
 
+    def save(self, path: str | Path) -> Path:
+        """Write the page, or the picture where ``path`` ends in .png."""
+        path = Path(path)
+        if path.suffix == ".png":
+            self.picture()[0].savefig(path, dpi=150)
+        else:
+            path.write_text(self.page(), encoding="utf-8")
+        return path
+
     def picture(self) -> tuple[Figure, pd.DataFrame]:
         """The first choice's explanations, a row a piece, and their numbers."""
         from delrec_kit.interpret.prompt_plot import plot_prompt
@@ -77,7 +94,7 @@ def view_data(sides: Sequence[Side], title: str = "") -> dict[str, Any]:
     asked = sum(side.attention.size + side.answering.size for side in sides)
     return {
         "title": title,
-        "said": {KEYS[name]: text for name, text in SAID.items()},
+        "said": TOLD,
         "sides": [_side(side, asked > MOST) for side in sides],
     }
 

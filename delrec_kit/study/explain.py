@@ -106,9 +106,9 @@ def prompt(run: RunDirectory | str | Path, user: str | int | None = None, method
     return prompt_view(Study(opened(run)), user, method)
 
 
-def widget(run: RunDirectory | str | Path, method: str | None = None) -> OneUser:
-    """One user by hand, for a notebook: choose a method and a user, change the history, colour the prompt; show its
-    ``box``."""
+def widget(run: RunDirectory | str | Path, method: str | None = None, user: str | int | None = None) -> OneUser:
+    """One user by hand, for a notebook: choose a method and a user, change the history, colour the prompt. It begins
+    with ``user``, by key or number (the first)."""
     study = Study(opened(run))
     first, split = row_to_ask(study, method), study.data.split
     seen = pd.read_csv(study.run.require("interpretation") / looked_into(study.run.config)[0] / "attention.csv")
@@ -116,7 +116,7 @@ def widget(run: RunDirectory | str | Path, method: str | None = None) -> OneUser
     users = {key: partial(_case, study, key) for key in (split.user_keys[u] for u in split.test.user)}
     size = int(seen["layer"].max()) + 1, int(seen["head"].max()) + 1
     methods = {name: partial(by_hand, study, name) for name in dict.fromkeys([first, *study.rows()])}
-    return OneUser(methods, users, size, partial(judged, study.run), study.run.figures)
+    return OneUser(methods, users, size, partial(judged, study.run), study.run.figures, tested(study, user)[0])
 
 
 def _case(study: Study, user: str) -> tuple[list[int], list[int], int]:

@@ -206,4 +206,5 @@ def test_a_user_is_searched_for_and_another_method_asked(asked, asking, tmp_path
     panel.more["touch the prompt"].click()
     assert "LLM, fine-tuned" in panel.touched.children[0].data
     panel.more["save as page"].click()
+    assert panel.shown() in (None, panel.box)
     assert "user 3" in (tmp_path / "05c_user3.html").read_text() and "05c_user3.html" in panel.message.value

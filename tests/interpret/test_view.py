@@ -138,6 +138,7 @@ def test_a_picture_and_a_widget_of_the_same(side, tmp_path, monkeypatch):
     sent = []
     monkeypatch.setattr(widget, "send", sent.append)
     widget._handle_custom_msg({"want": "page"}, [])
-    assert sent == [{"page": view.page()}] and widget.save(tmp_path / "ann.html").read_text() == view.page()
+    assert sent == [{"page": view.page()}] and view.save(tmp_path / "ann.html").read_text() == view.page()
+    assert view.save(tmp_path / "ann.png").read_bytes()[:4] == b"\x89PNG"
     monkeypatch.setenv("DELREC_KIT_PROGRESS", "lines")
     assert view.touch().data == embedded(view.data), "what nobody watches is kept as HTML"
