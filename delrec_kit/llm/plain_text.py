@@ -83,8 +83,8 @@ def bound(recommender: LlmRecommender, domain: Any, folder: Path) -> None:
 
 
 def pieces(recommender: LlmRecommender, tokenizer: Any) -> dict:
-    """The prompt as ids, with "history" and "candidates" where titles stand, each read by itself behind ``title_gap``,
-    and ``separator_ids`` between them."""
+    """The prompt as ids, with "history" and "candidates" where titles stand, each read by itself, and
+    ``separator_ids`` between them."""
     writer, told = recommender.writer, []
     prompt = recommender.ask([1], [1])
     ids = _with_words(prompt.ids, tokenizer)
@@ -92,7 +92,7 @@ def pieces(recommender: LlmRecommender, tokenizer: Any) -> dict:
         slot = segment.name in ("history", "candidates")
         told += [segment.name] if slot else ids[segment.start : segment.stop]
     separator = tokenizer(TITLE_SEPARATOR.rstrip() if writer.format.gap else TITLE_SEPARATOR, add_special_tokens=False)
-    return {"pieces": told, "separator_ids": separator["input_ids"], "title_gap": writer.format.gap}
+    return {"pieces": told, "separator_ids": separator["input_ids"]}
 
 
 def _ways(recommender: LlmRecommender, domain: Any, tokenizer: Any) -> Iterator[PlainText]:

@@ -203,6 +203,7 @@ def _write(
         "history": recommender.history,
         "lists_candidates": recommender.llm.lists,
         "gap": recommender.writer.format.answer_gap,
+        "title_gap": recommender.writer.format.gap,
         "title_tokens": MAX_TITLE_TOKENS,
         "scale": recommender.scale,
         "soft_tokens": 0 if P is None else len(P),

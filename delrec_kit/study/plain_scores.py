@@ -18,7 +18,7 @@ def ids_of(told, tokenizer, history, candidates=()):
     if "pieces" not in told:  # the tokenizer reads the text as it was read in training
         text, start, spans = prompt_of(told, history, candidates), told["template"].index("{history}"), []
         for title in history:
-            spans.append((start, start + len(title)))
+            spans.append((start - len(told["title_gap"]), start + len(title)))
             start += len(title) + len(told["separator"])
         read = tokenizer(text, add_special_tokens=told["add_special_tokens"], return_offsets_mapping=True)
         inside = [any(max(a, s) < min(b, e) for s, e in spans) for a, b in read["offset_mapping"]]

@@ -179,7 +179,7 @@ def test_a_tokenizer_that_joins_signs_is_told_where_titles_end(tmp_path, monkeyp
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     way, alike = plain_text(recommender, Domain(), tokenizer, prompts, shown)
     assert alike == len(prompts)
-    told = way.told() | pieces(recommender, tokenizer) | {"history": 2, "title_tokens": 48}
+    told = way.told() | pieces(recommender, tokenizer) | {"history": 2, "title_tokens": 48, "title_gap": " "}
     for (history, candidates), text in zip(shown, [way.write(*titles) for titles in shown]):
         ids, inside = plain_scores.ids_of(told, tokenizer, history, candidates)
         assert ids == tokenizer(text)["input_ids"], "the same by its pieces"

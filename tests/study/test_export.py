@@ -197,10 +197,10 @@ def test_the_example_of_the_card_runs_and_gives_the_kits_scores(made, name, monk
 def test_the_card_says_what_holds(made):
     run, out, said = made("tiny")
     card = (out / "README.md").read_text()
-    assert "60 of 60 prompts of the test are tokenised as in training" in said and said[1:] in card
+    assert "60 of 60 plain texts are tokenised as in training" in said and said[1:] in card
     assert re.search(r"differ by at most \d\.?\d*(e-0\d)? nats, and 8 first choices are the same", said)
     assert "license: mit" in card and "of the model in nf4" in card and "dequantised" in card
-    assert "GGUF" in card and "No peft prompt-tuning folder" in card and "vLLM serves no T5" in card
+    assert "GGUF" in card and "No peft prompt-tuning folder" in card and "vLLM had no T5" in card
     assert str(run.path) not in card and "data_dir" not in card
     gemma = (made("gemma3_text")[1] / "README.md").read_text()
     folder = Path(made("gemma3_text")[0].config.llm.name).parent
