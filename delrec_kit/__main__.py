@@ -13,7 +13,7 @@ from delrec_kit.batch.notebooks import NotebookFailed, numbers_of, run_experimen
 from delrec_kit.batch.printed import print_report, print_summary
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import absolute_folders, check_folders, check_writable
-from delrec_kit.run.redo import stage_named
+from delrec_kit.run.redo import left, stage_named
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.resolve import renamed_columns, resolve
 
@@ -56,6 +56,8 @@ def run(
         f"{directory.path}: profile {config.profile}, dataset {config.data.dataset}, teacher {config.teacher.name}, "
         f"LLM {config.llm.name}, seed {config.seed}"
     )
+    if stages_left := left(directory.path):
+        typer.echo(f"to be made anew, each old one kept until then: {', '.join(stages_left)}")
     run_notebooks(directory, profile, overrides, numbers)
     print_summary(directory)
 

@@ -7,15 +7,25 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import TrainerCallback
 
-from delrec_kit.run.processes import main_only, wait
+from delrec_kit.run.files import is_undamaged, write_marker
+from delrec_kit.run.processes import main_only, several, wait
 
 WEIGHTS = "trainable.safetensors"
 LAST_WRITTEN = "trainer_state.json"
 
 
+class Checksums(TrainerCallback):
+    """Gives each checkpoint the checksums of its files; not where several processes write into it."""
+
+    def on_save(self, args, state, control, **kwargs):
+        if not several():
+            write_marker(Path(args.output_dir) / f"checkpoint-{state.global_step}", {})
+
+
 def last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint in ``folder``, None where there is none; newer torn ones are deleted."""
+    """The newest whole checkpoint in ``folder``, None where there is none; newer ones, torn or damaged, are deleted."""
     found = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
     newest = next((path for path in found if _is_whole(path)), None)
     torn = found if newest is None else found[: found.index(newest)]
@@ -50,7 +60,7 @@ def _is_whole(path: Path) -> bool:
         json.loads((path / LAST_WRITTEN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return True
+    return is_undamaged(path)
 
 
 def _step(path: Path) -> int:

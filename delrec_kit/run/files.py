@@ -77,6 +77,11 @@ def damages(folder: Path) -> list[Damage]:
     return found + [Damage(name, "was not written by this stage") for name in strange]
 
 
+def is_undamaged(folder: Path) -> bool:
+    """Whether all files in ``folder`` are as they were written; without checksums that is believed."""
+    return not (folder / DONE).exists() or not damages(folder)
+
+
 def _wrong(path: Path | None, recorded: dict) -> str | None:
     if path is None:
         return "is missing"

@@ -28,11 +28,12 @@ def left(run: Path) -> list[str]:
 
 
 def begin(run: Path, stage: str) -> bool:
-    """Mark ``stage`` and those after it as to be made anew. False where that was begun before and is not through: the
-    same command after a kill goes on with it."""
-    if _content(run).get("stage") == stage:
+    """Mark ``stage`` and those after it, as far as they are there, as to be made anew. False where none is, or where
+    that was begun before and is not through: the same command after a kill goes on with it."""
+    there = [name for name in following(stage) if (run / name).exists()]
+    if not there or _content(run).get("stage") == stage:
         return False
-    write_json(run / FILE, {"stage": stage, "left": following(stage)})
+    write_json(run / FILE, {"stage": stage, "left": there})
     return True
 
 

@@ -21,8 +21,15 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils import logging as transformers_logging
 
-from delrec_kit.run.checkpoints import LAST_WRITTEN, last_checkpoint, load_learning, save_learning
+from delrec_kit.run.checkpoints import (
+    LAST_WRITTEN,
+    Checksums,
+    last_checkpoint,
+    load_learning,
+    save_learning,
+)
 from delrec_kit.run.directory import read_json, write_json
+from delrec_kit.run.files import is_undamaged
 from delrec_kit.run.learning_curve import COST, Lines, learning_curve, peak_mib
 from delrec_kit.run.processes import is_main, main_only, wait
 from delrec_kit.settings.errors import KitError
@@ -96,7 +103,7 @@ class KitTrainer(Trainer):
             data_collator=collate,
             train_dataset=examples,
             eval_dataset=examples,  # only so that Trainer agrees to evaluate; ``validate`` never looks at it
-            callbacks=[*early, *called, Lines(loop.name, loop.pause)],
+            callbacks=[*early, *called, Checksums(), Lines(loop.name, loop.pause)],
         )
         for shown in (PrinterCallback, ProgressCallback):
             self.remove_callback(shown)
@@ -181,7 +188,10 @@ class KitTrainer(Trainer):
         self.started = time.monotonic() - read_json(folder / LAST_WRITTEN)["log_history"][-1]["seconds"]
 
     def _load_best_model(self) -> None:
-        load_learning(self.model, Path(self.state.best_model_checkpoint))
+        best = Path(self.state.best_model_checkpoint)
+        if not is_undamaged(best):
+            raise KitError(f"the best checkpoint, {best}, is damaged; delete {self.loop.folder} and train anew")
+        load_learning(self.model, best)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from delrec_kit.run.directory import RunDirectory, read_json, write_json
+from delrec_kit.run.files import DONE, is_undamaged, write_marker
 from delrec_kit.run.processes import main_only, wait, writing
 from delrec_kit.settings.config import LISTED
 from delrec_kit.settings.errors import KitError
@@ -160,7 +161,8 @@ def is_finished(run: RunDirectory, name: str, loss: Callable | None = None) -> b
 
     wait()
     record = _finished(run, name) / "metrics.json"
-    return record.is_file() and read_json(record)["loss"] == identity(loss or kl_loss)
+    whole = record.is_file() and is_undamaged(record.parent)
+    return whole and read_json(record)["loss"] == identity(loss or kl_loss)
 
 
 def save_adapted(run: RunDirectory, recommender: "LlmRecommender", tuned: "Finetuned", examples) -> None:
@@ -180,7 +182,8 @@ def save_adapted(run: RunDirectory, recommender: "LlmRecommender", tuned: "Finet
         own = tuned.loss != identity(kl_loss)
         counts = {"examples": len(examples), "true_labels": examples.true_labels, "trainable": tuned.trainable}
         write_json(draft / "metrics.json", {**counts, "ranks": tuned.ranks, "loss": tuned.loss, "own_loss": own})
-        shutil.rmtree(_finished(run, name), ignore_errors=True)  # of another loss
+        write_marker(draft, {})
+        shutil.rmtree(_finished(run, name), ignore_errors=True)  # of another loss, or damaged
         draft.rename(_finished(run, name))
 
     main_only(finish)
@@ -193,7 +196,7 @@ def gather_adapted(run: RunDirectory, folder: Path) -> None:
     def gather() -> None:
         curves = []
         for name in adapted_rows(run.config):
-            shutil.copytree(_finished(run, name), folder / name)
+            shutil.copytree(_finished(run, name), folder / name, ignore=shutil.ignore_patterns(DONE))
             curves.append(pd.read_csv(folder / name / "curve.csv").assign(method=name))
         pd.concat(curves).to_csv(folder / "curve.csv", index=False)
 

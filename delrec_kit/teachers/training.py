@@ -1,5 +1,6 @@
 """Training a teacher: the next item at every position of the training sequences, stopped early on validation cases."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from delrec_kit.data import Cases, Ragged, Split, halves
 from delrec_kit.evaluation import full_ranks, means
+from delrec_kit.run.files import is_undamaged, write_marker
 from delrec_kit.run.progress import SECONDS_BETWEEN_LINES
 from delrec_kit.run.trainer import KitTrainer, Loop
 from delrec_kit.settings.config import TeacherConfig
@@ -80,7 +82,8 @@ def fit(
     with TemporaryDirectory() as scratch:
         folder = folder or Path(scratch)
         finished, draft = folder / "finished", folder / "draft"
-        if not finished.is_dir():
+        if not (finished.is_dir() and is_undamaged(finished)):
+            shutil.rmtree(finished, ignore_errors=True)
             epochs = config.epochs if callable(until) else until
             steps = -(-len(table) // config.batch)  # an epoch
             loop = Loop(
@@ -110,6 +113,7 @@ def fit(
             curve = curve.reindex(columns=["step", "train_loss", valid])
             curve = curve.assign(step=curve["step"] // steps).rename(columns={"step": "epoch", "train_loss": "loss"})
             curve.to_csv(draft / "curve.csv", index=False)
+            write_marker(draft, {})
             draft.rename(finished)
         return Teacher.load(finished), pd.read_csv(finished / "curve.csv")
 

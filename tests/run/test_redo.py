@@ -69,6 +69,16 @@ def test_what_is_replaced_may_get_other_settings_and_nothing_else_may(run):
     assert again.is_done("teacher") and not again.is_done("prompt") and text(again, "prompt") == "first"
 
 
+def test_what_was_never_made_is_not_waited_for(tmp_path):
+    run = make(tmp_path / "run")
+    complete(run, "data")
+    assert not (make(run.path, anew="teacher").path / redo.FILE).exists()
+    again = make(run.path, anew="data")
+    assert redo.left(run.path) == ["data"]
+    complete(again, "data", "second")
+    assert not (run.path / redo.FILE).exists() and again.is_done("data")
+
+
 def test_nothing_resumes_from_the_training_that_is_replaced(run):
     folder = run.checkpoints("adapter")
     folder.mkdir(parents=True)

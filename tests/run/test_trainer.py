@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import TrainerCallback
 
+from delrec_kit.run.checkpoints import last_checkpoint
 from delrec_kit.run.trainer import KitTrainer, Loop
 from delrec_kit.settings.errors import KitError
 
@@ -130,3 +131,40 @@ def test_a_batch_that_processes_cannot_share_is_one_clear_line(loop, monkeypatch
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(KitError, match="batch of 2"):
         KitTrainer(Numbers(), EXAMPLES, loop())
+
+
+class Power(TrainerCallback):
+    """Ends the training as a kill does, before step ``at``."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("file", ["trainable.safetensors", "optimizer.pt", "trainer_state.json", "rng_state.pth"])
+def test_a_damaged_checkpoint_is_not_gone_on_from(loop, file):
+    """The one before it is, and what comes out is what an undisturbed training gives."""
+    whole, curve = trained(loop(folder=loop().folder.parent / "whole"))
+    model = Numbers()
+    trainer = KitTrainer(model, EXAMPLES, loop(), lambda: {"loss": abs(model.learns.item() - 3)})
+    trainer.add_callback(Power(8))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    harmed = loop().folder / "checkpoint-6" / file
+    content = bytearray(harmed.read_bytes())
+    content[-9] ^= 1
+    harmed.write_bytes(content)
+    assert last_checkpoint(loop().folder) == str(loop().folder / "checkpoint-3")
+    again, curve_again = trained(loop())
+    assert again.learns.item() == whole.learns.item()
+    pd.testing.assert_series_equal(curve["train_loss"], curve_again["train_loss"])
+
+
+def test_checkpoints_of_an_older_kit_are_gone_on_from(loop):
+    folder = loop().folder / "checkpoint-3"
+    folder.mkdir(parents=True)
+    (folder / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(loop().folder) == str(folder)

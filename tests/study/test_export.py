@@ -30,13 +30,14 @@ QUICK = [
     "data.world_users=60", "teacher.width=16", "teacher.layers=1", "teacher.epochs=1", "teacher.prefixes=1",
     "distill.k=3", "distill.examples=20", "finetune.examples=40", "finetune.methods=[delrec]",
     "train.epochs=1", "train.valid_users=8", "llm.history=4", "data.cold_items=0", "data.candidates=10",
+    "evaluation.protocols=[]",
 ]  # fmt: skip
 RUNS = {
     "tiny": ["llm.quantization=nf4"],
     "gemma3_text": ["llm.quantization=fp32", "llm.listed=false", "llm.prior=calibrated"],
-    "qwen3": ["llm.quantization=fp32", "finetune.adapter=lora"],
+    "qwen3": ["llm.quantization=fp32", "finetune.adapter=lora", "data.candidates=6"],
     "bert": ["llm.quantization=fp32"],
-    "llama": ["llm.quantization=fp32", "distill.conditioned=2"],
+    "llama": ["llm.quantization=fp32", "distill.conditioned=2", "data.candidates=6"],
     "modernbert": ["llm.quantization=fp32", "distill.conditioned=2"],
 }
 TEXT = ["tiny", "gemma3_text", "bert"]
