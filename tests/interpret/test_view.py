@@ -1,12 +1,15 @@
 """The prompt that one can touch: its numbers against the tensors they come from, and its JSON as a part of a page."""
 
+import importlib.util
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from delrec_kit.data import Domain
 from delrec_kit.interpret import (
     ByHand,
     PromptView,
@@ -19,7 +22,12 @@ from delrec_kit.interpret import side as side_of
 from delrec_kit.interpret.by_piece import between
 from delrec_kit.interpret.touch import Touch
 from delrec_kit.interpret.view import MOST, embedded, sources, view_data
-from delrec_kit.llm import LlmRecommender, SoftPrompt
+from delrec_kit.llm import LlmRecommender, PromptWriter, SoftPrompt, load_llm
+from delrec_kit.settings.config import LlmConfig
+
+spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
+families = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(families)
 
 N, HISTORY, CANDIDATES, TARGET = 18, [7, 12, 9], [1, 2, 4, 6], 4
 
@@ -142,3 +150,20 @@ def test_a_picture_and_a_widget_of_the_same(side, tmp_path, monkeypatch):
     assert view.save(tmp_path / "ann.png").read_bytes()[:4] == b"\x89PNG"
     monkeypatch.setenv("DELREC_KIT_PROGRESS", "lines")
     assert view.touch().data == embedded(view.data), "what nobody watches is kept as HTML"
+
+
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_other_families_look_too(name, tmp_path):
+    """A decoder's tokens see only what stands before them; a masked encoder compares all titles with one state."""
+    llm = load_llm(LlmConfig(name=str(families.make_model(tmp_path, name)), quantization="fp32"), "cpu")
+    writer = PromptWriter(llm.tokenizer, Domain(), families.TITLES, format=llm.format)
+    llm.encode_titles(writer.table)
+    P = SoftPrompt.untrained(llm, 3, seed=0).requires_grad_(False)
+    one = side_of(ByHand(LlmRecommender(llm, writer, P), Even(), families.TITLES), HISTORY, CANDIDATES, TARGET, name)
+    for each in (one.attention, one.answering, one.rollout, one.rollout_answering):
+        np.testing.assert_allclose(each.sum(-1), 1, atol=1e-4)
+    rows = len(CANDIDATES) if name == "llama" else 1
+    assert len(one.rollout_answering) == one.answering.shape[2] == rows and one.effect.shape[0] == len(CANDIDATES)
+    later = [at for at, (kind, _) in enumerate(one.pieces) if kind == "soft"]
+    assert (one.attention[:, :, 0, later].max() == 0) == (name == "llama")
+    assert json.loads(json.dumps(view_data([one])))["sides"][0]["first"] == one.first
