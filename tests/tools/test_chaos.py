@@ -8,7 +8,6 @@ import pytest
 
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.study.study import DISTILLED
-from tools.chaos import stages
 from tools.chaos.compare import differences, leftovers
 from tools.chaos.kill import STAGES, disturbed, undisturbed
 
@@ -24,7 +23,7 @@ def reference(tmp_path_factory):
 def test_two_undisturbed_runs_are_equal_file_by_file(reference, tmp_path):
     """Times, memory and surroundings apart: the columns and keys that ``compare`` names."""
     one, _ = reference
-    stages.main(str(tmp_path / "other"))
+    undisturbed(STAGES, tmp_path / "other")
     assert differences(one, tmp_path / "other") == []
     assert leftovers(one) == []
 
