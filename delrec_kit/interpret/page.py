@@ -82,7 +82,8 @@ def _ranking(table: pd.DataFrame) -> str:
         mark = " ← what came next" if row["answer"] else ""
         kind = " class='answer'" if row["answer"] else ""
         rows.append(f"<tr{kind}><td>{escape(row['candidate'])}{mark}</td>{cells}</tr>")
-    return f"<div class='wide'><table><tr><th>candidate</th>{head}</tr>{''.join(rows)}</table></div>"
+    wide = "<div class='wide' tabindex='0' role='region' aria-label='ranks and chances'>"  # keys scroll it on a phone
+    return f"{wide}<table><tr><th>candidate</th>{head}</tr>{''.join(rows)}</table></div>"
 
 
 def prompt_html(spans: Sequence[Span], explanation: str) -> str:
