@@ -59,7 +59,7 @@ class LlmRecommender:
     ) -> Prompt:
         """The prompt of one person; expected (d,): what the teacher expects next."""
         slots = {
-            "history": history[len(history) - self.history :] if self.history else (),
+            "history": history[-self.history :] if self.history else (),
             "candidates": self.listed(items),
             "teacher": suggested,
         }

@@ -93,7 +93,16 @@ def tiny_gguf(path):
     d, heads, vocabulary = (
         64,
         4,
-        ["<unk>", "<s>", "</s>", *(chr(n) for n in range(33, 94)), "AB", "Ġ", *"abcdefghijklmnopqrstuvwxyz"],
+        [
+            "<unk>",
+            "<s>",
+            "</s>",
+            *(chr(n) for n in range(33, 94)),
+            "AB",
+            "Ġ",
+            *"abcdefghijklmnopqrstuvwxyz",
+            "<|endoftext|>",
+        ],
     )
     rng = np.random.default_rng(0)
     writer = gguf_format.GGUFWriter(path, "llama")

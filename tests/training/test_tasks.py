@@ -11,7 +11,7 @@ from delrec_kit.data import Cases, Ragged, prepare
 from delrec_kit.llm import Expectation, LlmRecommender, PromptWriter, SoftPrompt
 from delrec_kit.settings.config import DataConfig, DistillConfig, TeacherConfig
 from delrec_kit.settings.errors import KitError
-from delrec_kit.settings.methods import METHODS
+from delrec_kit.settings.methods import METHODS, base_of
 from delrec_kit.teachers import Popularity, distillation_table
 from delrec_kit.training import Joined, TaskWriter, check_lengths
 from delrec_kit.training.examples import collate
@@ -227,7 +227,7 @@ def test_an_adapter_learns_from_what_its_method_names_and_no_more(tasks, writer)
         assert examples.true_labels == labels, name
         assert len(examples) == labels + stage_1 * ("stage 1" in METHODS[name].learns_from), name
         assert [e.true_label for e in rows(examples)] == [False] * (len(examples) - labels) + [True] * labels
-        assert examples.fades == (name == "delrec_faded") and len(examples.lengths) == len(examples)
+        assert examples.fades == (base_of(name) == "delrec_faded") and len(examples.lengths) == len(examples)
     batch = collate(writer, [made["delrec_kept"][i] for i in (0, len(made["delrec_kept"]) - 1)])
     assert batch["true_label"].tolist() == [False, True]
     np.testing.assert_array_equal(batch["targets"][1], made["delrec"][3].target)
