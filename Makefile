@@ -2,7 +2,7 @@
 # make test   the tests that take seconds; a few minutes in all
 # make test-all  all tests, several processes and whole roads too, as CI does
 # make test-browser  the page that one can touch, in a chromium of this machine (Debian: apt install chromium)
-# make results  the README's table on MovieLens-100K from nothing: experiments/ml100k.yaml, some hours; the extra minilm
+# make results  the table of docs/results.md on MovieLens-100K from nothing: experiments/ml100k.yaml, some hours; the extra minilm
 # make results-gemma  the same with a decoder, Gemma 3 270M: experiments/gemma.yaml, for a GPU
 # make lint   ruff, rules and format
 # make bench  speed and memory beside peers; BENCH="--data-dir DIR --tokenizer DIR" for real prompts

@@ -144,7 +144,7 @@ def recommend(
 @app.command()
 def explain(
     run_dir: RunDir,
-    user: Annotated[str | None, typer.Option(help="whose test case: an id of the data, or 1, 2, …")] = None,
+    user: Annotated[str | None, typer.Option(help="an id of the data; where no id is a number, 1, 2, … too")] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="the page to write")] = Path("explanation.html"),
     png: Annotated[Path | None, typer.Option(metavar="FILE", help="a picture of it too")] = None,
     method: Annotated[str | None, typer.Option(help="a row with a language model; default: delrec")] = None,
@@ -209,7 +209,9 @@ def check(run_dir: AnyRun) -> None:
     text, well = check_text(RunDirectory.open(run_dir))
     typer.echo(text)
     if not well:
-        typer.echo("put a damaged file back, or delete the folder of its stage and run that again", err=True)
+        waits = left(run_dir)
+        more = f"; the run command with --redo goes on with {', '.join(waits)}" if waits else ""
+        typer.echo(f"put a damaged file back, or delete the folder of its stage and run that again{more}", err=True)
         raise typer.Exit(FAILURE)
 
 

@@ -58,7 +58,7 @@ class Dataset:
         temporary = tempfile.TemporaryDirectory(prefix="delrec_kit-") if run_dir is None else None
         folder = Path(temporary.name if temporary else run_dir).expanduser().resolve()
         pairs = settings.items() if isinstance(settings, Mapping) else None
-        overrides = list(settings) if pairs is None else [f"{key}={json.dumps(value)}" for key, value in pairs]
+        overrides = list(settings) if pairs is None else [f"{key}={json.dumps(_plain(value))}" for key, value in pairs]
         frames = folder / FRAMES
         overrides += ["data.dataset=custom", f"data.data_dir={json.dumps(str(frames))}"]
         resolve(profile, overrides)  # what is wrong with the settings is said before anything is written
@@ -73,7 +73,13 @@ class Dataset:
         else:
             print('the tiny T5 reads only the demo\'s titles well; profile="minilm" or "gemma" reads real ones')
         dataset = cls(RunDirectory.create(folder, config), temporary)
-        prepare_stage(dataset.run)
+        try:
+            prepare_stage(dataset.run)
+        except KitError as error:  # in the words of whoever brought frames, not files
+            said = str(error)
+            for name in ("interactions", "items"):
+                said = said.replace(str(frames / f"{name}.parquet"), name)
+            raise KitError(said) from None
         return dataset
 
     @classmethod
@@ -104,6 +110,25 @@ class Dataset:
         return pd.Series(keys).astype(np.int64) if whole else pd.Series(keys)
 
 
+def _plain(value: Any) -> Any:
+    """A number of numpy's as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _whole_ids(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The frame with ids that a merge has turned into floats as whole numbers again. Raises KitError for ids with
+    fractions, or none."""
+    found = {}
+    for column in {"user", "item"} & set(frame.columns):
+        if pd.api.types.is_float_dtype(frame[column]):
+            values = frame[column]
+            if values.isna().any() or (values % 1 != 0).any():
+                row = int((values.isna() | (values % 1 != 0)).to_numpy().argmax()) + 1
+                raise KitError(f"{name}: row {row} has {column} {values.iloc[row - 1]}; ids are whole numbers or text")
+            found[column] = values.astype(np.int64)
+    return frame.assign(**found)
+
+
 def _keep(folder: Path, frames: Mapping[str, pd.DataFrame]) -> None:
     """Write the frames into the run directory. Raises KitError where others lie there, or they are no tables."""
     to = folder / FRAMES
@@ -113,7 +138,7 @@ def _keep(folder: Path, frames: Mapping[str, pd.DataFrame]) -> None:
         if not isinstance(frame, pd.DataFrame):
             raise KitError(f"{name} must be a pandas DataFrame, not {type(frame).__name__}")
         try:
-            table = pa.Table.from_pandas(frame, preserve_index=False)
+            table = pa.Table.from_pandas(_whole_ids(frame, name), preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise KitError(f"{name}: a column mixes types ({str(error).splitlines()[0][:200]})") from None
         to.mkdir(parents=True, exist_ok=True)

@@ -101,6 +101,9 @@ class Recommender:
             KitError: for an unknown item, naming the nearest, or no candidate.
         """
         split = self._study.data.split
+        for ids, what in ((history, "history"), (candidates, "candidates")):
+            if isinstance(ids, str) or not isinstance(ids, Iterable):
+                raise KitError(f"{what} must be several ids, not {ids!r}")
         past, items = (
             items_by_id(split, [str(key) for key in ids], what)
             for ids, what in ((history, "history"), (candidates, "candidates"))

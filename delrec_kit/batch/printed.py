@@ -6,6 +6,16 @@ from pathlib import Path
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.mixture import mixture
 
+SHOWN = ["protocol", "a", "b", "metric", "value", "low", "high", "p_holm", "sure"]  # of a difference, on the screen
+
+
+def _surest(differences):
+    from delrec_kit.evaluation import surest_first
+    from delrec_kit.evaluation.tables import ROWS
+
+    groups = ["settings"] if differences["settings"].astype(bool).any() else []
+    return surest_first(differences).head(ROWS)[[*groups, *SHOWN]]
+
 
 def print_report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | None) -> None:
     """The comparison over one or many runs, also into files where they are named."""
@@ -24,8 +34,11 @@ def print_report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | No
     )
     others["seconds"] = times_table(run_dirs).reset_index()
     print(results_text(table).to_string(index=False))
-    for other in others.values():
-        print("\n" + other.to_string(index=False, float_format="{:.3f}".format))
+    for name, other in others.items():
+        shown = _surest(other) if name == "differences" and len(other) else other
+        print("\n" + shown.to_string(index=False, float_format="{:.3f}".format))
+        if len(shown) < len(other):
+            print(f"{len(shown)} of {len(other)} {name}, {int(other['sure'].sum())} of them sure; all with --csv FILE")
     if (unlike := mixture(run_dirs)) is not None:
         print(f"\nnote: {unlike}")
     write_report(table, csv, markdown, **others)

@@ -65,23 +65,24 @@ UNLIKE = {  # the paper's P, and what the names of rows with another say
     (True, False, True): ("_conditioned_rps", ", cond., RPS alone"),
     (True, True, False): ("_conditioned_ta", ", cond., TA alone"),
 }
+HEARS = "_conditioned"  # all that can set an untrained P apart
 METHODS = PAPER | {
     name + ending: replace(method, label=method.label + said, base=name)
     for ending, said in UNLIKE.values()
     for name, method in PAPER.items()
-    if ending and method.distilled
+    if ending and (method.distilled or (method.prompt == "untrained" and ending == HEARS))
 }
 
 
 def named(name: str, conditioned: int, tasks: Sequence[str]) -> str:
     """The row ``name`` as it is called where ``conditioned`` vectors of P depend on the user and stage 1 has ``tasks``.
     Raises ValueError for a name that says otherwise."""
-    if not METHODS[name].distilled:
-        return name
     base = base_of(name)
+    if METHODS[name].prompt != "untrained" and not METHODS[name].distilled:
+        return name
     if METHODS[name].of_another and not conditioned:
         raise ValueError(f"{name} needs a conditioned P: a constant one (distill.conditioned=0) hears of nobody")
-    right = base + UNLIKE[conditioned > 0, "ta" in tasks, "rps" in tasks][0]
+    right = base + _ending(base, UNLIKE[conditioned > 0, "ta" in tasks, "rps" in tasks][0])
     if name not in (base, right):
         raise ValueError(f"with distill.conditioned={conditioned} and distill.tasks={list(tasks)}, {name} is {right}")
     return right
@@ -95,11 +96,14 @@ def base_of(name: str) -> str:
 def alike(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """``pairs`` of rows, and the same pairs of rows with any other P."""
 
-    def other(name: str, ending: str) -> str:
-        return name + ending if name in PAPER and PAPER[name].distilled else name
-
-    found = ((other(a, ending), other(b, ending)) for ending, _ in UNLIKE.values() for a, b in pairs)
+    found = ((a + _ending(a, ending), b + _ending(b, ending)) for ending, _ in UNLIKE.values() for a, b in pairs)
     return list(dict.fromkeys(found))
+
+
+def _ending(name: str, ending: str) -> str:
+    """As much of ``ending`` as applies to the row ``name``."""
+    method = PAPER.get(name, Method(""))
+    return ending if method.distilled else HEARS * (method.prompt == "untrained" and ending.startswith(HEARS))
 
 
 def method_of(name: str) -> Method:

@@ -16,16 +16,19 @@ from delrec_kit.settings.profiles import read_profile
 NEXT = re.compile(r"\s+(?=[a-z_]+(?:\.[a-z_]+)?\s*=)")  # between two settings in one string
 
 
-def resolve(profile: str = "demo", overrides: str | Sequence[str] = (), **top: Any) -> KitConfig:
+def resolve(profile: str = "demo", overrides: str | Sequence[str] | Mapping[str, Any] = (), **top: Any) -> KitConfig:
     """The settings of ``profile``, a name or a YAML file, with ``stage.field=value`` overrides on top.
 
-    overrides: a list, or one string with blanks between them, as papermill's ``-p`` hands it over.
+    overrides: a list, one string with blanks between them, as papermill's ``-p`` hands it over, or a table by dotted
+    name or by stage and field.
     ``top`` holds ready values by dotted name or top-level field, ``None`` meaning "not given":
     ``resolve("cpu", ["distill.k=20"], seed=3, **{"data.dataset": "ml-100k"})``.
     Raises KitError for an unknown profile, stage or field, or a value that does not fit.
     """
     name, values = read_profile(profile)
     values["profile"] = name
+    if isinstance(overrides, Mapping):
+        overrides, top = (), {**_dotted(overrides), **top}
     for text in filter(None, NEXT.split(overrides.strip())) if isinstance(overrides, str) else overrides:
         key, sign, raw = text.partition("=")
         if not sign:
@@ -35,6 +38,14 @@ def resolve(profile: str = "demo", overrides: str | Sequence[str] = (), **top: A
         if value is not None:
             _place(values, key, value)
     return validated(values)
+
+
+def _dotted(table: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for key, value in table.items():
+        fields = value if isinstance(value, Mapping) and key in _stages() else None
+        found |= {key: value} if fields is None else {f"{key}.{field}": each for field, each in fields.items()}
+    return found
 
 
 def renamed_columns(pairs: Sequence[str]) -> list[str]:

@@ -127,9 +127,10 @@ def _compare(study: Study, asked: Protocol, ours: Scores, folder: Path) -> None:
     trains = split.train.lengths[sets.cases.user] > 0
     slices = slice_table(ranks, sets.cases.history.lengths, counts[sets.cases.target], trains, seed=config.seed)
     slices.to_csv(folder / "slices.csv", index=False)
-    if "oracle" in ranks and study.data.patterns is not None and START in ranks:
+    start = next((name for name in ranks if base_of(name) == START), None)
+    if "oracle" in ranks and study.data.patterns is not None and start:
         one_draw = {method: each[:, 0] if each.ndim == 2 else each for method, each in ranks.items()}
-        gap_table(one_draw, study.data.patterns, START, seed=config.seed).to_csv(folder / "gap.csv", index=False)
+        gap_table(one_draw, study.data.patterns, start, seed=config.seed).to_csv(folder / "gap.csv", index=False)
     if len(sets.items) > 1:
         draw_table(ranks).to_csv(folder / "draws.csv", index=False)
     if protocol == CANDIDATES:

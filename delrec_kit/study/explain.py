@@ -15,7 +15,7 @@ from delrec_kit.interpret.panel import OneUser
 from delrec_kit.interpret.view import place_of
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError, nearest
-from delrec_kit.settings.methods import WITHOUT_P
+from delrec_kit.settings.methods import WITHOUT_P, base_of
 from delrec_kit.settings.style import label
 from delrec_kit.study.inside import looked_into
 from delrec_kit.study.study import Study
@@ -57,7 +57,7 @@ def prompt_view(study: Study, user: str | int | None, method: str | None = None)
     """What ``method`` (DELRec) does with the prompt of one user of the test, and beside it the run's row that differs
     from it in P alone, where the run has one. A model is let go before the next is loaded."""
     name, (key, *case) = row_to_ask(study, method), tested(study, user)
-    names = [name, *(other for other in [WITHOUT_P.get(name)] if other in study.rows())]
+    names = [name, *(other for other in [WITHOUT_P.get(base_of(name))] if other in study.rows())]
     sides = [side(by_hand(study, each), *case, label(each)) for each in names]
     return PromptView(sides, f"What {label(name)} chose for user {key}")
 

@@ -103,6 +103,8 @@ def people_of(study: Study, frame: pd.DataFrame, name: str = "histories") -> Peo
         empty = frame[column].isna() | (frame[column].astype(str) == "")
         if empty.any():
             raise KitError(f"{name}: row {int(empty.to_numpy().argmax()) + 1} has no {column}")
+    if frame.empty:
+        raise KitError(f"{name} has no row: it names nobody to recommend to")
     items = _items(study, frame[by].astype(str).tolist(), by, name)
     codes, keys = pd.factorize(frame["user"].astype(str))
     if "timestamp" in frame:
@@ -149,7 +151,9 @@ def _times(column: pd.Series, name: str) -> np.ndarray:
         return numbers.to_numpy()
     dates = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
     if dates.isna().any():
-        row = int(dates.isna().to_numpy().argmax())
+        neither = (dates.isna() & numbers.isna()).to_numpy()
+        few = numbers.isna() if numbers.notna().sum() > dates.notna().sum() else dates.isna()
+        row = int((neither if neither.any() else few.to_numpy()).argmax())
         raise KitError(f"{name}: row {row + 1} has timestamp '{str(column.iloc[row])[:80]}', no number and no ISO date")
     return dates.to_numpy()
 

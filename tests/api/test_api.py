@@ -178,3 +178,29 @@ def test_the_lines_of_the_readme_run_word_for_word(capsys):
     table = names["recommendations"]
     assert table.groupby("user").size().eq(10).all() and set(table["user"]) == set(interactions["user"])
     assert "teacher_rank" in capsys.readouterr().out
+
+
+def test_ids_that_a_merge_made_floats_are_whole_again_and_others_are_refused(tmp_path):
+    interactions, items = frames()
+    floats = interactions.assign(user=interactions["user"].astype(float))
+    settings = QUICK | {"distill.k": np.int64(3)}
+    dataset = dk.Dataset.from_frame(floats, items, settings=settings, run_dir=tmp_path / "run")
+    assert dataset.run.config.distill.k == 3
+    assert dataset.as_given(dataset.prepared.split.user_keys, "user").tolist() == sorted(interactions["user"].unique())
+    floats.loc[2, "user"] = np.nan
+    with pytest.raises(dk.KitError, match="interactions: row 3 has user nan"):
+        dk.Dataset.from_frame(floats, items, settings=QUICK, run_dir=tmp_path / "other")
+
+
+def test_faults_are_told_in_terms_of_the_frames(tmp_path):
+    interactions, items = frames()
+    interactions["timestamp"] = interactions["timestamp"].astype(object)
+    interactions.loc[3, "timestamp"] = None
+    with pytest.raises(dk.KitError) as told:
+        dk.Dataset.from_frame(interactions, items, settings=QUICK, run_dir=tmp_path / "run")
+    assert "interactions" in str(told.value) and ".parquet" not in str(told.value)
+
+
+def test_several_ids_are_asked_for(recommender):
+    with pytest.raises(dk.KitError, match="candidates must be several ids, not 7"):
+        recommender.rank([5], 7)

@@ -12,7 +12,9 @@ def test_the_paper_s_p_needs_no_word_and_any_other_has_one():
     assert named("delrec", 0, ("ta", "rps")) == "delrec"
     assert named("delrec", 4, ("rps",)) == "delrec_conditioned_rps"
     assert named("llm_distilled_prompt", 0, ("ta",)) == "llm_distilled_prompt_ta"
-    assert named("llm_finetuned", 4, ("rps",)) == "llm_finetuned", "it has no P of stage 1"
+    assert named("llm_finetuned", 4, ("rps",)) == "llm_finetuned", "it has no P"
+    assert named("llm_untrained_prompt", 4, ("rps",)) == "llm_untrained_prompt_conditioned", "it hears, too"
+    assert named("llm_untrained_prompt", 0, ("rps",)) == "llm_untrained_prompt", "no task has made it"
     assert len({ending for ending, _ in UNLIKE.values()}) == len(UNLIKE) == 6
 
 
@@ -53,4 +55,15 @@ def test_a_name_that_claims_another_p_is_refused(settings, told):
 def test_rows_are_compared_with_rows_of_the_same_p():
     pairs = alike([("delrec", "llm_distilled_prompt"), ("delrec", "teacher"), ("llm_finetuned", "llm_zero_shot")])
     assert ("delrec_rps", "llm_distilled_prompt_rps") in pairs and ("delrec_conditioned", "teacher") in pairs
+    assert alike([("llm_distilled_prompt", "llm_untrained_prompt")])[-1] == (
+        "llm_distilled_prompt_conditioned_ta",
+        "llm_untrained_prompt_conditioned",
+    )
     assert ("delrec", "llm_distilled_prompt_rps") not in pairs and len(pairs) == 6 + 6 + 1
+
+
+def test_settings_may_be_a_table():
+    config = resolve("demo", {"distill": {"k": 3}, "data.candidates": 12, "seed": 4})
+    assert (config.distill.k, config.data.candidates, config.seed) == (3, 12, 4)
+    with pytest.raises(KitError, match="did you mean"):
+        resolve("demo", {"distill": {"kk": 3}})
