@@ -45,3 +45,7 @@ def test_every_room_has_its_docstrings(site):
 def test_links_to_pages_stay_and_links_to_sources_become_words():
     text = "[a](results.md#x) [b](../delrec_kit/x.py) ![c](../figures/d.png) [e](https://arxiv.org)"
     assert linked(text, {"results.md"}) == "[a](results.md#x) b ![c](../figures/d.png) [e](https://arxiv.org)"
+
+
+def test_no_page_holds_a_placeholder():
+    assert not [path.name for path in (ROOT / "docs").glob("*.md") if "@@" in path.read_text(encoding="utf-8")]
