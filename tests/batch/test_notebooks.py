@@ -205,7 +205,8 @@ def test_a_signal_ends_the_kernel_and_leaves_no_drafts(started, how, moment):
     process.send_signal(how)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said == "error: interrupted; the same command takes it up again\n"
+    ours = said.splitlines()[-1]  # a kernel that is ended in the middle of something may log that before
+    assert ours == "error: interrupted; the same command takes it up again"
     assert not list(run.path.rglob(".*.draft")) + list(run.path.rglob(".*.running.ipynb"))
     assert not run.is_done("data")
     assert not psutil.wait_procs(family, 10)[1]
