@@ -12,10 +12,10 @@ from delrec_kit.batch.ending import FAILURE, exit_code
 from delrec_kit.batch.notebooks import NotebookFailed, numbers_of, run_experiments, run_notebooks
 from delrec_kit.batch.printed import print_report, print_summary
 from delrec_kit.run.directory import RunDirectory
-from delrec_kit.run.inputs import absolute_folders, check_folders, check_writable
+from delrec_kit.run.inputs import check_writable, settled
 from delrec_kit.run.redo import left, stage_named
 from delrec_kit.settings.errors import KitError, nearest
-from delrec_kit.settings.resolve import renamed_columns, resolve
+from delrec_kit.settings.resolve import renamed_columns
 
 SHARED_STAGES = {"distill": "prompt", "finetune": "adapter", "evaluate": "evaluation"}  # command -> stage
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="STAGE.FIELD=VALUE", help="such as distill.k=20")]
@@ -42,10 +42,8 @@ def run(
     flags = {"data.dataset": dataset, "data.data_dir": data_dir, "llm.name": llm, "teacher.name": teacher, "seed": seed}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     overrides += [*renamed_columns(columns or ()), *(settings or [])]
-    numbers, config = numbers_of(stages), resolve(profile, overrides)
-    check_folders(config)
-    overrides += absolute_folders(config)
-    config = resolve(profile, overrides)
+    numbers = numbers_of(stages)
+    config, overrides = settled(profile, overrides)
     if config.llm.name != "tiny" and {"03", "04", "05a"} & set(numbers):  # before a teacher is trained for nothing
         from delrec_kit.llm import check_reachable
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import families
 import matplotlib.pyplot as plt
 import pytest
 import torch
@@ -73,6 +74,19 @@ def toy_llm_folder(tmp_path_factory) -> Path:
         tie_word_embeddings=False,
     )
     T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """The folder of a family's tiny model by its name, each made once."""
+    made = {}
+
+    def folder(name):
+        if name not in made:
+            made[name] = families.make_model(tmp_path_factory.mktemp(name), name)
+        return made[name]
+
     return folder
 
 

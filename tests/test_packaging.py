@@ -83,7 +83,12 @@ def test_every_dependency_is_used_and_everything_used_is_declared():
     for dependency in declared - UNIMPORTED:
         module = IMPORT_NAMES.get(dependency, dependency)
         assert module is None or module in used, f"nothing imports {dependency}"
-    names = {IMPORT_NAMES.get(d, d) for d in declared} | COME_ALONG | PEERS | {"delrec_kit", "tools", "benchmarks"}
+    names = (
+        {IMPORT_NAMES.get(d, d) for d in declared}
+        | COME_ALONG
+        | PEERS
+        | {"delrec_kit", "tools", "benchmarks", "families"}
+    )
     assert used - set(sys.stdlib_module_names) <= names
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from delrec_kit.data import PreparedData
 from delrec_kit.run.directory import RunDirectory
-from delrec_kit.run.inputs import absolute_folders, check_folders
+from delrec_kit.run.inputs import settled
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.resolve import resolve
 from delrec_kit.study.stages import prepare_stage
@@ -63,9 +63,7 @@ class Dataset:
         overrides += ["data.dataset=custom", f"data.data_dir={json.dumps(str(frames))}"]
         resolve(profile, overrides)  # what is wrong with the settings is said before anything is written
         _keep(folder, {"interactions": interactions, "items": items})
-        config = resolve(profile, overrides)
-        check_folders(config)
-        config = resolve(profile, [*overrides, *absolute_folders(config)])
+        config, _ = settled(profile, overrides)
         if config.llm.name != "tiny":  # before a teacher is trained for nothing
             from delrec_kit.llm import check_reachable
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pooch
 from filelock import FileLock, SoftFileLock
 
-from delrec_kit.run.inputs import sha256
+from delrec_kit.run.inputs import sha256, version
 
 RECORD = "kept.json"  # file name -> size, time of its last change (ns), SHA-256
 
@@ -45,18 +45,13 @@ def is_whole(folder: Path) -> bool:
 
 
 def _record(folder: Path) -> None:
-    found = {path.name: [*_version(path), sha256(path)] for path in sorted(folder.iterdir())}
+    found = {path.name: [*version(path), sha256(path)] for path in sorted(folder.iterdir())}
     (folder / RECORD).write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 def _is_same(path: Path, size: int, changed: int, digest: str) -> bool:
-    now = _version(path)
+    now = version(path)
     return now == (size, changed) or (now[0] == size and sha256(path) == digest)
-
-
-def _version(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager

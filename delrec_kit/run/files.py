@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,14 @@ def read_json(path: Path) -> dict:
 def write_json(path: Path, content: object) -> None:
     """Whole or not at all: a reader never sees half a file."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    draft = path.with_name(f".{path.name}.draft")
+    write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """``write(draft)``, which then becomes ``path`` in one step."""
+    draft = path.with_name(f".{path.name.removeprefix('.')}.draft")
     try:
-        draft.write_text(text, encoding="utf-8")
+        write(draft)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
 from delrec_kit.settings.config import DataConfig, KitConfig
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.resolve import resolve
 
 
 def _packed(*names: str) -> tuple[str, ...]:
@@ -97,7 +98,7 @@ def digests(config: KitConfig, stage: str) -> dict[str, str]:
 
 def digest(path: Path) -> str:
     """SHA-256 of a file, read once a process while size and time of change stay the same."""
-    return _digest(path, *_version(path))
+    return _digest(path, *version(path))
 
 
 def sha256(*files: Path) -> str:
@@ -140,6 +141,15 @@ def absolute_folders(config: KitConfig) -> list[str]:
     return [f"{key}={json.dumps(str(Path(f).expanduser().resolve()))}" for key, f in folders.items() if f is not None]
 
 
+def settled(profile: str, overrides: Sequence[str]) -> tuple[KitConfig, list[str]]:
+    """The settings of a run, whose folders are there, and the overrides that say where, whoever reads them from where.
+    Raises KitError as ``resolve`` and ``check_folders`` do."""
+    config = resolve(profile, overrides)
+    check_folders(config)
+    overrides = [*overrides, *absolute_folders(config)]
+    return resolve(profile, overrides), overrides
+
+
 def check_data_dir(data: DataConfig) -> None:
     """Raise KitError where a dataset that the kit cannot download is asked for without a folder."""
     if not data.data_dir and data.dataset in FOLDERS:
@@ -165,7 +175,8 @@ def _nearest_folder(folder: str) -> str:
     return f"; did you mean {path.parent / match[0]}?" if match else f"; {path.parent} has no folder '{path.name}'"
 
 
-def _version(path: Path) -> tuple[int, int]:
+def version(path: Path) -> tuple[int, int]:
+    """Size and time of change: a file that has both as before is not read again."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 

@@ -15,6 +15,7 @@ from delrec_kit.llm import PromptWriter, Words, words_of
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.methods import DESCRIPTION, METHODS
+from delrec_kit.settings.rows import all_rows
 
 SETTINGS = {  # what a user can lower -> the least that it may be
     "llm.history": lambda config: 1,
@@ -97,7 +98,7 @@ class Lengths:
     def _prompts(self, config: KitConfig) -> Iterator[tuple[int, str]]:
         """Of each kind of prompt that the run writes the longest, in tokens, and what to call it."""
         n, m, k, h = config.llm.history, config.data.candidates, config.distill.k, config.distill.h
-        methods = [METHODS[name] for name in (*config.evaluation.methods, *config.finetune.methods)]
+        methods = [METHODS[name] for name in all_rows(config)]
         history, most = self._window(n), self._most_in_history(n)
         listed = {m: "a prompt"}
         for protocol in config.evaluation.protocols:

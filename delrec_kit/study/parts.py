@@ -6,16 +6,16 @@ file in one step.
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from delrec_kit.run.directory import read_json, write_json
+from delrec_kit.run.files import read_json, write_json, write_whole
+from delrec_kit.run.inputs import check_writable
 from delrec_kit.run.locking import only_writer
 from delrec_kit.run.progress import progress
 from delrec_kit.settings.errors import KitError
@@ -40,8 +40,7 @@ def check_output(out: Path) -> None:
     """Raise KitError for a file that cannot be written, is of no known kind, or is there already."""
     if out.suffix not in FORMATS:
         raise KitError(f"{out}: name a file that ends in {', '.join(FORMATS)}")
-    if not out.absolute().parent.is_dir() or out.is_dir():
-        raise KitError(f"{out} cannot be written: name a file in a folder that is there")
+    check_writable(out)
     if out.exists():
         raise KitError(f"{out} is there already; delete it, or name another file")
 
@@ -68,8 +67,8 @@ def write_recommendations(study: Study, people: People, top: int, out: Path, met
             recommender = replace(study.recommender(name), name="")  # whose own progress would be of one part
             for rows, file in progress(missing, f"recommending, {len(groups[0])} people at a time"):
                 table = ranked_for(study, recommender, people.take(rows), top)
-                _whole(file, lambda draft, table=table: pq.write_table(_arrow(table), draft))
-        _whole(out, lambda draft: _join(files, draft, out.suffix))
+                write_whole(file, lambda draft, table=table: pq.write_table(_arrow(table), draft))
+        write_whole(out, lambda draft: _join(files, draft, out.suffix))
     shutil.rmtree(parts, ignore_errors=True)
     return without(study, people, top)
 
@@ -104,16 +103,6 @@ def _take_up(parts: Path, request: dict) -> None:
         for file in parts.glob("*.parquet"):
             file.unlink()
         write_json(kept, request)
-
-
-def _whole(file: Path, write: Callable[[Path], None]) -> None:
-    """``write(draft)``, which then becomes ``file`` in one step."""
-    draft = file.with_name(f".{file.name.removeprefix('.')}.draft")
-    try:
-        write(draft)
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _join(files: list[Path], draft: Path, ending: str) -> None:

@@ -1,8 +1,6 @@
 """Integrated gradients: they add up, whatever the family, and find the one piece that a constructed answer hangs on."""
 
-import importlib.util
-from pathlib import Path
-
+import families
 import numpy as np
 import pytest
 import torch
@@ -12,9 +10,6 @@ from delrec_kit.interpret import integrated_gradients
 from delrec_kit.llm import LlmRecommender, PromptWriter, SoftPrompt, load_llm
 from delrec_kit.settings.config import LlmConfig
 
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
 K = 3
 HISTORIES, CANDIDATES = [[1, 2, 10], [11, 12, 13, 14]], np.array([[4, 5, 6], [7, 8, 9]])
 

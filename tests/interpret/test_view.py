@@ -1,10 +1,9 @@
 """The prompt that one can touch: its numbers against the tensors they come from, and its JSON as a part of a page."""
 
-import importlib.util
 import json
 import re
-from pathlib import Path
 
+import families
 import numpy as np
 import pytest
 import torch
@@ -24,10 +23,6 @@ from delrec_kit.interpret.touch import Touch
 from delrec_kit.interpret.view import MOST, embedded, sources, view_data
 from delrec_kit.llm import LlmRecommender, PromptWriter, SoftPrompt, load_llm
 from delrec_kit.settings.config import LlmConfig
-
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
 
 N, HISTORY, CANDIDATES, TARGET = 18, [7, 12, 9], [1, 2, 4, 6], 4
 

@@ -1,8 +1,6 @@
 """Whatever a title says, it is text: no control token, no marker of the kit's own templates."""
 
-import importlib.util
-from pathlib import Path
-
+import families
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,9 +13,6 @@ from delrec_kit.llm import PromptWriter, words_of
 from delrec_kit.llm.as_text import as_text, control_tokens
 from delrec_kit.settings.config import LlmConfig
 
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
 FAMILIES = ["tiny", "unigram", "minilm-like", *families.ARCHITECTURES]
 TAGS = [
     "</s>",

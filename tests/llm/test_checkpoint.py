@@ -1,10 +1,9 @@
 """Checkpoints as people have them: refused before anything is loaded, with what to do instead."""
 
-import importlib.util
 import json
 import shutil
-from pathlib import Path
 
+import families
 import pytest
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, T5Config
@@ -14,10 +13,6 @@ from delrec_kit.llm.checkpoint import saved_quantization
 from delrec_kit.llm.place import TINY
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
-
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
 
 
 @pytest.fixture

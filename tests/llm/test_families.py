@@ -1,9 +1,8 @@
 """Every family behind the one interface: exact scores, P in place, gradients, attention, both stages."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
+import families
 import numpy as np
 import pytest
 import torch
@@ -16,27 +15,12 @@ from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.resolve import resolve
 
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
 CANDIDATES = np.array([[1, 2, 4, 5, 3], [6, 5, 2, 1, 8]])
 K = 3
 
 
 def scored(llm, writer, prompts, items, P=None):
     return LlmRecommender(llm, writer, P).score_prompts(prompts, items)
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    made = {}
-
-    def folder(name):
-        if name not in made:
-            made[name] = families.make_model(tmp_path_factory.mktemp(name), name)
-        return made[name]
-
-    return folder
 
 
 def opened(folder, quantization="fp32", verbalizer="title", **kwargs):

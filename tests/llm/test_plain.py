@@ -1,8 +1,6 @@
 """P as words of a plain checkpoint: the likelihoods of real words stay as they were, whatever the architecture."""
 
-import importlib.util
-from pathlib import Path
-
+import families
 import numpy as np
 import pytest
 import torch
@@ -27,10 +25,6 @@ from delrec_kit.llm.plain_text import bound, pieces, plain_text
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
 from delrec_kit.study import plain_scores
-
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
 
 K = 3
 

@@ -1,9 +1,8 @@
 """Segments name every token of a prompt once, whatever the template, the tokenizer, the verbalizer and k."""
 
-import importlib.util
 import os
-from pathlib import Path
 
+import families
 import numpy as np
 import pytest
 from transformers import AutoTokenizer
@@ -14,9 +13,6 @@ from delrec_kit.llm.place import TINY
 from delrec_kit.llm.templates import TEMPLATES
 from delrec_kit.settings.config import LlmConfig
 
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
 SLOTS = {
     "final": {"history": [1, 2, 5], "candidates": [4, 6]},
     "rps": {"history": [1, 2], "candidates": [4, 6, 7]},

@@ -125,6 +125,6 @@ def test_a_report_that_finds_the_disk_full_is_one_line(monkeypatch, capsys):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", "table.csv")
 
-    monkeypatch.setattr("delrec_kit.__main__.resolve", full)
+    monkeypatch.setattr("delrec_kit.__main__.settled", full)
     assert main(["run"]) == 1
     assert capsys.readouterr().err.startswith("error: table.csv: No space left on device; make room")

@@ -1,18 +1,13 @@
 """A run through all stages on a random model of a family, as the test module's MODEL and SETTINGS say."""
 
-import importlib.util
 import json
-from pathlib import Path
 
+import families
 import pytest
 
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.settings.resolve import resolve
 from delrec_kit.study import stages
-
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
 
 
 @pytest.fixture(scope="module")

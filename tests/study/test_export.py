@@ -1,10 +1,10 @@
 """What is exported gives the kit's scores through nothing but transformers, whatever the family, to 1e-3 nats."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
 
+import families
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,10 +21,6 @@ from delrec_kit.study import stages
 from delrec_kit.study.export import export
 from delrec_kit.study.people import users_of
 from delrec_kit.study.study import Study
-
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
 
 QUICK = [
     "data.world_users=60", "teacher.width=16", "teacher.layers=1", "teacher.epochs=1", "teacher.prefixes=1",

@@ -1,11 +1,10 @@
 """The bound on prompts' lengths against all that a run truly writes, and the line that says what to lower."""
 
-import importlib.util
 import json
 import shutil
 import time
-from pathlib import Path
 
+import families
 import numpy as np
 import pytest
 import torch
@@ -23,9 +22,6 @@ from delrec_kit.study import stages
 from delrec_kit.study.lengths import Lengths, check_prompts_fit
 from delrec_kit.study.study import Study
 
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
 SMALL = [
     "evaluation.protocols=[]",
     "data.world_users=60",
@@ -43,18 +39,6 @@ def trained(tmp_path_factory):
     stages.prepare_stage(run)
     stages.teacher_stage(run)
     return run
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    made = {}
-
-    def folder(name):
-        if name not in made:
-            made[name] = families.make_model(tmp_path_factory.mktemp(name), name)
-        return made[name]
-
-    return folder
 
 
 def truth(run, config, words):

@@ -1,9 +1,8 @@
 """A conditioned P: stage 1 learns to say what differs between users, and begins where a linear map ends."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
+import families
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,9 +16,6 @@ from delrec_kit.settings.resolve import resolve
 from delrec_kit.training import Ranker, TaskWriter, distill, warm_start
 from delrec_kit.training.examples import collate
 
-spec = importlib.util.spec_from_file_location("families", Path(__file__).parents[1] / "families.py")
-families = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(families)
 M, K, N = 5, 3, 18
 TRAIN = Ragged.from_lists([[1, 2, 4, 5, 6, 7, 8, 9], [10, 11, 12, 13, 14, 15, 16], [4, 8, 5, 9, 6, 10, 7]])
 
