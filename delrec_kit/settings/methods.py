@@ -66,11 +66,19 @@ UNLIKE = {  # the paper's P, and what the names of rows with another say
     (True, True, False): ("_conditioned_ta", ", cond., TA alone"),
 }
 HEARS = "_conditioned"  # all that can set an untrained P apart
+
+
+def _ending(name: str, ending: str) -> str:
+    """As much of ``ending`` as applies to the row ``name``."""
+    method = PAPER.get(name, Method(""))
+    return ending if method.distilled else HEARS * (method.prompt == "untrained" and ending.startswith(HEARS))
+
+
 METHODS = PAPER | {
     name + ending: replace(method, label=method.label + said, base=name)
     for ending, said in UNLIKE.values()
     for name, method in PAPER.items()
-    if ending and (method.distilled or (method.prompt == "untrained" and ending == HEARS))
+    if ending and _ending(name, ending) == ending
 }
 
 
@@ -78,8 +86,6 @@ def named(name: str, conditioned: int, tasks: Sequence[str]) -> str:
     """The row ``name`` as it is called where ``conditioned`` vectors of P depend on the user and stage 1 has ``tasks``.
     Raises ValueError for a name that says otherwise."""
     base = base_of(name)
-    if METHODS[name].prompt != "untrained" and not METHODS[name].distilled:
-        return name
     if METHODS[name].of_another and not conditioned:
         raise ValueError(f"{name} needs a conditioned P: a constant one (distill.conditioned=0) hears of nobody")
     right = base + _ending(base, UNLIKE[conditioned > 0, "ta" in tasks, "rps" in tasks][0])
@@ -98,12 +104,6 @@ def alike(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
     found = ((a + _ending(a, ending), b + _ending(b, ending)) for ending, _ in UNLIKE.values() for a, b in pairs)
     return list(dict.fromkeys(found))
-
-
-def _ending(name: str, ending: str) -> str:
-    """As much of ``ending`` as applies to the row ``name``."""
-    method = PAPER.get(name, Method(""))
-    return ending if method.distilled else HEARS * (method.prompt == "untrained" and ending.startswith(HEARS))
 
 
 def method_of(name: str) -> Method:

@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,7 +107,8 @@ def test_what_is_the_same_is_made_once_and_a_failure_stops_nobody(grid, tmp_path
         stdout.write("error: no luck\n")
         return subprocess.CompletedProcess(command, int(run.path.name == "seed=1_k=3"))
 
-    monkeypatch.setattr(sweep.subprocess, "run", pretend)
+    # the sweep's own: a stage asks git for its commit by the same module
+    monkeypatch.setattr(sweep, "subprocess", SimpleNamespace(run=pretend, STDOUT=subprocess.STDOUT))
     assert run_sweep(read_grid(grid()), tmp_path / "out") == ["seed=1_k=3"]
     assert made == [(name, stage) for name in ("seed=0_k=3", "seed=1_k=3") for stage in ("data", "teacher")]
     copied = tmp_path / "out" / "seed=1_k=5" / "teacher"
