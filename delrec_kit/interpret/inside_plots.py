@@ -132,7 +132,8 @@ def plot_effects(effects: pd.DataFrame, method: str = DISTILLED) -> tuple[Figure
     """Mean size of the leave-one-out effects by kind of piece and place: soft tokens, titles of the history from the
     last one back, candidates by place in the list."""
     back = effects.groupby(["user", "name"])["index"].transform("max") - effects["index"] + 1
-    at = np.where(effects["name"] == "history", back, effects["index"] + 1)
+    at = effects["index"] + (effects["name"] != "soft")  # soft tokens count from P0
+    at = np.where(effects["name"] == "history", back, at)
     numbers = effects.assign(place=at, size=effects["effect"].abs())
     numbers = numbers.groupby(["name", "place"], sort=False)["size"].agg(["mean", "sem"]).reset_index()
     kinds = [kind for kind in PIECES if kind in set(numbers["name"])]
