@@ -1,7 +1,7 @@
 # make demo   the notebooks on the embedded world and language model
 # make test   the tests that take seconds; a few minutes in all
 # make test-all  all tests, several processes and whole roads too, as CI does
-# make test-browser  the page that one can touch, in a chromium of this machine (Debian: apt install chromium)
+# make test-browser  the page that one can touch, and all notebooks in JupyterLab over runs/demo, in a chromium (Debian: apt install chromium)
 # make results  the table of docs/results.md on MovieLens-100K from nothing: experiments/ml100k.yaml, some hours; the extra minilm
 # make results-gemma  the same with a decoder, Gemma 3 270M: experiments/gemma.yaml, for a GPU
 # make lint   ruff, rules and format
@@ -56,7 +56,7 @@ test-all: install
 
 test-browser: install
 	@$(PY) -m pip install --quiet -e ".[browser]"
-	@$(PY) -m pytest tests/browser
+	@DELREC_KIT_RUN_DIR=$${DELREC_KIT_RUN_DIR:-$(RUN)} $(PY) -m pytest tests/browser
 
 lint: install
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
