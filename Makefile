@@ -95,12 +95,13 @@ reinstall:
 
 # Resolved anew in an environment of its own. Left out: what torch brings by itself on machines with a GPU, and the tag
 # of the torch build (+cpu, +cu126).
-# soupsieve 4 needs Python 3.11.5, Debian 12 has 3.11.2
+# soupsieve 4 needs Python 3.11.5, Debian 12 has 3.11.2; torch moves by hand, for its newest builds bring gigabytes
 lock: OLD_PYTHONS := soupsieve<4
+lock: TORCH := $(shell grep "^torch==" requirements.lock)
 lock:
 	@python=$$($(FIND_PYTHON)); new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; set -e; \
 	$$python -m venv "$$new/env"; \
-	"$$new/env/bin/python" -m pip install --quiet -e ".[notebooks,dev,docs]" "$(OLD_PYTHONS)"; \
+	"$$new/env/bin/python" -m pip install --quiet -e ".[notebooks,dev,docs]" "$(OLD_PYTHONS)" "$(TORCH)"; \
 	{ echo "# Every package, direct and transitive, at the version that is tested. Renewed by: make lock"; \
 	"$$new/env/bin/python" -m pip freeze --all --exclude pip --exclude-editable \
 		| grep -viE '^(nvidia|cuda|triton)' | sed -E 's/\+[[:alnum:].]+$$//'; } > "$$new/lock"; \

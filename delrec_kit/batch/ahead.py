@@ -9,8 +9,8 @@ SKIPPED = 2.0  # seconds under which a notebook was not run
 
 
 def ahead(run: RunDirectory, took: Mapping[str, float], waiting: Sequence[str]) -> str:
-    """One line after the last of the notebooks that ``took`` so many seconds, before those ``waiting``; empty where there
-    is nothing to say. The time left is that of the demo, at the pace of the notebooks before; others are too unlike."""
+    """One line between the notebooks that ``took`` so many seconds and those ``waiting``; empty where there is nothing
+    to say. The time left is that of the demo, at the pace of the notebooks before; other runs are too unlike."""
     last = next(reversed(took), None)
     pictures = [path.name for path in sorted(run.figures.glob(f"{last}_*.png"))] if took.get(last, 0) > SKIPPED else []
     said = [f"pictures in {run.figures}: {', '.join(pictures)}"] if pictures else []

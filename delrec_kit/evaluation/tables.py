@@ -20,7 +20,7 @@ ROWS = 10  # of a table on the screen
 
 def comparison_table(comparison: Mapping[str, Any], digits: int = 3) -> pd.DataFrame:
     """Methods by metrics; each cell is ``0.512 [0.480, 0.544]`` (95 % interval over users)."""
-    form = "{{value:.{0}f}} [{{low:.{0}f}}, {{high:.{0}f}}]".format(digits)
+    form = f"{{value:.{digits}f}} [{{low:.{digits}f}}, {{high:.{digits}f}}]"
     rows = {
         name: {metric: form.format(**cell) for metric, cell in cells.items()}
         for name, cells in comparison["methods"].items()
