@@ -28,6 +28,7 @@ from typing import Any
 
 import yaml
 
+from delrec_kit.batch.ending import INTERRUPTED, TIED
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import check_folders
 from delrec_kit.settings.config import KitConfig
@@ -92,7 +93,7 @@ def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1) -> list[str]:
     Each cell's output lies beside its run directory, as ``NAME.log``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    adopting, failed = Lock(), []
+    adopting, failed, running = Lock(), [], Running()
 
     def work(cell: Cell) -> None:
         started = time.monotonic()
@@ -102,7 +103,7 @@ def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1) -> list[str]:
                 for other in cells:
                     if other is not cell and (folder / other.name / "config.json").is_file():
                         directory.adopt(RunDirectory.open(folder / other.name))
-            trouble = _run(cell, directory.path, jobs)
+            trouble = _run(cell, directory.path, jobs, running)
         except KitError as error:
             trouble = str(error)
         seconds = time.monotonic() - started
@@ -114,20 +115,50 @@ def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1) -> list[str]:
     first, rest = _one_a_teacher(cells)
     for part in (first, rest):  # what others can copy is made first
         with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(work, part))
+            try:
+                list(pool.map(work, part))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                running.end()
+                raise
     return failed
 
 
-def _run(cell: Cell, path: Path, jobs: int) -> str | None:
+class Running:
+    """The processes of a sweep. Each ends when its standard input is closed, by ``end`` or by the sweep's own end."""
+
+    def __init__(self) -> None:
+        self.ended, self.processes, self.lock = False, [], Lock()
+
+    def start(self, command: Sequence[str], **how: Any) -> int:
+        """Run ``command`` to its end; returns its exit code."""
+        with self.lock:
+            if self.ended:
+                return INTERRUPTED
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, **how)
+            self.processes.append(process)
+        process.wait()
+        self.processes.remove(process)
+        process.stdin.close()
+        return process.returncode
+
+    def end(self) -> None:
+        with self.lock:
+            self.ended = True
+            for process in self.processes:
+                process.stdin.close()
+
+
+def _run(cell: Cell, path: Path, jobs: int, running: Running) -> str | None:
     """Run a cell to its end, its output added to its log; None, or the last line of one that failed."""
     settings = [word for override in cell.overrides for word in ("--set", override)]
     command = [sys.executable, "-m", "delrec_kit", "run", "--profile", cell.profile, "--run-dir", str(path), *settings]
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
     log = path.with_name(f"{path.name}.log")
     with log.open("a", encoding="utf-8") as out:
-        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **threads}, check=False)
-    if not done.returncode:
-        return None
+        environment = {**os.environ, **threads, TIED: "1"}
+        if not running.start(command, stdout=out, stderr=subprocess.STDOUT, env=environment):
+            return None
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
     return f"{lines[-1][:600]} [{log}]"
 
