@@ -21,7 +21,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
 
 def leftovers(run: Path) -> list[str]:
-    """What a finished run, or each of a sweep, does not have any more: drafts, old stages, checkpoints, signs of life."""
+    """What a finished run, or each of a sweep, has no more: drafts, old stages, checkpoints, signs of life."""
     patterns = (".*.draft", ".*.old", ".checkpoints/*", ".working.json", ".redo.json", ".lock.json")
     patterns += (".*.ipynb", "notebooks/.*", "notebooks/*.failed.ipynb")
     found = {path for each in (run, *_runs(run)) for pattern in patterns for path in each.glob(pattern)}
