@@ -2,10 +2,9 @@
 
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from delrec_kit.batch.elsewhere import On, Runner, runner
+from delrec_kit.batch.elsewhere import On, Runner, each_through, runner
 from delrec_kit.settings.errors import KitError
 from delrec_kit.study.parts import write_recommendations, write_share
 from delrec_kit.study.people import People
@@ -34,7 +33,8 @@ def a_share(study: Study, people: People, top: int, out: Path, share: str) -> No
 
 
 def _each(words: Sequence[str], jobs: int, where: Runner, parts: Path) -> None:
-    with ThreadPoolExecutor(jobs) as pool:
-        for share in range(jobs):
-            command = [sys.executable, "-m", "delrec_kit", *words, "--share", f"{share}/{jobs}"]
-            pool.submit(where, command, parts / f"share-{share}.log")
+    def work(share: int) -> None:
+        command = [sys.executable, "-m", "delrec_kit", *words, "--share", f"{share}/{jobs}"]
+        where(command, parts / f"share-{share}.log")
+
+    each_through(work, range(jobs), jobs, where)

@@ -18,7 +18,6 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -27,7 +26,7 @@ from typing import Any
 import yaml
 
 from delrec_kit.batch import elsewhere
-from delrec_kit.batch.elsewhere import Runner
+from delrec_kit.batch.elsewhere import Runner, each_through
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import check_folders
 from delrec_kit.settings.config import KitConfig
@@ -115,8 +114,7 @@ def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1, runner: Runner
 
     first, rest = _one_a_teacher(cells)
     for part in (first, rest):  # what others can copy is made first
-        with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(work, part))
+        each_through(work, part, jobs, runner)
     return failed
 
 
