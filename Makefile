@@ -7,7 +7,7 @@
 # make lint   ruff, rules and format
 # make bench  speed and memory beside peers; BENCH="--data-dir DIR --tokenizer DIR" for real prompts
 # make docs   the documentation as pages, in runs/site, with the notebooks of runs/demo; RUN=DIR takes another run
-# make chaos  kill tiny runs at random moments and take them up again, 20 kills; CHAOS="--kills 50 --notebooks"
+# make chaos  kill tiny runs at random moments and take them up again, 20 kills; CHAOS="--kills 50 --of sweep"
 # make strip  take outputs out of the notebooks' sources
 # make lock   renew requirements.lock from pyproject.toml
 # make clean  remove the environment made here, caches and runs/demo

@@ -187,6 +187,7 @@ def _more_columns(rows: Table, config: DataConfig) -> tuple[dict[str, str], list
         if name in there:
             value = f"TRY_CAST(bare({name}) AS FLOAT)"
             number = f"CASE WHEN is_number(bare({name})) AND isfinite({value}) THEN {value} END"
+            number = f"CASE lower(bare({name})) WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE {number} END"
             if name == "label" and not rows.count(f"({number}) IS NOT NULL"):
                 continue  # words, such as a genre
             if config.positive is not None and "label" not in more:
@@ -197,8 +198,8 @@ def _more_columns(rows: Table, config: DataConfig) -> tuple[dict[str, str], list
         low = rows.count(f"({more['label']}) <= 0")
         if low:
             notices.append(
-                f"a column '{rows.spelled.get('label', 'label')}' is there, and {low} of {rows.count()} rows have 0 in "
-                "it: all rows count as choices; data.positive=1 keeps those of 1 and more"
+                f"a column '{rows.spelled.get('label', 'label')}' is there, and {low} of {rows.count()} rows have 0 or "
+                "less in it: all rows count as choices; data.positive=1 keeps those of 1 and more"
             )
     if "split" in there:
         label = "lower(bare(split))"

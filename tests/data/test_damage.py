@@ -528,7 +528,7 @@ def holds(folder):
             return None
         places = [[cell.strip() for cell in header].index(column) for column in columns]
         engine = Engine()
-        table = TextFile(folder / name).read(engine, columns).name
+        table = TextFile(folder / name).read(engine, {c: c for c in columns}).name
         quick = engine.frame(f"SELECT bare({columns[0]}), bare({columns[1]}) FROM {table}").to_numpy().tolist()
         assert quick == [[trimmed(fields[place]) for place in places] for _, fields in slow]
         if name == "interactions.csv":
