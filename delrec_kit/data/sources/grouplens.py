@@ -99,7 +99,9 @@ def extract(archive: Archive, path: Path, folder: Path) -> None:
         with zipfile.ZipFile(path) as packed:
             for name, expected in archive.members.items():
                 with packed.open(f"{archive.name}/{name}") as member:
-                    content = member.read(MEMBER_LIMIT)
+                    content = member.read(MEMBER_LIMIT + 1)
+                if len(content) > MEMBER_LIMIT:
+                    raise KitError(f"{path}: {name} unpacks to more than {MEMBER_LIMIT >> 20} MiB; delete it and retry")
                 if expected is not None and hashlib.sha256(content).hexdigest() != expected:
                     raise KitError(f"{path}: {name} is not {archive.called}'s (SHA-256 differs); delete it and retry")
                 draft = folder / f".{name}.{os.getpid()}"
