@@ -2,7 +2,7 @@
 
 import ast
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ class JsonLines:
         """Each object and its line. Raises KitError with the line for what is no object, and for damaged gzip."""
         return ((line, self._parsed(line, text)) for line, text in self._lines())
 
-    def first(self) -> dict:
+    def header(self) -> dict:
         """The first object: its fields tell a publisher's layouts apart."""
         if (found := next(self.objects(), None)) is None:
             raise KitError(f"{self.path} is empty")
@@ -36,12 +36,12 @@ class JsonLines:
     def at(self, row: int) -> tuple[Path, str]:
         return self.path, f"line {next(islice(self._lines(), row, None))[0]}"
 
-    def read(self, engine: Engine, fields: Mapping[str, str], optional: Sequence[str] = ()) -> Table:
+    def read(self, engine: Engine, fields: Mapping[str, str], optional: Collection[str] = ()) -> Table:
         """The columns that ``fields`` names, each with its field, as text; ``optional`` ones may be missing or null.
 
         Raises KitError with the line where a field is missing, or holds something that is neither text nor a number.
         """
-        self.first()
+        self.header()
         check_packing(self.path)
         name = self._engine_table(engine, self.path, fields)
         name = name or self._engine_table(engine, self._as_json(engine, fields, optional), fields)
@@ -91,7 +91,7 @@ class JsonLines:
         except duckdb.Error:
             return None
 
-    def _as_json(self, engine: Engine, fields: Mapping[str, str], optional: Sequence[str]) -> Path:
+    def _as_json(self, engine: Engine, fields: Mapping[str, str], optional: Collection[str]) -> Path:
         """A copy of the fields in JSON, for the engine."""
         path = engine.folder / f"{engine.name()}.json"
         with path.open("w", encoding="utf-8", errors="replace") as out:
@@ -101,7 +101,7 @@ class JsonLines:
                 out.write(json.dumps(texts, ensure_ascii=False) + "\n")
         return path
 
-    def _check(self, line: int, found: dict, fields: Mapping[str, str], optional: Sequence[str]) -> None:
+    def _check(self, line: int, found: dict, fields: Mapping[str, str], optional: Collection[str]) -> None:
         for column, field in fields.items():
             value, where = found.get(field), f"{self.path}, line {line}"
             if value is None and column not in optional:

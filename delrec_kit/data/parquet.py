@@ -1,6 +1,6 @@
 """Parquet files, read as the tables that text files give."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,31 +34,28 @@ class ParquetFile:
     def at(self, row: int) -> tuple[Path, str]:
         return self.path, f"row {row + 1}"
 
-    def read(self, engine: Engine, wanted: Sequence[str], optional: Sequence[str] = (), moment: str = "") -> Table:
-        """The columns as ``TextFile.read`` gives them, ``moment`` and lists in their own type.
+    def read(self, engine: Engine, fields: Mapping[str, str], optional: Collection[str] = ()) -> Table:
+        """The columns as ``TextFile.read`` gives them, times and lists in their own type.
 
         Raises KitError for a damaged file, a missing column, or one that holds tables.
         """
-        types = self.header()
-        for name in wanted:
-            if name not in types:
-                raise KitError(f"{self.path}: no column '{name}'{nearest(name, map(brief, types))}")
-        picked = []
-        for name in [*wanted, *(name for name in optional if name in types)]:
-            kind = types[name]
-            if kind.startswith(("STRUCT", "MAP")) or (kind.endswith("]") and name == moment):
-                raise KitError(f"{self.path}, column '{name}': one value a row is needed, not {brief(kind)}")
-            if name == moment or kind.endswith("]"):
-                expression = f'"{name}"'
-            elif kind in ("DOUBLE", "FLOAT"):
-                expression = WHOLE.replace("x", f'"{name}"')
-            else:
-                expression = f'"{name}"::VARCHAR'
-            picked.append(f'{expression} AS "{name}"')
+        types, picked = self.header(), []
+        fields = {name: theirs for name, theirs in fields.items() if theirs in types or name not in optional}
+        for name, theirs in fields.items():
+            if theirs not in types:
+                raise KitError(f"{self.path}: no column '{theirs}'{nearest(theirs, map(brief, types))}")
+            kind, expression = types[theirs], '"' + theirs.replace('"', '""') + '"'
+            if kind.startswith(("STRUCT", "MAP")) or (kind.endswith("]") and name == "timestamp"):
+                raise KitError(f"{self.path}, column '{theirs}': one value a row is needed, not {brief(kind)}")
+            if kind in ("DOUBLE", "FLOAT") and name != "timestamp":
+                expression = WHOLE.replace("x", expression)
+            elif name != "timestamp" and not kind.endswith("]"):
+                expression += "::VARCHAR"
+            picked.append(f"{expression} AS {name}")
         try:
             table = engine.table(f"SELECT {', '.join(picked)} FROM read_parquet({quoted(self.path)})")
         except duckdb.Error as error:
             raise KitError(f"{self.path} cannot be read as Parquet: {brief(str(error), 120)}") from error
         if not engine.one(f"SELECT count(*) FROM {table}")[0]:
             raise KitError(f"{self.path} has no rows")
-        return Table(engine, engine.view(f"SELECT rowid AS row, * FROM {table}"), self)
+        return Table(engine, engine.view(f"SELECT rowid AS row, * FROM {table}"), self, fields)

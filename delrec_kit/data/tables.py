@@ -3,7 +3,7 @@
 import contextlib
 import gzip
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
@@ -26,10 +26,17 @@ def brief(value: str, limit: int = 40) -> str:
     return value if len(value) <= limit else value[: limit - 1] + "…"
 
 
-class Located(Protocol):
-    """A file whose rows can be found again."""
+class DataFile(Protocol):
+    """A file of rows that can be found again."""
 
     path: Path
+
+    def header(self) -> Collection[str]:
+        """What it calls its columns."""
+
+    def read(self, engine: Engine, fields: Mapping[str, str], optional: Collection[str] = ()) -> "Table":
+        """The columns that ``fields`` names, each with the file's own name, as text; ``optional`` ones may be missing.
+        Raises KitError, with the line or the row, for whatever is wrong."""
 
     def at(self, row: int) -> tuple[Path, str]:
         """Where a row (0 is the first) stands: the file, and a place in it such as "line 7"."""
@@ -39,7 +46,7 @@ class Located(Protocol):
 class Joined:
     """Several files, the rows of each after those of the one before. starts: the first row of each."""
 
-    files: Sequence[Located]
+    files: Sequence[DataFile]
     starts: Sequence[int]
 
     @property
@@ -60,7 +67,7 @@ class Table:
 
     engine: Engine
     name: str
-    file: Located
+    file: DataFile
     spelled: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -97,7 +104,9 @@ class Table:
 
 
 def joined(tables: Sequence[Table], labels: Sequence[str]) -> Table:
-    """Tables of the same columns one after the other, each with its label as a column ``split``."""
+    """Tables of the same columns one after the other, each with its label as a column ``split``; one stays as it is."""
+    if len(tables) == 1:
+        return tables[0]
     starts, queries = [0], []
     for table, label in zip(tables, labels):
         queries.append(f"SELECT * REPLACE (row + {starts[-1]} AS row), '{label}' AS split FROM {table.name}")

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -28,7 +28,8 @@ MOMENT = re.compile(r"\s*\d[-+\d.:eTZ\s]*")  # a number or an ISO date
 
 @dataclass(frozen=True)
 class TextFile:
-    """How a file is written. ``names`` are its columns; None means that line 1 names them.
+    """How a file is written. ``names`` are its columns; None means that line 1 names them, ``typed`` with types that
+    count for nothing ("item_id:token").
 
     A gzip file is known by its first bytes, not by its name; a byte-order mark and any line ends are accepted.
     """
@@ -38,6 +39,7 @@ class TextFile:
     delimiter: str = ","
     quoted: bool = True
     encoding: str = "utf-8"
+    typed: bool = False
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Each row that is not blank with the line that it begins on, read slowly, as errors need it."""
@@ -66,38 +68,40 @@ class TextFile:
         skip = 1 if self.names is None else 0
         return self.path, f"line {next(islice(self.rows(), row + skip, None))[0]}"
 
-    def read(self, engine: Engine, wanted: Sequence[str], optional: Sequence[str] = (), moment: str = "") -> Table:
-        """The columns ``wanted``, and those of ``optional`` that are there, as text.
+    def read(self, engine: Engine, fields: Mapping[str, str], optional: Collection[str] = ()) -> Table:
+        """The columns that ``fields`` names, each with the file's own name, as text; ``optional`` ones may be missing.
 
-        ``moment`` names the column of times, which tells rows of the table from text of many lines. Raises KitError
-        with the line for whatever the engine rejects, and for a quotation mark that swallows whole lines.
+        Raises KitError with the line for whatever the engine rejects, and for a quotation mark that swallows whole
+        lines: times tell rows of the table from text of many lines.
         """
         line, columns = self._first()
-        for name in wanted:
-            if name not in columns:
+        fields = {name: theirs for name, theirs in fields.items() if theirs in columns or name not in optional}
+        for theirs in fields.values():
+            if theirs not in columns:
+                wanted = [theirs for name, theirs in fields.items() if name not in optional]
                 hint = separator_hint(columns, self.delimiter, len(wanted)) or nearest(
-                    name, map(brief, columns[:SHOWN])
+                    theirs, map(brief, columns[:SHOWN])
                 )
                 if hint.startswith(" (") and not set(columns) & set(wanted):
                     hint += "; the first line names the columns"
-                raise KitError(f"{self.path}, line {line}: no column '{name}'{hint}")
-        chosen = [*wanted, *(name for name in optional if name in columns)]
-        for name in chosen:
-            if columns.count(name) > 1:
-                raise KitError(f"{self.path}, line {line}: the column '{name}' stands there twice")
+                raise KitError(f"{self.path}, line {line}: no column '{theirs}'{hint}")
+            if columns.count(theirs) > 1:
+                raise KitError(f"{self.path}, line {line}: the column '{theirs}' stands there twice")
         check_packing(self.path)
         skip = line + sum(len(LINE_END.findall(name)) for name in columns) if self.names is None else 0
-        table = self._engine_table(engine, columns, chosen, skip)
+        table = self._engine_table(engine, columns, fields, skip)
         if not engine.one(f"SELECT count(*) FROM {table}")[0]:
             raise KitError(f"{self.path} has a header and no rows")
         if self.quoted:
-            self._check_quotes(engine, table, columns, moment)
+            self._check_quotes(engine, table, columns, fields.get("timestamp", ""))
             engine.run(f"ALTER TABLE {table} DROP COLUMN lines")
-        read = Table(engine, engine.view(f"SELECT rowid AS row, * FROM {table}"), self)
+        read = Table(engine, engine.view(f"SELECT rowid AS row, * FROM {table}"), self, fields)
         if self.names is None:
-            same = [(f'"{name}"', quoted(f"%{name}%"), quoted(name)) for name in wanted]
-            again = " AND ".join(f"{name} LIKE {like} AND bare({name}) = {text}" for name, like, text in same)
-            read.refuse(again, f'"{wanted[0]}"', "the line that names the columns stands here again; delete it")
+            again = " AND ".join(
+                f"contains({name}, {quoted(theirs)}) AND bare({name}) = {quoted(theirs)}"
+                for name, theirs in fields.items()
+            )
+            read.refuse(again, next(iter(fields)), "the line that names the columns stands here again; delete it")
         return read
 
     @contextmanager
@@ -113,7 +117,7 @@ class TextFile:
             raise KitError(f"{self.path} is empty")
         self._check_bytes(line, first)
         if self.names is None:
-            return line, [name.strip() for name in first]
+            return line, [(name.partition(":")[0] if self.typed else name).strip() for name in first]
         if len(first) < len(self.names):
             hint = separator_hint(first, self.delimiter, len(self.names))
             raise KitError(
@@ -130,10 +134,10 @@ class TextFile:
             if "\0" in value:
                 raise KitError(f"{self.path}, line {line}: NUL bytes; the file is damaged, or not saved as UTF-8")
 
-    def _engine_table(self, engine: Engine, columns: list[str], chosen: list[str], skip: int) -> str:
+    def _engine_table(self, engine: Engine, columns: list[str], fields: Mapping[str, str], skip: int) -> str:
         """The columns as they stand there, and in ``lines`` all values of a row where one has several lines."""
         names = [f"c{n}" for n in range(len(columns))]
-        picked = ", ".join(f'{names[columns.index(name)]} AS "{name}"' for name in chosen)
+        picked = ", ".join(f"{names[columns.index(theirs)]} AS {name}" for name, theirs in fields.items())
         several, quote, source = "NULL", "", self.path
         if self.quoted:
             broken = " OR ".join(f"contains({name}, chr(10)) OR contains({name}, chr(13))" for name in names)
@@ -161,7 +165,7 @@ class TextFile:
             line, column, kind, text = found
             if kind == "LINE SIZE OVER MAXIMUM" and "max_line_size" not in options:
                 options["max_line_size"] = LONGEST
-            elif kind == "INVALID ENCODING" and several != "NULL" and columns[column - 1] not in chosen:
+            elif kind == "INVALID ENCODING" and several != "NULL" and columns[column - 1] not in fields.values():
                 several = "NULL"
             else:
                 self._tell(line, kind, text, len(columns))

@@ -10,12 +10,19 @@ LATEST = 4_102_444_799  # seconds: the end of year 2099; pictures fail near year
 MILLISECONDS = 20_000_000_000  # from here on a number can only be milliseconds: as seconds it is the year 2603
 WRITE = "write seconds since 1970"
 WHOLE = r"\d{1,18}"
-DAYS = ("%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d. %B %Y", "%Y-%m-%d", "%Y/%m/%d")
-CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f", " %H:%M:%S %z", " %H:%M:%S.%f %z")
-SPELLINGS = [day + clock for day, clock in product(DAYS, CLOCKS)]
-SPELLINGS += ["%a %b %d %H:%M:%S %z %Y", "%a, %d %b %Y %H:%M:%S %Z", "%a, %d %b %Y %H:%M:%S %z"]
-DATE = f"epoch_us(COALESCE(TRY_CAST(t AS TIMESTAMPTZ), try_strptime(t, [{', '.join(map(quoted, SPELLINGS))}])))"
-DIGITS = {8: "%Y%m%d", 14: "%Y%m%d%H%M%S"}  # dates that are written as one number
+MONTH, DAY = r"([A-Za-z]{3})[a-z]*\.?", r"(\d{1,2})(?:st|nd|rd|th)?"
+ISO = (  # what is no part of a date goes, then a month's name (its first three letters) comes behind the year
+    (r"\b(Mon|Tues?|Wednes|Wed|Thurs?|Thu|Fri|Satur|Sat|Sun)(day)?\b|,|\bat\b", " "),
+    (r"\s+", " "),
+    (rf"^ ?{MONTH} {DAY} (\d\d:.*) (\d{{4}}) ?$", r"\4-\1-\2 \3"),
+    (rf"^ ?{MONTH} {DAY} (\d{{4}})", r"\3-\1-\2"),
+    (rf"^ ?{DAY}[ -]?\.? ?{MONTH}[ -](\d{{4}})", r"\3-\2-\1"),
+    (r"^ ?(\d{4})[/.](\d\d?)[/.](\d\d?)", r"\1-\2-\3"),
+)
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+SPELLINGS = [day + clock + zone for day, clock, zone in product(("%Y-%m-%d", "%Y-%b-%d"), CLOCKS, ("", " %z"))]
+SPELLINGS += ["%Y-%b-%d %H:%M:%S %Z"]  # last: it takes a part of what others take whole
+DIGITS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # dates that are written as one number
 SLASHED = r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}.*"
 
 
@@ -41,13 +48,15 @@ def microseconds(rows: Table) -> tuple[Table, list[str]]:
 
 
 def _text(rows: Table) -> tuple[Table, list[str]]:
+    number = r"regexp_replace(bare(timestamp), '\.0+$', '')"  # a missing value among them makes whole numbers fractions
+    lengths = ", ".join(map(str, DIGITS))
     total, whole, digits = rows.engine.one(
         f"SELECT count(*), count(*) FILTER (regexp_full_match(timestamp, '{WHOLE}')), "
-        f"count(*) FILTER (length(timestamp) IN (8, 14)) FROM {rows.name}"
+        f"count(*) FILTER (length(split_part(bare(timestamp), '.', 1)) IN ({lengths})) FROM {rows.name}"
     )
     if 2 * digits > total:
         forms = ", ".join(map(quoted, DIGITS.values()))
-        stamp = f"CASE WHEN length(bare(timestamp)) IN (8, 14) THEN try_strptime(bare(timestamp), [{forms}]) END"
+        stamp = f"CASE WHEN length({number}) IN ({lengths}) THEN try_strptime({number}, [{forms}]) END"
         stamped = rows.select(f"*, epoch_us({stamp}) AS time")
         if 2 * stamped.count("year(make_timestamp(time)) BETWEEN 1980 AND 2099") > total:
             return _dates(stamped, "a date YYYYMMDD")
@@ -57,7 +66,12 @@ def _text(rows: Table) -> tuple[Table, list[str]]:
     rows.refuse("t IS NULL OR t = ''", "timestamp", "the timestamp is missing; " + WRITE)
     numbers = rows.count("is_number(t)")
     if 2 * numbers < total:
-        dated = rows.select(f"*, {DATE} AS time")
+        spelled = "t"
+        for pattern, iso in ISO:
+            spelled = f"regexp_replace({spelled}, {quoted(pattern)}, {quoted(iso)}, 'g')"
+        forms = ", ".join(map(quoted, SPELLINGS))
+        date = f"COALESCE(TRY_CAST(t AS TIMESTAMPTZ), try_strptime({spelled}, [{forms}]))"
+        dated = rows.select(f"*, CASE WHEN isfinite({date}) THEN epoch_us({date}) END AS time")
         found = dated.count(r"time IS NOT NULL AND t SIMILAR TO '.*\d.*'")
         if found:
             return _dates(dated, "an ISO date")

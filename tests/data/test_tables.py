@@ -29,7 +29,7 @@ def test_what_was_written_is_read(path, rows, ends):
     with open(path, "w", newline="", encoding="utf-8") as out:
         csv.writer(out, lineterminator=ends).writerows([("one", "two"), *rows])
     engine = Engine()
-    table = TextFile(path).read(engine, ("two", "one"))
+    table = TextFile(path).read(engine, {"two": "two", "one": "one"})
     assert list(table.columns) == ["row", "two", "one"]
     found = engine.frame(f"SELECT bare(one) AS one, bare(two) AS two FROM {table.name} ORDER BY row")
     assert list(zip(found["one"], found["two"])) == [(a.strip(), b) for a, b in rows]
@@ -42,7 +42,7 @@ def test_what_was_written_is_read(path, rows, ends):
 
 def test_refuse_names_the_first_wrong_row_and_shortens_its_value(path):
     path.write_text("name\nfine\n" + "long" * 30 + "\nlast\n")
-    table = TextFile(path).read(Engine(), ("name",))
+    table = TextFile(path).read(Engine(), {"name": "name"})
     table.refuse("false", "name", "never said")
     with pytest.raises(KitError, match=r"t\.csv, line 3, column 'name': (long){9}lon… is wrong \(2 rows in all\)$"):
         table.refuse("name <> 'fine'", "name", "{value} is wrong")

@@ -5,12 +5,14 @@ from pathlib import Path
 from delrec_kit.data.engine import Engine
 from delrec_kit.data.finding import find_file
 from delrec_kit.data.parquet import ParquetFile
-from delrec_kit.data.sources.naming import CATALOGUE, ROWS, called_by, renamed, timed
+from delrec_kit.data.sources.naming import check_columns, read_named, separator
 from delrec_kit.data.text import TextFile
 from delrec_kit.data.validation import Raw
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
+ROWS = {name: (name,) for name in ("user", "item", "timestamp", "split", "rating", "label")}
+CATALOGUE = {name: (name,) for name in ("item", "title", "year")}
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
@@ -21,16 +23,16 @@ def read_custom(folder: Path, config: DataConfig) -> Raw:
     for item goes for both files), and what separates columns of CSV. Text is UTF-8, a header line names the columns in
     any order. Ids are text: "1" and "01" differ. Raises KitError for files that are missing, damaged, or there twice.
     """
-    called = called_by(config, {**ROWS, **CATALOGUE, "separator": ","})
+    check_columns(config, {*ROWS, *CATALOGUE, "separator"})
     paths = [_file(folder, stem) for stem in ("interactions", "items")]
     engine = Engine(sum(path.stat().st_size for path in paths))
     rows, items = (
-        ParquetFile(path) if path.suffix == ".parquet" else TextFile(path, delimiter=called["separator"])
+        ParquetFile(path) if path.suffix == ".parquet" else TextFile(path, delimiter=separator(config, ","))
         for path in paths
     )
     return Raw(
-        renamed(rows, engine, called, timed(rows, called, config), ("timestamp", "split", "rating", "label")),
-        renamed(items, engine, called, ("item", "title"), ("year",)),
+        read_named(rows, engine, config, ROWS, ("split", "rating", "label")),
+        read_named(items, engine, config, CATALOGUE, ("year",)),
     )
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 from delrec_kit.data.engine import Engine, quoted
 from delrec_kit.data.finding import find_file
 from delrec_kit.data.parquet import ParquetFile
-from delrec_kit.data.sources.naming import called_by, renamed
+from delrec_kit.data.sources.naming import check_columns, read_named
 from delrec_kit.data.tables import Table, brief
 from delrec_kit.data.text import TextFile
 from delrec_kit.data.validation import Raw
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
+SEQUENCES = {name: (name,) for name in ("seq", "next", "len_seq")}
 PICKLES = (".df", ".pkl", ".pickle")
 LABELS = {"train": "train", "valid": "history", "test": "history"}  # of what precedes a row's next item
 LIST = r"string_split_regex(bare(regexp_replace(seq, '[\[\],''\"\s]+', ' ', 'g')), ' +')"
@@ -25,13 +26,13 @@ def read_llara(folder: Path, config: DataConfig) -> Raw:
     KitError with file, line (of Parquet: the row) and column for an id without a name, a length that does not fit, or
     a sequence that is none; where a file is missing; and where only pickled files are there, which are never opened.
     """
-    called = called_by(config, {"seq": "seq", "next": "next", "len_seq": "len_seq"})
+    check_columns(config, SEQUENCES)
     paths = {part: _part(folder, part) for part in LABELS}
     engine = Engine(sum(path.stat().st_size for path in paths.values()))
     path = find_file(folder, ["id2name.txt", "items.csv"])
     names = TextFile(path) if path.name == "items.csv" else TextFile(path, ("item", "title"), "::", quoted=False)
-    catalogue = names.read(engine, ("item", "title"))
-    parts = [_cases(engine, part, path, catalogue, called) for part, path in paths.items()]
+    catalogue = names.read(engine, {"item": "item", "title": "title"})
+    parts = [_cases(engine, part, path, catalogue, config) for part, path in paths.items()]
     rows = engine.table(" UNION ALL ".join(f"SELECT * FROM {part}" for part in parts))
     return Raw(Table(engine, engine.view(f"SELECT rowid AS row, * FROM {rows}"), names), catalogue)
 
@@ -51,10 +52,10 @@ def _part(folder: Path, part: str) -> Path:
     return find_file(folder, names)
 
 
-def _cases(engine: Engine, part: str, path: Path, catalogue: Table, called: dict[str, str]) -> str:
+def _cases(engine: Engine, part: str, path: Path, catalogue: Table, config: DataConfig) -> str:
     """The engine's table of user, item, timestamp, split; whatever is wrong with a row is said here."""
     file = ParquetFile(path) if path.suffix == ".parquet" else TextFile(path)
-    rows = renamed(file, engine, called, ("seq", "next"), ("len_seq",))
+    rows = read_named(file, engine, config, SEQUENCES, ("len_seq",))
     kind = rows.columns["seq"]
     if path.suffix == ".parquet":
         if not kind.endswith("[]") or kind.endswith("[][]") or kind.startswith("STRUCT"):

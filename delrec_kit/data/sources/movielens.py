@@ -6,13 +6,13 @@ from delrec_kit.data.domain import FILMS
 from delrec_kit.data.engine import Engine
 from delrec_kit.data.finding import find_file
 from delrec_kit.data.sources.grouplens import ML_1M, ML_100K, download
-from delrec_kit.data.sources.naming import called_by
+from delrec_kit.data.sources.naming import check_columns, separator
 from delrec_kit.data.tables import DAMAGE, open_bytes
 from delrec_kit.data.text import TextFile
 from delrec_kit.data.validation import Raw
 from delrec_kit.settings.config import DataConfig
 
-RATINGS = ("user", "item", "rating", "timestamp")
+RATINGS, FILM = ("user", "item", "rating", "timestamp"), ("item", "title")
 
 
 def read_movielens(folder: Path | None, config: DataConfig) -> Raw:
@@ -33,12 +33,13 @@ def read_movielens_1m(folder: Path | None, config: DataConfig) -> Raw:
 def _read(
     folder: Path, names: tuple[str, str], separators: tuple[str, str], config: DataConfig, chosen_only: bool = False
 ) -> Raw:
-    own = called_by(config, {"separator": ""})["separator"]
+    check_columns(config, ["separator"])
     rows, films = (find_file(folder, [name]) for name in names)
     engine = Engine(rows.stat().st_size)
-    ratings = TextFile(rows, RATINGS, own or separators[0], quoted=False).read(engine, RATINGS, moment="timestamp")
-    catalogue = TextFile(films, ("item", "title"), own or separators[1], quoted=False, encoding=_encoding(films))
-    return Raw(ratings, catalogue.read(engine, ("item", "title")), FILMS, chosen_only=chosen_only)
+    ratings = TextFile(rows, RATINGS, separator(config, separators[0]), quoted=False)
+    catalogue = TextFile(films, FILM, separator(config, separators[1]), quoted=False, encoding=_encoding(films))
+    tables = (file.read(engine, dict(zip(file.names, file.names))) for file in (ratings, catalogue))
+    return Raw(*tables, FILMS, chosen_only=chosen_only)
 
 
 def _encoding(path: Path) -> str:
