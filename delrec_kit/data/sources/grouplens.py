@@ -43,6 +43,8 @@ class Archive:
     def urls(self) -> list[str]:
         """Where it may be had: in the folder that ``DELREC_KIT_MIRROR`` names, then at GroupLens."""
         mirror = os.environ.get(MIRROR, "").rstrip("/")
+        if "@" in mirror.partition("//")[2].partition("/")[0]:
+            raise KitError(f"{MIRROR} holds a name or password, which would be seen in logs; put them into ~/.netrc")
         if mirror and not mirror.startswith("https://"):
             raise KitError(f"{MIRROR}={mirror[:200]} is no https address; give one, or unset it")
         return [f"{folder}/{self.name}.zip" for folder in (mirror, GROUPLENS) if folder]
