@@ -217,6 +217,14 @@ def of_few(split: Split, users: int, seed: int) -> Split:
     return replace(split, train=train, valid=split.valid.take(np.flatnonzero(kept[split.valid.user])))
 
 
+def halves(cases: Cases, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two random halves, so that what was chosen on one is weighed on the other: rows of the cases that stop trainings
+    (of teachers too) and choose their best step, in random order; and, rising, of those that weigh several rankers."""
+    order = stream(seed, "halves of the validation users").permutation(len(cases))
+    half = -(-len(order) // 2)
+    return order[:half], np.sort(order[half:])
+
+
 def _first_in(window: np.ndarray, user: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Of each user the first row that is true, if something precedes it; rows are by user and time."""
     rows = np.flatnonzero(window)
