@@ -1,13 +1,13 @@
 # make demo   the notebooks on the embedded world and language model
 # make test   the tests that take seconds; a few minutes in all
 # make test-all  all tests, several processes and whole roads too, as CI does
-# make test-browser  the page that one can touch, in a chromium of this machine (Debian: apt install chromium)
+# make test-browser  the page that one can touch, and all notebooks in JupyterLab over runs/demo, in a chromium (Debian: apt install chromium)
 # make results  the table of docs/results.md on MovieLens-100K from nothing: experiments/ml100k.yaml, some hours; the extra minilm
 # make results-gemma  the same with a decoder, Gemma 3 270M: experiments/gemma.yaml, for a GPU
 # make lint   ruff, rules and format
 # make bench  speed and memory beside peers; BENCH="--data-dir DIR --tokenizer DIR" for real prompts
 # make docs   the documentation as pages, in runs/site, with the notebooks of runs/demo; RUN=DIR takes another run
-# make chaos  kill tiny runs at random moments and take them up again, 20 kills; CHAOS="--kills 50 --notebooks"
+# make chaos  kill tiny runs at random moments and take them up again, 20 kills; CHAOS="--kills 50 --of sweep"
 # make strip  take outputs out of the notebooks' sources
 # make lock   renew requirements.lock from pyproject.toml
 # make clean  remove the environment made here, caches and runs/demo
@@ -56,7 +56,7 @@ test-all: install
 
 test-browser: install
 	@$(PY) -m pip install --quiet -e ".[browser]"
-	@$(PY) -m pytest tests/browser
+	@DELREC_KIT_RUN_DIR=$${DELREC_KIT_RUN_DIR:-$(RUN)} $(PY) -m pytest tests/browser
 
 lint: install
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -95,12 +95,13 @@ reinstall:
 
 # Resolved anew in an environment of its own. Left out: what torch brings by itself on machines with a GPU, and the tag
 # of the torch build (+cpu, +cu126).
-# soupsieve 4 needs Python 3.11.5, Debian 12 has 3.11.2
+# soupsieve 4 needs Python 3.11.5, Debian 12 has 3.11.2; torch moves by hand, for its newest builds bring gigabytes
 lock: OLD_PYTHONS := soupsieve<4
+lock: TORCH := $(shell grep "^torch==" requirements.lock)
 lock:
 	@python=$$($(FIND_PYTHON)); new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; set -e; \
 	$$python -m venv "$$new/env"; \
-	"$$new/env/bin/python" -m pip install --quiet -e ".[notebooks,dev,docs]" "$(OLD_PYTHONS)"; \
+	"$$new/env/bin/python" -m pip install --quiet -e ".[notebooks,dev,docs]" "$(OLD_PYTHONS)" "$(TORCH)"; \
 	{ echo "# Every package, direct and transitive, at the version that is tested. Renewed by: make lock"; \
 	"$$new/env/bin/python" -m pip freeze --all --exclude pip --exclude-editable \
 		| grep -viE '^(nvidia|cuda|triton)' | sed -E 's/\+[[:alnum:].]+$$//'; } > "$$new/lock"; \

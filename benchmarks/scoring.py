@@ -1,5 +1,6 @@
 """Scoring m candidates: packed behind one reading of the prompt, against three ways in which it is commonly done."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -58,10 +59,15 @@ def generate_and_match(llm, writer, examples):
 
 
 def bench(
-    data_dir: str | None, tokenizer: str | None, runs: int, users: int = 8, shape: str = "t5-small"
+    data_dir: str | None,
+    tokenizer: str | None,
+    runs: int,
+    users: int = 8,
+    shape: str = "t5-small",
+    sizes: Sequence[int] = (15, 20),
 ) -> list[dict]:
     rows = []
-    for m in (15, 20):
+    for m in sizes:
         material = Material.load(data_dir, tokenizer, m)
         recommender = open_model(shape, material)
         llm, writer = recommender.llm, recommender.writer

@@ -10,6 +10,7 @@ import typer
 
 from delrec_kit.batch.ending import FAILURE, exit_code
 from delrec_kit.batch.notebooks import NotebookFailed, numbers_of, run_experiments, run_notebooks
+from delrec_kit.batch.options import AnyRun, EngineOptions, Jobs, RunDir, Settings, Where
 from delrec_kit.batch.printed import print_report, print_summary
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import check_writable, settled
@@ -18,8 +19,6 @@ from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.resolve import renamed_columns
 
 SHARED_STAGES = {"distill": "prompt", "finetune": "adapter", "evaluate": "evaluation"}  # command -> stage
-Settings = Annotated[list[str] | None, typer.Option("--set", metavar="STAGE.FIELD=VALUE", help="such as distill.k=20")]
-RunDir = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a run whose stages 01 to 04 are done")]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__, pretty_exceptions_enable=False)
 
@@ -79,16 +78,23 @@ def report(
 def sweep(
     grid: Annotated[Path, typer.Argument(metavar="GRID.yaml", help="see experiments/ and batch/sweep.py")],
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="default: runs/ and the grid's name")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="runs at a time; they share the cores")] = 1,
+    jobs: Jobs = 1,
+    on: Where = "here",
+    option: EngineOptions = None,
     settings: Settings = None,
 ) -> None:
-    """Run every combination of a grid of settings, then report on all that ended well and execute notebook 06."""
+    """Run every combination of a grid of settings, then report on all that ended well and execute notebook 06.
+
+    With --on the folder must be one that all machines see.
+    """
+    from delrec_kit.batch.elsewhere import runner
     from delrec_kit.batch.sweep import read_grid, run_sweep
 
     cells = read_grid(grid, settings or [])
     folder = out or Path("runs") / grid.stem
-    typer.echo(f"{len(cells)} runs in {folder}, {jobs} at a time")
-    failed = run_sweep(cells, folder, jobs)
+    where = runner(on, jobs, folder, option or [])
+    typer.echo(f"{len(cells)} runs in {folder}, {jobs} at a time, {on}")
+    failed = run_sweep(cells, folder, jobs, where)
     done = [folder / cell.name for cell in cells if cell.name not in failed]
     if done:
         print_report(done, folder / "report.csv", folder / "report.md")
@@ -100,6 +106,7 @@ def sweep(
 
 @app.command()
 def recommend(
+    context: typer.Context,
     run_dir: RunDir,
     history: Annotated[list[str] | None, typer.Option(metavar="TITLE", help="what somebody had, oldest first")] = None,
     user: Annotated[list[str] | None, typer.Option(metavar="ID", help="users of the data, by id")] = None,
@@ -107,6 +114,10 @@ def recommend(
     histories: Annotated[Path | None, typer.Option(metavar="FILE", help="rows of user, and item or title")] = None,
     top: Annotated[int, typer.Option(min=1, help="how many to recommend")] = 10,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help=".parquet, .csv or .jsonl; default: screen")] = None,
+    jobs: Jobs = 1,
+    on: Where = "here",
+    option: EngineOptions = None,
+    share: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Rank items for people, with scores: --history, --user, --all or --histories says for whom.
 
@@ -119,9 +130,10 @@ def recommend(
         raise KitError("name the file to write with --out, such as recommendations.parquet")
     directory = RunDirectory.open(run_dir)
     directory.require("adapter")
+    from delrec_kit.batch.recommending import a_share, to_file
     from delrec_kit.study import people as who
     from delrec_kit.study import recommend as screen
-    from delrec_kit.study.parts import check_output, without, write_recommendations
+    from delrec_kit.study.parts import check_output, without
     from delrec_kit.study.study import Study
 
     if out is not None:
@@ -131,11 +143,13 @@ def recommend(
         return
     study = Study(directory)
     people = who.asked_for(study, history, histories, user)
-    if out is None:
+    if share is not None:
+        told, said = f"share {share}", a_share(study, people, top, out, share)
+    elif out is None:
         table = screen.ranked_for(study, study.recommender(study.answering()), people, top)
         told, said = table.to_string(index=False, float_format="{:.3f}".format), without(study, people, top)
     else:
-        told, said = f"wrote {out}", write_recommendations(study, people, top, out)
+        told, said = f"wrote {out}", to_file(study, people, top, out, context.obj, (jobs, on, option or []))
     typer.echo("\n".join(filter(None, (told, said))))
 
 
@@ -196,9 +210,6 @@ def stage(
         typer.echo(f"{name}: done, in {directory.folder(SHARED_STAGES[name])}")
 
 
-AnyRun = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a run, finished or not")]
-
-
 @app.command()
 def check(run_dir: AnyRun) -> None:
     """Every file of every finished stage against its checksum; exit code 1 where something is wrong."""
@@ -219,14 +230,15 @@ def status(run_dir: AnyRun) -> None:
     from delrec_kit.run.status import status_text
 
     directory = RunDirectory.open(run_dir)
-    typer.echo(f"{directory.path}: profile {directory.config.profile}, seed {directory.config.seed}")
-    typer.echo(status_text(directory))
+    typer.echo(
+        f"{directory.path}: profile {directory.config.profile}, seed {directory.config.seed}\n{status_text(directory)}"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. A mistake of the user's is one line on stderr and code 2."""
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    return exit_code(lambda: app(words, prog_name="python -m delrec_kit"))
+    return exit_code(lambda: app(words, prog_name="python -m delrec_kit", obj=words))
 
 
 if __name__ == "__main__":

@@ -30,11 +30,11 @@ UNIMPORTED = {
 }  # used by what we import or start
 # with matplotlib (two), transformers, nbclient and ipykernel
 COME_ALONG = {"cycler", "PIL", "tokenizers", "jupyter_client", "IPython", "traitlets"}
-PEERS = {"recbole", "playwright"}  # measured beside ours, by a Python of its own; an extra that is not locked
+PEERS = {"recbole", "playwright", "ray"}  # measured beside ours, by a Python of its own; extras that are not locked
 OPTIONAL = {
     name: extra
     for name, extra in PROJECT["optional-dependencies"].items()
-    if name not in ("minilm", "gemma", "browser")
+    if name not in ("minilm", "gemma", "browser", "cluster")
 }  # not locked
 EVERYTHING = [*PROJECT["dependencies"], *(d for extra in OPTIONAL.values() for d in extra)]
 

@@ -127,18 +127,36 @@ def _whole_ids(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return frame.assign(**found)
 
 
+def _check_ids(table: pa.Table, name: str) -> None:
+    """Raises KitError for ids that are no whole numbers and no text: as text, two of them could become one."""
+    for column in {"user", "item"} & set(table.column_names):
+        kind = table.schema.field(column).type
+        plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not (pa.types.is_integer(plain) or pa.types.is_string(plain) or pa.types.is_large_string(plain)):
+            raise KitError(f"{name}: the column {column} holds {kind}; ids are whole numbers or text")
+
+
+def _as_table(frame: pd.DataFrame, name: str) -> pa.Table:
+    if not isinstance(frame, pd.DataFrame):
+        raise KitError(f"{name} must be a pandas DataFrame, not {type(frame).__name__}")
+    try:
+        table = pa.Table.from_pandas(_whole_ids(frame, name), preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise KitError(f"{name}: a column mixes types ({str(error).splitlines()[0][:200]})") from None
+    _check_ids(table, name)
+    return table
+
+
 def _keep(folder: Path, frames: Mapping[str, pd.DataFrame]) -> None:
     """Write the frames into the run directory. Raises KitError where others lie there, or they are no tables."""
     to = folder / FRAMES
     if (folder / "config.json").is_file() and not to.is_dir():
         raise KitError(f"{folder} holds a run that was made of no frames; name another run_dir")
-    for name, frame in frames.items():
-        if not isinstance(frame, pd.DataFrame):
-            raise KitError(f"{name} must be a pandas DataFrame, not {type(frame).__name__}")
-        try:
-            table = pa.Table.from_pandas(_whole_ids(frame, name), preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise KitError(f"{name}: a column mixes types ({str(error).splitlines()[0][:200]})") from None
+    tables = {name: _as_table(frame, name) for name, frame in frames.items()}
+    whole = {pa.types.is_integer(t.schema.field("item").type) for t in tables.values() if "item" in t.column_names}
+    if len(whole) > 1:
+        print("item ids are numbers in one frame and text in the other: 1 and '1' are taken as the same")
+    for name, table in tables.items():
         to.mkdir(parents=True, exist_ok=True)
         file, draft = to / f"{name}.parquet", to / f".{name}.draft"
         try:

@@ -1,8 +1,10 @@
 """How a command ends: with an exit code, and with one line on stderr where it did not end well."""
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import typer
 
@@ -11,12 +13,16 @@ from delrec_kit.run.trouble import os_trouble, trouble
 from delrec_kit.settings.errors import KitError
 
 USER_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
+TIED = "DELREC_KIT_TIED"  # environment variable: the process that started this one holds its standard input open
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def exit_code(command: Callable[[], object]) -> int:
     """Run ``command``; returns the exit code. A mistake of the user's is one line on stderr and code 2. A SIGTERM is
-    taken as Ctrl-C is, so that kernels are ended and drafts go."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    taken as Ctrl-C is, so that kernels are ended and drafts go; a second one does not disturb that."""
+    before = {each: signal.signal(each, _interrupt) for each in SIGNALS}
+    if os.environ.pop(TIED, None):
+        Thread(target=_end_with_parent, daemon=True).start()
     try:
         command()
     except KitError as error:
@@ -35,12 +41,22 @@ def exit_code(command: Callable[[], object]) -> int:
             return _say("interrupted; the same command takes it up again", INTERRUPTED)
         return ended.code or 0
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     return 0
 
 
 def _interrupt(*_: object) -> None:
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    """A run of a sweep ends with it, however that ends: then the system closes what this reads."""
+    while os.read(0, 1):
+        pass
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _say(message: str, code: int) -> int:

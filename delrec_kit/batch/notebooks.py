@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from delrec_kit.batch.ahead import ahead
 from delrec_kit.batch.kernel import interruptible, kernel_manager
 from delrec_kit.batch.output import Indented, plain
 from delrec_kit.run.directory import STAGES, RunDirectory
@@ -73,13 +74,24 @@ def run_notebooks(
     parameters = {"run_dir": str(run.path), "profile": profile, "overrides": list(overrides)}
     with run.locked(), _environment(run):
         try:
-            return [_run_one(run, number, parameters) for number in numbers or numbers_of("01-05")]
+            return _run_all(run, numbers or numbers_of("01-05"), parameters)
         except OSError as error:  # the executed copy could not be written
             if (line := trouble_of("OSError", str(error), run.path)) is None:
                 raise
             raise NotebookFailed(line) from error
         finally:
             _clear_drafts(run)
+
+
+def _run_all(run: RunDirectory, numbers: Sequence[str], parameters: Mapping[str, Any]) -> list[Path]:
+    copies, took = [], {}
+    for place, number in enumerate(numbers):
+        if line := ahead(run, took, numbers[place:]):
+            print(line, flush=True)
+        started = time.monotonic()
+        copies.append(_run_one(run, number, parameters))
+        took[number] = time.monotonic() - started
+    return copies
 
 
 def run_experiments(folder: Path) -> Path:

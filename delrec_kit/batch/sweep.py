@@ -14,13 +14,10 @@ is the same in two runs, such as data and teacher where only ``distill.k`` diffe
 import hashlib
 import itertools
 import json
-import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -28,6 +25,8 @@ from typing import Any
 
 import yaml
 
+from delrec_kit.batch import elsewhere
+from delrec_kit.batch.elsewhere import Runner, each_through
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import check_folders
 from delrec_kit.settings.config import KitConfig
@@ -86,12 +85,14 @@ def read_grid(path: Path, settings: Sequence[str] = ()) -> list[Cell]:
     return cells
 
 
-def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1) -> list[str]:
+def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1, runner: Runner | None = None) -> list[str]:
     """Run every cell as ``python -m delrec_kit run`` into ``folder``, ``jobs`` at a time; returns those that failed.
 
-    Each cell's output lies beside its run directory, as ``NAME.log``.
+    Each cell's output lies beside its run directory, as ``NAME.log``. runner: where they run, see ``elsewhere``; by
+    default here.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    runner = runner or elsewhere.runner("here", jobs, folder)
     adopting, failed = Lock(), []
 
     def work(cell: Cell) -> None:
@@ -102,7 +103,7 @@ def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1) -> list[str]:
                 for other in cells:
                     if other is not cell and (folder / other.name / "config.json").is_file():
                         directory.adopt(RunDirectory.open(folder / other.name))
-            trouble = _run(cell, directory.path, jobs)
+            trouble = _run(cell, directory.path, runner)
         except KitError as error:
             trouble = str(error)
         seconds = time.monotonic() - started
@@ -113,20 +114,16 @@ def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1) -> list[str]:
 
     first, rest = _one_a_teacher(cells)
     for part in (first, rest):  # what others can copy is made first
-        with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(work, part))
+        each_through(work, part, jobs, runner)
     return failed
 
 
-def _run(cell: Cell, path: Path, jobs: int) -> str | None:
+def _run(cell: Cell, path: Path, runner: Runner) -> str | None:
     """Run a cell to its end, its output added to its log; None, or the last line of one that failed."""
     settings = [word for override in cell.overrides for word in ("--set", override)]
     command = [sys.executable, "-m", "delrec_kit", "run", "--profile", cell.profile, "--run-dir", str(path), *settings]
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
     log = path.with_name(f"{path.name}.log")
-    with log.open("a", encoding="utf-8") as out:
-        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **threads}, check=False)
-    if not done.returncode:
+    if not runner(command, log):
         return None
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
     return f"{lines[-1][:600]} [{log}]"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from delrec_kit.data.brought import checked_split
 from delrec_kit.data.domain import ITEMS, Domain
-from delrec_kit.data.engine import quoted
+from delrec_kit.data.engine import Engine, quoted
 from delrec_kit.data.filters import with_titles
 from delrec_kit.data.interactions import LABELS, Interactions
 from delrec_kit.data.tables import Table, brief
@@ -54,6 +54,7 @@ def validate(raw: Raw, config: DataConfig, seed: int = 0) -> Interactions:
     titles, untitled, found = _titles(catalogue, raw, config)
     notices += found
     user_ids, item_ids = (_ids(rows, name) for name in ("user", "item"))
+    notices += [*_blanks(engine, user_ids, "user"), *_blanks(engine, item_ids, "item")]
     timed, found = microseconds(rows)
     notices += found
     items = engine.given(key=titles.index.to_numpy(object), number=np.arange(len(titles), dtype=np.int32))
@@ -135,6 +136,16 @@ def _ids(table: Table, column: str) -> str:
         if is_there:
             table.refuse(condition, column, what)
     return names
+
+
+def _blanks(engine: Engine, ids: str, noun: str) -> list[str]:
+    """The count of ids that are another's but for blanks around them, and so are taken for the same."""
+    count, example = engine.one(
+        f"SELECT sum(n - 1), min(key) FROM (SELECT bare(raw) AS key, count(*) AS n FROM {ids} GROUP BY key) WHERE n > 1"
+    )
+    if not count:
+        return []
+    return [f"{count} {noun} ids differ from another by blanks alone, and are taken for it (as '{brief(example)}')"]
 
 
 def _unknown(rows: Table, of_item: str, catalogue: Table, known: pd.Index) -> list[str]:

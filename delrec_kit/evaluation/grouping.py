@@ -12,7 +12,8 @@ from delrec_kit.run.directory import RunDirectory
 from delrec_kit.settings.errors import KitError
 
 USUAL = "nothing changed"
-LONGEST = 60  # letters of a setting's value in a label
+LONGEST = 40  # letters of a setting's value in a label
+ASKED = ("evaluation.methods", "evaluation.protocols", "finetune.methods")  # which rows there are, not how one is made
 
 
 def finished_runs(folder: str | Path) -> list[Path]:
@@ -56,17 +57,22 @@ def by_settings(runs: Iterable[str | Path]) -> dict[str, list[Path]]:
 
 def group_labels(runs: Sequence[Path], besides: str = "") -> list[str]:
     """What tells each run's settings from the others', the seed and the setting ``besides`` apart, such as
-    ``teacher.name=caser``; empty where nothing does. Runs with one label make one group."""
+    ``teacher.name=caser``, as short as keeps them apart; empty where nothing does. Those of one label make a group."""
     table = _settings(runs).drop(columns=besides, errors="ignore")
     table = table.loc[:, table.nunique() > 1]
     rest = table.drop(columns="profile", errors="ignore")
     if rest.shape[1] and len(rest.drop_duplicates()) == len(table.drop_duplicates()):
         table = rest  # the profile's name says nothing beyond what it set
     usual = _usual(table.drop_duplicates())
-    shown = [{key: value for key, value in row.items() if value != usual.get(key)} for row in table.to_dict("records")]
-    whole = [", ".join(f"{key}={value}" for key, value in row.items()) for row in shown]
-    short = [", ".join(f"{key}={_short(value)}" for key, value in row.items()) for row in shown]
-    labels = short if len(set(short)) == len(set(whole)) else whole
+    told = table.to_dict("records")
+    shown = [{key: value for key, value in row.items() if value != usual.get(key)} for row in told]
+    common = {key: _in_every(table[key]) for key in table}
+    short = [{key: _short(value, common[key]) for key, value in row.items()} for row in shown]
+    made = [{key: value for key, value in row.items() if key not in ASKED} for row in short]
+    tries = [
+        [", ".join(f"{key}={value}" for key, value in row.items()) for row in rows] for rows in (made, short, shown)
+    ]
+    labels = next(labels for labels in tries if len(set(labels)) == len(set(tries[-1])))
     return [label or USUAL for label in labels] if usual else labels
 
 
@@ -96,6 +102,17 @@ def _usual(variants: pd.DataFrame) -> dict[str, str]:
     return most.to_dict() if max(changes) <= 2 and 0 in changes and changes.count(1) > changes.count(2) else {}
 
 
-def _short(text: str) -> str:
-    """As much of a value as a label can hold."""
+def _in_every(values: pd.Series) -> list:
+    """What stands in every value of a setting that lists things."""
+    lists = [json.loads(text) if text.startswith("[") else [] for text in values.unique()]
+    return [each for each in lists[0] if all(each in other for other in lists)]
+
+
+def _short(text: str, common: list) -> str:
+    """As much of a value as a label can hold: of a long list what not every run has, behind an ellipsis."""
+    if text.startswith("["):
+        whole = json.loads(text)
+        text = "+".join(map(str, whole))
+        if len(text) > LONGEST:
+            text = "+".join(["…", *(str(each) for each in whole if each not in common)])
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

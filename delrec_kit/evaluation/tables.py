@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 ROWS = 10  # of a table on the screen
 
 
-def comparison_table(comparison: Mapping[str, Any]) -> pd.DataFrame:
+def comparison_table(comparison: Mapping[str, Any], digits: int = 3) -> pd.DataFrame:
     """Methods by metrics; each cell is ``0.512 [0.480, 0.544]`` (95 % interval over users)."""
+    form = f"{{value:.{digits}f}} [{{low:.{digits}f}}, {{high:.{digits}f}}]"
     rows = {
-        name: {metric: "{value:.3f} [{low:.3f}, {high:.3f}]".format(**cell) for metric, cell in cells.items()}
+        name: {metric: form.format(**cell) for metric, cell in cells.items()}
         for name, cells in comparison["methods"].items()
     }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
@@ -43,7 +44,7 @@ def results_text(table: pd.DataFrame) -> pd.DataFrame:
     return wide[[metric for metric in METRICS if metric in wide]].reset_index().rename_axis(columns=None)
 
 
-def shown(table: pd.DataFrame, file: str = "", rows: int = ROWS, digits: int = 3) -> "Styler":
+def shown(table: pd.DataFrame, file: str = "", rows: int = ROWS, digits: int = 2) -> "Styler":
     """``table`` as a notebook shows it: methods by the names that figures give them, at most ``rows`` rows, what is
     ``sure`` in bold. file: where the rest stands, which is said where rows are left out."""
     named = table.head(rows).rename(label, axis=0) if table.index.name == "method" else table.head(rows)

@@ -159,10 +159,17 @@ def _parts(prompt: Prompt, by_place: bool) -> list[tuple[str, np.ndarray]]:
     """Name and places of the prompt's segments, or of its pieces and what is left of the segments."""
     pieces = pieces_of(prompt) if by_place else []
     names = {piece.name for piece in pieces}
-    titles = max((piece.index + 1 for piece in pieces if piece.name == "history"), default=0)
     whole = [(s.name, np.arange(s.start, s.stop)) for s in prompt.segments if s.name not in names]
-    count = lambda piece: titles - piece.index if piece.name == "history" else piece.index + 1  # noqa: E731
-    return whole + [(PLACES[piece.name].format(count(piece)), piece.places) for piece in pieces]
+    called = place_names([(piece.name, piece.index) for piece in pieces])
+    return whole + [(name, piece.places) for name, piece in zip(called, pieces, strict=True)]
+
+
+def place_names(pieces: Sequence[tuple[str, int]]) -> list[str]:
+    """What pieces (kind, index) are called: soft tokens from P0, as in an exported tokenizer, titles of the history
+    from the last one back, and others by their place in the list from 1."""
+    titles = max((index + 1 for kind, index in pieces if kind == "history"), default=0)
+    count = {"soft": lambda index: index, "history": lambda index: titles - index}
+    return [PLACES[kind].format(count.get(kind, lambda at: at + 1)(index)) for kind, index in pieces]
 
 
 def _membership(parts: Sequence[list[tuple[str, np.ndarray]]], names: list[str], like: torch.Tensor) -> torch.Tensor:

@@ -121,7 +121,7 @@ def spans_of(writer: PromptWriter, prompt: Prompt, values: Mapping[tuple[str, in
     for segment in prompt.segments:
         ids = prompt.ids[segment.start : segment.stop]
         if segment.name == "soft" and (ids < 0).all():
-            spans += [Span(f"P{n + 1}", "soft", n, values.get(("soft", n), {})) for n in range(len(ids))]
+            spans += [Span(f"P{n}", "soft", n, values.get(("soft", n), {})) for n in range(len(ids))]
         else:
             text = writer.tokenizer.decode(ids, skip_special_tokens=True).strip()
             if not text and segment.index >= 0:  # a title in words that the tokenizer does not know

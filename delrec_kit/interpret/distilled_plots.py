@@ -142,7 +142,7 @@ def plot_words(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     figure, axis = plt.subplots(figsize=(7.0, 1.9 + 0.3 * len(first)))
     axis.barh(place, first["cosine"], color="white", edgecolor="black", hatch="//")
     near = table.groupby("token")["word"].agg("  ".join)
-    names = [f"{near[token]}   P{token + 1}" for token in first["token"]]
+    names = [f"{near[token]}   P{token}" for token in first["token"]]
     for text in axis.set_yticks(place, names) and axis.get_yticklabels():
         text.set_parse_math(False)
     axis.plot(
@@ -168,7 +168,7 @@ def plot_cosines(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     of = grid.shape[1]
     best, above = table["cosine"].max(), int((grid.max() > limit).sum())
     grid = grid.iloc[:MOST, :MOST]
-    grid.columns = [f"P{token + 1}" for token in grid.columns]
+    grid.columns = [f"P{token}" for token in grid.columns]
     figure, axis = plt.subplots(figsize=(7.0, 2.2 + 0.24 * len(grid)))
     heat_map(axis, grid, "cosine", ".2f")
     axis.set(xlabel="soft token", ylabel="")
@@ -186,7 +186,7 @@ def plot_growth(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """How P grew over the training: the distance of each soft token (rows) from where it began, over its length there,
     at each validation (columns); ``table``: step, token, length and moved."""
     grid = table.pivot(index="token", columns="step", values="moved")
-    grid.index = [f"P{token + 1}" for token in grid.index]
+    grid.index = [f"P{token}" for token in grid.index]
     figure, axis = plt.subplots(figsize=(7.0, min(9.0, 2.0 + 0.24 * len(grid))))
     heat_map(axis, grid, "distance moved, over first length", vmin=0)
     axis.set(xlabel="training step", ylabel="")

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from delrec_kit.interpret.attention import ROLLOUT, answering
 from delrec_kit.interpret.faithfulness import RANDOM
 from delrec_kit.settings.methods import DISTILLED
-from delrec_kit.settings.style import DASHES, MARKERS, PALETTE, headline, label, styled
+from delrec_kit.settings.style import headline, label, styled
 
 KINDS = {"encoder": "the prompt reads itself", "cross": "titles read the prompt"}
 READING = {"encoder": "where the prompt reads itself", "cross": "where titles read it"}
@@ -31,8 +31,8 @@ PIECES = {  # kind of piece -> axis, hatch, one of them
     "candidates": ("candidate, place in the list", "..", "candidate {}"),
 }
 TESTS = {  # axes
-    "deletion": ("share of the pieces taken out, most important first", "fall of the log-probability, nats"),
-    "insertion": ("share of the pieces put back, most important first", "rise of the log-probability, nats"),
+    "deletion": "more than a random order takes, nats",
+    "insertion": "more than a random order brings, nats",
 }
 
 
@@ -132,7 +132,8 @@ def plot_effects(effects: pd.DataFrame, method: str = DISTILLED) -> tuple[Figure
     """Mean size of the leave-one-out effects by kind of piece and place: soft tokens, titles of the history from the
     last one back, candidates by place in the list."""
     back = effects.groupby(["user", "name"])["index"].transform("max") - effects["index"] + 1
-    at = np.where(effects["name"] == "history", back, effects["index"] + 1)
+    at = effects["index"] + (effects["name"] != "soft")  # soft tokens count from P0
+    at = np.where(effects["name"] == "history", back, at)
     numbers = effects.assign(place=at, size=effects["effect"].abs())
     numbers = numbers.groupby(["name", "place"], sort=False)["size"].agg(["mean", "sem"]).reset_index()
     kinds = [kind for kind in PIECES if kind in set(numbers["name"])]
@@ -154,26 +155,26 @@ def plot_effects(effects: pd.DataFrame, method: str = DISTILLED) -> tuple[Figure
 def plot_faithfulness(
     curves: Mapping[str, pd.DataFrame], verdicts: Sequence[Mapping[str, Any]], method: str = DISTILLED
 ) -> tuple[Figure, pd.DataFrame]:
-    """Deletion and insertion curves, mean over users with 95 % normal bands; ``verdicts`` from ``verdict``."""
-    numbers = pd.concat(
-        of.groupby(["explanation", "share"], sort=False)["nats"].agg(["mean", "sem"]).reset_index().assign(test=test)
-        for test, of in curves.items()
-    )
-    figure, axes = plt.subplots(1, len(curves), figsize=(10.5, 4.4), squeeze=False)
-    for axis, test in zip(axes[0], curves, strict=True):
-        for place, (name, rows) in enumerate(numbers[numbers["test"] == test].groupby("explanation", sort=False)):
-            colour, dash = PALETTE[7 if name == RANDOM else place % 7], DASHES[place]
-            axis.plot(rows["share"], rows["mean"], label=name, color=colour, marker=MARKERS[place], linestyle=dash)
-            band = 1.96 * rows["sem"]
-            axis.fill_between(rows["share"], rows["mean"] - band, rows["mean"] + band, color=colour, alpha=0.15)
-        axis.set(title=test, xlabel=TESTS[test][0], ylabel=TESTS[test][1])
-    handles = axes[0][0].get_legend_handles_labels()
-    figure.legend(*handles, title="order of", loc="outside right center", fontsize=8)
+    """What each explanation has over random orders, mean over shares and users with 95 % normal intervals, a row each;
+    ``verdicts`` from ``verdict``. The curves themselves are ``deletion.csv`` and ``insertion.csv`` of a run."""
+    parts = []
+    for test, of in curves.items():
+        mean = of.pivot_table(index="user", columns="explanation", values="nats", sort=False)
+        over = mean.drop(columns=RANDOM).sub(mean[RANDOM], axis=0).agg(["mean", "sem"]).T
+        parts.append(over.rename_axis("explanation").reset_index().assign(test=test))
+    numbers = pd.concat(parts, ignore_index=True)
+    figure, axes = plt.subplots(1, len(curves), figsize=(8.5, 2.9), squeeze=False, sharey=True)
+    for axis, (test, rows) in zip(axes[0], numbers.groupby("test", sort=False), strict=True):
+        places = range(len(rows))
+        axis.errorbar(rows["mean"], places, xerr=1.96 * rows["sem"], fmt="o", color="black", capsize=3)
+        axis.axvline(0, color="black", linewidth=0.8, linestyle="--")
+        axis.set(title=test, xlabel=TESTS[test], yticks=places, yticklabels=rows["explanation"])
+    axes[0][0].invert_yaxis()
     headline(
         figure,
         f"{label(method)}: {', '.join(map('{explanation} is {verdict} ({spearman:.2f})'.format_map, verdicts))}",
-        "Above the random orders an explanation knows what matters; above the kind of piece, also which one of a kind. "
-        "Leaving out one by one is the yardstick; in brackets the rank correlation with it among pieces of a kind. "
-        "Bands: 95 % over users.",
+        "Right of 0, where a random order stands, an explanation knows what matters; right of the kind of piece, also "
+        "which one of a kind. Leaving out one by one is the yardstick; in brackets the rank correlation with it among "
+        "pieces of a kind. Mean over shares of the pieces, with 95 % intervals over users.",
     )
     return figure, numbers

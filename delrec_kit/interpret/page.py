@@ -104,7 +104,7 @@ def _span(span: Span, explanation: str, largest: float) -> str:
     number = f"<sup>{value:+.2g}</sup>" if share >= MARKED else ""
     kind = f"piece {side}" if share >= MARKED else "piece"
     colour = f"background: rgba({COLOURS[value >= 0]},{0.45 * share:.2f})"
-    about = f"{span.name} {span.index + 1}: {value:+.4f}"
+    about = f"{span.text if span.name == 'soft' else f'{span.name} {span.index + 1}'}: {value:+.4f}"
     return (
         f"<span class='{kind}' style='{colour}' title='{escape(about, quote=True)}'>{escape(span.text)}{number}</span>"
     )

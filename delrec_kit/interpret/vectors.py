@@ -88,7 +88,7 @@ def projection(
     rows = [("title", str(n + 1), *place) for n, place in enumerate(titles @ axes[:2].T)]
     for what, prompt in {"untrained P": untrained, "distilled P": P}.items():
         places = (prompt.vectors.float().cpu().numpy() - centre) @ axes[:2].T
-        rows += [(what, f"P{n + 1}", *place) for n, place in enumerate(places)]
+        rows += [(what, f"P{n}", *place) for n, place in enumerate(places)]
     share = float((spread[:2] ** 2).sum() / (spread**2).sum())
     return pd.DataFrame(rows, columns=["what", "name", "x", "y"]), share
 

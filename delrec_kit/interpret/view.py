@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from delrec_kit.interpret.attention import PLACES
+from delrec_kit.interpret.attention import place_names
 from delrec_kit.interpret.by_hand import GRADIENTS, SAID
 from delrec_kit.interpret.by_piece import REST, Side
 from delrec_kit.run.progress import watched
@@ -129,11 +129,8 @@ def _side(side: Side, averaged: bool) -> dict[str, Any]:
 
 def place_of(side: Side) -> list[str]:
     """(n,) where each piece stands, such as "title 2 back"."""
-    back = max((index + 1 for kind, index in side.pieces if kind == "history"), default=0)
-    count = lambda kind, index: back - index if kind == "history" else index + 1  # noqa: E731
-    return [
-        "the other words" if kind == REST else PLACES[kind].format(count(kind, index)) for kind, index in side.pieces
-    ]
+    names = iter(place_names([piece for piece in side.pieces if piece[0] != REST]))
+    return ["the other words" if kind == REST else next(names) for kind, _ in side.pieces]
 
 
 def _mille(shares: np.ndarray) -> list:

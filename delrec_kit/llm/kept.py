@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pooch
-from filelock import FileLock, SoftFileLock
 
 from delrec_kit.run.inputs import sha256, version
+from delrec_kit.run.locking import taken
 
 RECORD = "kept.json"  # file name -> size, time of its last change (ns), SHA-256
 
@@ -56,13 +56,8 @@ def _is_same(path: Path, size: int, changed: int, digest: str) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time; on a file system without locks by a file that is there while one works."""
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-    try:
-        lock.acquire()
-    except NotImplementedError:
-        lock = SoftFileLock(folder.with_name(f"{folder.name}.softlock"))
-        lock.acquire()
+    """One process at a time."""
+    lock = taken(folder.with_name(f"{folder.name}.lock"), -1)
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from delrec_kit.llm.soft_prompt import SoftPrompt
 from delrec_kit.llm.titles import PackedTitles
 from delrec_kit.run.processes import is_main, share, together
 from delrec_kit.run.progress import progress
+from delrec_kit.run.trouble import Halving
 
 BATCH = 32  # prompts read at once
 CATALOGUE_BATCH = 4  # prompts read at once before the titles of a whole catalogue follow
@@ -94,10 +95,14 @@ class LlmRecommender:
         Several processes share the prompts and all get all scores.
         """
         scores, mine = np.empty(items.shape, dtype=np.float32), share(len(prompts))
+        halving = Halving(what or "scoring")
+
+        def work(rows: np.ndarray) -> None:
+            scores[rows] = self.logits(*self.tensors([prompts[row] for row in rows], items[rows])).cpu().numpy()
+
         with self._answering():
             for part in _batches([prompts[row] for row in mine], BATCH, what):
-                rows = mine[part]
-                scores[rows] = self.logits(*self.tensors([prompts[row] for row in rows], items[rows])).cpu().numpy()
+                halving(work, mine[part])
         return together(len(prompts), mine, scores[mine])
 
     def tensors(self, prompts: Sequence[Prompt], items: np.ndarray) -> tuple[PromptBatch, PackedTitles]:
@@ -126,16 +131,20 @@ class LlmRecommender:
             raise ValueError("the index verbalizer scores the candidates that a prompt lists, not a catalogue")
         canonical, chunks = self.writer.answers.canonical, list(_chunks(self.writer))
         scores = np.full((len(prompts), len(canonical)), -np.inf, dtype=np.float32)
+        halving = Halving(what or "scoring")
+
+        def work(rows: np.ndarray) -> None:
+            chosen = [prompts[row] for row in rows]
+            self.llm.check_length(len(chosen[-1].ids) + self.writer.longest_answer())
+            asked = self.writer.batch(chosen).to(self.llm.device)
+            reading = self.llm.read(asked, self.soft(asked), reuse=True)
+            for items in chunks:
+                titles = self.writer.pack(chosen, np.tile(items, (len(rows), 1))).to(self.llm.device)
+                scores[rows[:, None], items] = self._with_prior(self.llm.score(reading, titles), titles).cpu().numpy()
+
         with self._answering():
             for rows in _batches(prompts, CATALOGUE_BATCH, what):
-                chosen = [prompts[row] for row in rows]
-                self.llm.check_length(len(chosen[-1].ids) + self.writer.longest_answer())
-                asked = self.writer.batch(chosen).to(self.llm.device)
-                reading = self.llm.read(asked, self.soft(asked), reuse=True)
-                for items in chunks:
-                    titles = self.writer.pack(chosen, np.tile(items, (len(rows), 1))).to(self.llm.device)
-                    scored = self._with_prior(self.llm.score(reading, titles), titles)
-                    scores[rows[:, None], items] = scored.cpu().numpy()
+                halving(work, rows)
         return scores[:, canonical]
 
     def _with_prior(self, scores: torch.Tensor, titles: PackedTitles) -> torch.Tensor:

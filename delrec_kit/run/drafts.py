@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from delrec_kit.run.files import Damage, damages, read_marker
+from delrec_kit.run.files import Damage, damages, read_marker, to_disk
 
 
 def draft_of(run: Path, stage: str) -> Path:
@@ -15,12 +15,16 @@ def old_of(run: Path, stage: str) -> Path:
 
 
 def put_in_place(run: Path, stage: str) -> None:
-    """The whole draft becomes the stage. ``recover`` mends what a kill between the two steps leaves."""
+    """The whole draft, on the disk by then, becomes the stage. ``recover`` mends what a kill between the two steps
+    leaves."""
     draft, old, folder = draft_of(run, stage), old_of(run, stage), run / stage
+    for path in (*draft.rglob("*"), draft):
+        to_disk(path)
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
     draft.rename(folder)
+    to_disk(run)
     shutil.rmtree(old, ignore_errors=True)
 
 

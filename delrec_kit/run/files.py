@@ -25,20 +25,37 @@ def read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object, lasting: bool = True) -> None:
     """Whole or not at all: a reader never sees half a file."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+    write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"), lasting)
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """``write(draft)``, which then becomes ``path`` in one step."""
+def write_whole(path: Path, write: Callable[[Path], object], lasting: bool = True) -> None:
+    """``write(draft)``, which then becomes ``path`` in one step. lasting: whether that must outlive a loss of power."""
     draft = path.with_name(f".{path.name.removeprefix('.')}.draft")
     try:
         write(draft)
+        if lasting:
+            to_disk(draft)
         os.replace(draft, path)
+        if lasting:
+            to_disk(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def to_disk(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk now. Not every system does so for folders."""
+    try:
+        descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        if not path.is_dir():
+            raise
 
 
 def write_marker(folder: Path, content: dict) -> None:

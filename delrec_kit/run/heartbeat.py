@@ -27,7 +27,7 @@ class _Stage:
     def write(self) -> None:
         self.last = time.monotonic()
         with suppress(OSError):  # a full disk stops what must be written, and not this
-            write_json(self.file, {**self.content, "at": time.time()})
+            write_json(self.file, {**self.content, "at": time.time()}, lasting=False)
 
 
 _stage = _Stage()

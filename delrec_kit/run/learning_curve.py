@@ -17,7 +17,7 @@ MIB = 2**20
 
 class Lines(TrainerCallback):
     """A plain line on a row of the learning curve, which notebooks, papermill logs and terminals all show, and at least
-    ``pause`` seconds later the next."""
+    ``pause`` seconds later the next, then twice as many each time."""
 
     def __init__(self, name: str, pause: float = 0.0):
         self.name, self.pause = name, pause
@@ -39,9 +39,11 @@ class Lines(TrainerCallback):
         row = learning_curve(state.log_history).iloc[-1]
         if row["step"] == self.shown or not state.is_world_process_zero:
             return
-        self.shown, self.last = row["step"], time.monotonic()
+        self.shown, self.last, self.pause = row["step"], time.monotonic(), 2 * self.pause
         told = [f"step {row['step']:.0f}/{state.max_steps}", *_metrics(row)]
-        print(f"{self.name}: {', '.join(told)} ({row['seconds']:.0f} s)", flush=True)
+        left = row["seconds"] / max(row["step"], 1) * (state.max_steps - row["step"])
+        time_of = f"{row['seconds']:.0f} s" + (f", at most {left:.0f} s left" if left else "")
+        print(f"{self.name}: {', '.join(told)} ({time_of})", flush=True)
 
 
 def _metrics(row: pd.Series) -> list[str]:

@@ -1,20 +1,25 @@
 """One writer at a time in a run directory."""
 
+import errno
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from delrec_kit.settings.errors import KitError
 
 HELD = "DELREC_KIT_LOCKED"  # environment variable: the folder that the parent process holds for this one
 _held: set[Path] = set()
+_told: set[Path] = set()
 WAIT = 15.0  # seconds for a kernel to end whose parent was killed
+PATIENCE = 1.0  # seconds in which a file that a killed process left is seen to be one
+LOCKLESS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 @contextmanager
@@ -28,48 +33,51 @@ def only_writer(folder: Path) -> Iterator[None]:
     if folder in _held:
         yield
         return
-    child = os.environ.get(HELD) == str(folder)
-    lock, kernel = FileLock(folder / ".lock"), FileLock(folder / ".lock.kernel")
+    child, lock = os.environ.get(HELD) == str(folder), None
     try:
         if child:
-            kernel.acquire(timeout=WAIT)
+            lock = taken(folder / ".lock.kernel", WAIT)
         else:
-            lock.acquire(timeout=0)
-            _wait_for(kernel, lock)
+            lock = taken(folder / ".lock", 0)
+            taken(folder / ".lock.kernel", WAIT).release()  # of a killed process, which may still write
     except Timeout:
+        if lock is not None:
+            lock.release()
         raise KitError(f"{folder} is in use by {_owner(folder)}; wait for it to end or name another folder") from None
-    except NotImplementedError:  # a file system without locks
-        yield
-        return
     except OSError as error:
         raise KitError(f"nothing can be written in {folder}: {error.strerror}; name another folder") from None
     _held.add(folder)
-    if child:
-        try:
-            yield
-        finally:
-            _held.discard(folder)
-            kernel.release()
-        return
     owner = folder / ".lock.json"
     try:
-        me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        owner.write_text(json.dumps(me), encoding="utf-8")
+        if not child:
+            me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+            owner.write_text(json.dumps(me), encoding="utf-8")
         yield
     finally:
         _held.discard(folder)
-        owner.unlink(missing_ok=True)
+        if not child:
+            owner.unlink(missing_ok=True)
         lock.release()
 
 
-def _wait_for(kernel: FileLock, lock: FileLock) -> None:
-    """Until no kernel of a killed process writes any more. Raises Timeout, ``lock`` released, where one stays."""
+def taken(path: Path, timeout: float) -> BaseFileLock:
+    """The lock ``path``, held. Where a file system knows no locks, a file stands for it while it is held, which is
+    told; one that a killed process of this machine left behind does not count. Raises Timeout after ``timeout``
+    seconds; -1 waits for ever."""
+    lock = FileLock(path)
     try:
-        with kernel.acquire(timeout=WAIT):
-            pass
-    except Timeout:
-        lock.release()
-        raise
+        lock.acquire(timeout)
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in LOCKLESS:
+            raise
+        soft = path.with_name(f"{path.name}.soft")
+        if path not in _told:
+            _told.add(path)
+            says = f"{path.parent} cannot be locked; while a process writes there, {soft.name} says so"
+            print(f"{says}: delete it if it stays behind from another machine", file=sys.stderr)
+        lock = SoftFileLock(soft)
+        lock.acquire(timeout if timeout < 0 else max(timeout, PATIENCE))
+    return lock
 
 
 def _owner(folder: Path) -> str:

@@ -20,11 +20,21 @@ PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "safe
 PACKAGES += ("pyarrow", "duckdb", "scipy", "scikit-learn", "tokenizers")
 ROOT = Path(__file__).parents[2]
 GIB = 2**30
+_notes: list[str] = []
+
+
+def noted(text: str) -> None:
+    """Print what happened, and keep it for the record of the stage that is being made."""
+    print(text, flush=True)
+    _notes.append(text)
 
 
 def surroundings(since: float) -> dict[str, Any]:
-    """As of now; since: when the stage was begun, in seconds since 1970."""
+    """As of now; since: when the stage was begun, in seconds since 1970. What was noted goes into it once."""
+    notes = _notes.copy()
+    _notes.clear()
     return {
+        **({"notes": notes} if notes else {}),
         "started": _moment(since),
         "ended": _moment(time.time()),
         "kit": {"version": __version__, **_git()},

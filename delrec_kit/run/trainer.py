@@ -4,11 +4,9 @@ A model trains on the device where it lies. Checkpoints hold the tensors that le
 and Trainer's own states of optimizer, schedule and random numbers; they are deleted when the training is through.
 """
 
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,10 +15,11 @@ import pandas as pd
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, default_data_collator
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils import logging as transformers_logging
 
+from delrec_kit.run.arguments import arguments, underflow_to_zero
 from delrec_kit.run.checkpoints import (
     LAST_WRITTEN,
     Checksums,
@@ -32,6 +31,7 @@ from delrec_kit.run.directory import read_json, write_json
 from delrec_kit.run.files import is_undamaged
 from delrec_kit.run.learning_curve import COST, Lines, learning_curve, peak_mib
 from delrec_kit.run.processes import is_main, main_only, wait
+from delrec_kit.run.trouble import Halving
 from delrec_kit.settings.errors import KitError
 
 Validate = Callable[[], dict[str, float]]  # metrics of the model as it is now
@@ -76,10 +76,11 @@ class Loop:
 
 
 class KitTrainer(Trainer):
-    """``KitTrainer(…).fit()`` trains ``model`` in place. A subclass may change ``training_step`` and the sampler.
+    """``KitTrainer(…).fit()`` trains ``model`` in place. A subclass may change ``backward`` and the sampler.
 
     examples: a dataset whose batches, put together by ``collate``, are the model's keyword arguments; the model returns
-    the loss. validate: without it nothing stops the training early, and the last weights are kept.
+    the mean loss, over as many things as ``count`` says. validate: without it nothing stops the training early, and the
+    last weights are kept.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class KitTrainer(Trainer):
         resumables: Sequence[Resumable] = (),
     ):
         self.loop, self.validate, self.resumables = loop, validate, resumables
+        self.collate, self.halving = collate or default_data_collator, Halving(loop.name)
         self.started = time.monotonic()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -99,8 +101,8 @@ class KitTrainer(Trainer):
         called = [each for each in resumables if isinstance(each, TrainerCallback)]
         super().__init__(
             model,
-            _arguments(loop, next(model.parameters()).device, validate is not None),
-            data_collator=collate,
+            arguments(loop, next(model.parameters()).device, validate is not None),
+            data_collator=lambda rows: {"rows": lambda: rows},  # put together when it is known how many at a time
             train_dataset=examples,
             eval_dataset=examples,  # only so that Trainer agrees to evaluate; ``validate`` never looks at it
             callbacks=[*early, *called, Checksums(), Lines(loop.name, loop.pause)],
@@ -132,8 +134,26 @@ class KitTrainer(Trainer):
         main_only(lambda: shutil.rmtree(loop.folder, ignore_errors=True))
         return learning_curve(self.state.log_history, before)
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        return model(**inputs)
+    def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
+        model.train()
+        rows = inputs["rows"]()
+        whole = self.count(rows)
+
+        def work(part: Sequence) -> torch.Tensor:
+            inputs = self._prepare_inputs(self.collate(part))
+            return self.backward(model, inputs, self.count(part) / whole)
+
+        return sum(self.halving(work, rows, undo=self.model.zero_grad))
+
+    def backward(self, model: nn.Module, inputs: dict, share: float) -> torch.Tensor:
+        """Add the gradients of ``share`` times the loss of ``inputs``, a batch or a part of it; returns that."""
+        loss = share * model(**inputs)
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+    def count(self, rows: Sequence) -> int:
+        """Over how many things the loss of a batch is a mean."""
+        return len(rows)
 
     def evaluate(self, *args, **kwargs) -> dict[str, float]:
         metrics = {f"eval_{name}": value for name, value in self.validate().items()}
@@ -192,48 +212,3 @@ class KitTrainer(Trainer):
         if not is_undamaged(best):
             raise KitError(f"the best checkpoint, {best}, is damaged; delete {self.loop.folder} and train anew")
         load_learning(self.model, best)
-
-
-@contextmanager
-def underflow_to_zero() -> Iterator[None]:
-    """Where a softmax is sure, gradients underflow, and a CPU multiplies such numbers four times slower than zeros."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
-def _arguments(loop: Loop, device: torch.device, validated: bool) -> TrainingArguments:
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if loop.batch % processes:
-        raise KitError(
-            f"a batch of {loop.batch} cannot be shared by {processes} processes; set batch to a multiple of them"
-        )
-    arguments = TrainingArguments(
-        output_dir=str(loop.folder),
-        max_steps=loop.steps,
-        per_device_train_batch_size=loop.batch // processes,
-        learning_rate=loop.learning_rate,
-        weight_decay=loop.weight_decay,
-        warmup_steps=loop.warmup,
-        max_grad_norm=loop.clip,
-        optim=loop.optimizer,
-        eval_strategy="steps" if validated else "no",
-        **dict.fromkeys(("save_strategy", "logging_strategy"), "steps"),
-        **dict.fromkeys(("eval_steps", "save_steps", "logging_steps"), loop.every),
-        save_total_limit=2,
-        load_best_model_at_end=validated,
-        metric_for_best_model=f"eval_{loop.best}" if validated else None,
-        remove_unused_columns=False,
-        label_names=[],
-        disable_tqdm=True,
-        logging_nan_inf_filter=False,  # it makes a GPU wait at every step
-        report_to="none",
-        restore_callback_states_from_checkpoint=True,
-        seed=loop.seed,
-        use_cpu=device.type == "cpu",
-        dataloader_pin_memory=device.type != "cpu",
-    )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # else Trainer copies the model to every GPU and multiplies the batch
-    return arguments

@@ -1,7 +1,15 @@
-"""What a machine runs out of, as one line that says what to do: disk, permission, memory."""
+"""What a machine runs out of: disk and permission, as one line that says what to do; memory, which half a batch may
+spare."""
 
 import errno
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from delrec_kit.run.processes import several
+from delrec_kit.run.surroundings import noted
+
+Found = TypeVar("Found")
 
 FULL = ("no space left on device", "disk quota exceeded", "inline_container", "pytorchstreamwriter")  # the last: torch
 MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed", "unable to allocate")
@@ -47,6 +55,36 @@ def os_trouble(error: OSError) -> str | None:
 def lower(stage: str | None) -> str:
     """Which settings to lower."""
     return f"lower {LOWER[stage]}" if stage in LOWER else "free some, or take a smaller profile"
+
+
+class Halving:
+    """Does work by batches, and by half batches from the first one on that takes more memory than there is. what: the
+    work, in the line that says so. (Trainer's ``auto_find_batch_size`` begins anew with another effective batch.)"""
+
+    def __init__(self, what: str):
+        self.what, self.halved = what, False
+
+    def __call__(self, work: Callable[[Sequence], Found], rows: Sequence, undo: Callable = lambda: None) -> list[Found]:
+        """[work(rows)], or work of each half, after ``undo()``. Where several processes work together, or a batch is a
+        single row, the error is raised."""
+        from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+
+        if not self.halved:
+            try:
+                return [work(rows)]
+            except RuntimeError as error:
+                if several() or len(rows) < 2 or not should_reduce_batch_size(error):
+                    raise
+                said = _first(str(error))
+            self.halved = True
+            noted(
+                f"{self.what}: a batch of {len(rows)} ran out of memory ({said}); from here on in two halves each, the "
+                "same up to rounding"
+            )
+            undo()
+            clear_device_cache(garbage_collection=True)
+        middle = (len(rows) + 1) // 2
+        return [work(part) for part in (rows[:middle], rows[middle:]) if len(part)]
 
 
 def _first(text: str) -> str:

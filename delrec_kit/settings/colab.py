@@ -15,6 +15,10 @@ from packaging.requirements import Requirement
 REPOSITORY = "OWNER/delrec_kit"  # the one place that says so: `python -m tools.badges` writes it into the notebooks
 KEPT = {"torch", "numpy"}  # what the machine's drivers and everything else are built for
 WIDGETS = ("anywidget", "jinja2")  # of the extra "notebooks", what a kernel in Colab needs
+ON_DRIVE = (  # said, not done: nobody's Drive is opened unasked
+    "runs lie on this machine and go with the session; to keep them: from google.colab import drive; "
+    "drive.mount('/content/drive'); and run_dir = '/content/drive/MyDrive/delrec_kit/demo' in every notebook"
+)
 LOADED_AS = {"pyyaml": "yaml", "scikit-learn": "sklearn"}
 
 
@@ -38,6 +42,7 @@ def install_missing() -> None:
         invalidate_caches()
     if "google.colab" in sys.modules:
         sys.modules["google.colab"].output.enable_custom_widget_manager()
+        print(ON_DRIVE)
 
 
 def missing(

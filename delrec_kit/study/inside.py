@@ -34,7 +34,7 @@ from delrec_kit.study.study import Study
 from delrec_kit.teachers import Scorer
 
 STEPS = 10  # back in a recency profile, at most
-EXPLAINED = 24  # users whose prompts are taken apart piece by piece
+EXPLAINED = 24  # users, at most, whose prompts are taken apart piece by piece: of evaluation.users half, for it is slow
 FEW = 8  # of whom integrated gradients are taken against a second baseline
 PROFILED = ("llm_zero_shot", "llm_untrained_prompt", DISTILLED)  # whose recency is set beside the teacher's
 EXPLANATIONS = {  # in figures -> column of pieces.csv
@@ -73,7 +73,7 @@ def take_apart(study: Study, recommender: LlmRecommender, folder: Path) -> None:
     mass.to_csv(folder / "attention.csv", index=False)
     by_user.to_csv(folder / "attention_by_user.csv", index=False)
     attention_mass(asked, by_place=True)[0].to_csv(folder / "attention_by_place.csv", index=False)
-    question = _question(study, recommender, min(EXPLAINED, len(asked.cases)))
+    question = _question(study, recommender, min(EXPLAINED, len(asked.cases), max(FEW, len(asked.cases) // 2)))
     gradients, sums = integrated_gradients(question)
     looks, effects, seed = attention_by_piece(question), leave_one_out(question), study.run.config.seed
     pieces = effects.assign(

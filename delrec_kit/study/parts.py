@@ -7,7 +7,7 @@ file in one step.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from delrec_kit.study.people import People
 from delrec_kit.study.recommend import blocks, proposed, ranked_for
 from delrec_kit.study.study import Study
 
+REQUEST = "request.json"
 FORMATS = (".parquet", ".csv", ".jsonl")
 SCHEMA = pa.schema(
     [
@@ -45,32 +46,72 @@ def check_output(out: Path) -> None:
         raise KitError(f"{out} is there already; delete it, or name another file")
 
 
-def write_recommendations(study: Study, people: People, top: int, out: Path, method: str | None = None) -> str:
+def write_recommendations(
+    study: Study,
+    people: People,
+    top: int,
+    out: Path,
+    method: str | None = None,
+    shared: Callable[[Path], None] | None = None,
+) -> str:
     """Write the first ``top`` items for each of the people to ``out`` (.parquet, .csv or .jsonl); columns as of
     ``ranked_for``. Returns a sentence on who got none, empty where all did.
 
-    method: a row of the run with a language model; by default DELRec. Raises KitError as ``check_output`` does, and
-    where another process writes the same file.
+    method: a row of the run with a language model; by default DELRec. shared: has ``write_share`` called elsewhere for
+    every share of the folder of parts, and returns when all have ended. Raises KitError as ``check_output`` does, where
+    another process writes the same file, and where a share was not made.
     """
     check_output(out)
     out, name = out.absolute(), study.answering(method)
-    parts = out.with_name(f".{out.name}.parts")
+    parts = _parts_of(out)
     parts.mkdir(exist_ok=True)
     with only_writer(parts):
         _take_up(parts, {"request": _request(study, people, top, name)})
-        groups = blocks(study, len(people))
-        files = [parts / f"{number:06d}.parquet" for number in range(len(groups))]
-        missing = [(rows, file) for rows, file in zip(groups, files, strict=True) if not file.is_file()]
+        groups, files, missing = _missing(study, people, parts)
         if missing and len(missing) < len(groups):
             print(f"{len(groups) - len(missing)} of {len(groups)} parts are there already", flush=True)
-        if missing:
-            recommender = replace(study.recommender(name), name="")  # whose own progress would be of one part
-            for rows, file in progress(missing, f"recommending, {len(groups[0])} people at a time"):
-                table = ranked_for(study, recommender, people.take(rows), top)
-                write_whole(file, lambda draft, table=table: pq.write_table(_arrow(table), draft))
+        if missing and shared is None:
+            _write_parts(study, people, top, name, missing)
+        elif missing:
+            shared(parts)
+            if left := len(_missing(study, people, parts)[2]):
+                raise KitError(f"{left} of {len(groups)} parts were not made; their logs lie in {parts}. The same "
+                               "command takes them up")  # fmt: skip
         write_whole(out, lambda draft: _join(files, draft, out.suffix))
     shutil.rmtree(parts, ignore_errors=True)
     return without(study, people, top)
+
+
+def write_share(study: Study, people: People, top: int, out: Path, share: int, of: int) -> None:
+    """Make every ``of``-th of the parts that are missing, for a process that waits to join them. Raises KitError where
+    that process asks for something else."""
+    name, parts = study.answering(), _parts_of(out.absolute())
+    request = parts / REQUEST
+    if not request.is_file() or read_json(request) != {"request": _request(study, people, top, name)}:
+        raise KitError(f"nobody waits for a share of these recommendations in {parts}; leave --share out")
+    _, files, missing = _missing(study, people, parts)
+    mine = set(files[share::of])
+    _write_parts(study, people, top, name, [(rows, file) for rows, file in missing if file in mine])
+
+
+def _parts_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.parts")
+
+
+def _missing(study: Study, people: People, parts: Path) -> tuple[list, list[Path], list]:
+    """The groups of people, the file of each, and those that are not there yet."""
+    groups = blocks(study, len(people))
+    files = [parts / f"{number:06d}.parquet" for number in range(len(groups))]
+    return groups, files, [(rows, file) for rows, file in zip(groups, files, strict=True) if not file.is_file()]
+
+
+def _write_parts(study: Study, people: People, top: int, name: str, missing: list) -> None:
+    if not missing:
+        return
+    recommender = replace(study.recommender(name), name="")  # whose own progress would be of one part
+    for rows, file in progress(missing, f"recommending, {len(missing[0][0])} people at a time"):
+        table = ranked_for(study, recommender, people.take(rows), top)
+        write_whole(file, lambda draft, table=table: pq.write_table(_arrow(table), draft))
 
 
 def without(study: Study, people: People, top: int) -> str:
@@ -98,7 +139,7 @@ def _request(study: Study, people: People, top: int, name: str) -> str:
 
 def _take_up(parts: Path, request: dict) -> None:
     """Leave in the folder only what was made for the same request."""
-    kept = parts / "request.json"
+    kept = parts / REQUEST
     if not kept.is_file() or read_json(kept) != request:
         for file in parts.glob("*.parquet"):
             file.unlink()

@@ -107,6 +107,8 @@ def people_of(study: Study, frame: pd.DataFrame, name: str = "histories") -> Peo
         raise KitError(f"{name} has no row: it names nobody to recommend to")
     items = _items(study, frame[by].astype(str).tolist(), by, name)
     codes, keys = pd.factorize(frame["user"].astype(str))
+    if len(keys) < frame["user"].nunique():
+        raise KitError(f"{name}: users mix types, such as 7 and '7'; write all ids as numbers, or all as text")
     if "timestamp" in frame:
         order = np.argsort(_times(frame["timestamp"], name), kind="stable")
         codes, items = codes[order], items[order]

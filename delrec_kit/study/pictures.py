@@ -116,7 +116,7 @@ def effects(run: Run, method: str | None = None) -> Picture:
 
 
 def faithfulness(run: Run, method: str | None = None) -> Picture:
-    """Deletion and insertion curves of every explanation beside random orders."""
+    """What deletion and insertion say of every explanation, over random orders."""
     found = verdicts(run, method)
     curves = {test: _inside(run, method, test) for test in found["over_random"]}
     return plot_faithfulness(curves, found["verdicts"], _looked(run, method))

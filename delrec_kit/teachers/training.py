@@ -106,7 +106,7 @@ def fit(
             teacher = Teacher(MODELS[config.name](n_items, config).to(device), config, n_items)
             examples = [{"items": row[:-1], "targets": row[1:]} for row in torch.from_numpy(table)]
             validate = (lambda: {METRIC: until(teacher)}) if callable(until) else None
-            curve = KitTrainer(teacher.model, examples, loop, validate).fit()
+            curve = TeacherTrainer(teacher.model, examples, loop, validate).fit()
             valid = f"valid_{METRIC}"
             best = int(curve[valid].idxmax()) + 1 if validate else epochs
             replace(teacher, epochs=best, seconds=float(curve["seconds"].iloc[-1])).save(draft)
@@ -116,6 +116,12 @@ def fit(
             write_marker(draft, {})
             draft.rename(finished)
         return Teacher.load(finished), pd.read_csv(finished / "curve.csv")
+
+
+class TeacherTrainer(KitTrainer):
+    def count(self, rows) -> int:
+        """Positions that have a target."""
+        return sum(int((row["targets"] > 0).sum()) for row in rows)
 
 
 def windows(train: Ragged, length: int) -> np.ndarray:

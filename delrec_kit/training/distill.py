@@ -63,23 +63,27 @@ class DistillTrainer(StageTrainer):
         self.task_weights = task_weights
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
-        model = self.model  # bare: the gradients of several processes meet below, not in a wrapper's hooks
-        model.train()
-        inputs = self._prepare_inputs(inputs)
-        learns = list(learning(model).values())
-        losses, gradients = [], []
-        for batch in inputs.values():
-            loss = model(batch["prompts"], batch["titles"], batch["targets"])
-            parts = torch.autograd.grad(loss, learns)
-            losses.append(loss.detach())
-            gradients.append(torch.cat([part.flatten() for part in parts]))
+        self.found = []
+        super().training_step(self.model, inputs)  # bare: the gradients of several processes meet below, not in hooks
+        learns = list(learning(self.model).values())
         # every process weighs the tasks by the losses and gradients of all, else their P's would drift apart
-        losses, gradients = (self.accelerator.reduce(torch.stack(of), "mean") for of in (losses, gradients))
+        losses, gradients = (self.accelerator.reduce(sum(of), "mean") for of in zip(*self.found, strict=True))
         weights = self.task_weights.update(losses, gradients.norm(dim=1))
         totals = (weights @ gradients).split([p.numel() for p in learns])
         for p, total in zip(learns, totals, strict=True):
             p.grad = total.view_as(p) if p.grad is None else p.grad + total.view_as(p)
         return (weights * losses).sum()
+
+    def backward(self, model, inputs, share) -> torch.Tensor:
+        """Keeps losses (tasks,) and gradients (tasks, numbers of P)."""
+        learns = list(learning(model).values())
+        losses, gradients = [], []
+        for batch in inputs.values():
+            loss = share * model(batch["prompts"], batch["titles"], batch["targets"])
+            gradients.append(torch.cat([part.flatten() for part in torch.autograd.grad(loss, learns)]))
+            losses.append(loss.detach())
+        self.found.append((torch.stack(losses), torch.stack(gradients)))
+        return sum(losses)
 
 
 class TaskPairs(Dataset):

@@ -91,14 +91,12 @@ class FinetuneTrainer(StageTrainer):
         self.peft_model = peft_model
         self.fades = fades
 
-    def training_step(self, model, inputs, num_items_in_batch=None):
-        model.train()
-        inputs = self._prepare_inputs(inputs)
+    def backward(self, model, inputs, share) -> torch.Tensor:
         true_label = inputs.pop("true_label")
         if self.fades:
             done = self.state.global_step / self.state.max_steps
             inputs["weights"] = torch.where(true_label, 1.0, 1.0 - done)
-        task_loss = self.compute_loss(model, inputs)
+        task_loss = model(**inputs)
         penalty = orthogonality(self.peft_model) if self.peft_model.peft_config["default"].peft_type == "ADALORA" else 0
-        self.accelerator.backward(task_loss + penalty)
-        return task_loss.detach()
+        self.accelerator.backward(share * (task_loss + penalty))
+        return share * task_loss.detach()

@@ -78,6 +78,8 @@ def test_other_people_are_recommended_to_by_what_they_had(recommender):
     table = recommender.recommend(histories, k=3)
     assert table["user"].tolist() == [7, 7, 7, 9, 9, 9] and table["user"].dtype == "int64"
     assert not set(table.loc[table["user"] == 7, "item"]) & {3, 4}
+    with pytest.raises(dk.KitError, match="users mix types"):
+        recommender.recommend(histories.assign(user=[7, "7", 9]))
     with pytest.raises(dk.KitError, match="the nearest is '103'"):
         recommender.recommend("10x3")
     with pytest.raises(dk.KitError, match="at least 1"):
@@ -144,6 +146,8 @@ def test_finished_stages_are_skipped_and_p_answers_alone(recommender, monkeypatc
         (lambda f: (f[0].drop(columns="user"), f[1]), "user"),
         (lambda f: (f[0].to_numpy(), f[1]), "interactions must be a pandas DataFrame, not ndarray"),
         (lambda f: (f[0].astype({"user": object}).replace({"user": {101: "a"}}), f[1]), "mixes types"),
+        (lambda f: (f[0].assign(user=f[0]["user"] > 105), f[1]), "user holds bool; ids are whole numbers or text"),
+        (lambda f: (f[0], f[1].assign(item=[(i,) for i in f[1]["item"]])), "items: the column item holds list"),
     ],
 )
 def test_bad_frames_are_one_line(change, says, tmp_path):
@@ -151,6 +155,18 @@ def test_bad_frames_are_one_line(change, says, tmp_path):
         dk.Dataset.from_frame(*change(frames()), settings=["distill.k=3"], run_dir=tmp_path / "run")
     assert says in str(caught.value) and "\n" not in str(caught.value)
     assert dk.Dataset.from_frame(*frames(), settings=["distill.k=3"], run_dir=tmp_path / "run"), "and can be mended"
+
+
+def test_ids_that_become_one_are_told(tmp_path, capsys):
+    interactions, items = frames(whole=False)
+    interactions.loc[[2, 5], "user"] += " "
+    dataset = dk.Dataset.from_frame(interactions, items, run_dir=tmp_path / "run")
+    assert [n for n in dataset.notices if "blanks alone" in n] == [
+        "1 user ids differ from another by blanks alone, and are taken for it (as 'u100')"
+    ]
+    interactions, items = frames()
+    dk.Dataset.from_frame(interactions, items.astype({"item": str}))
+    assert "1 and '1' are taken as the same" in capsys.readouterr().out
 
 
 def test_settings_are_refused_before_anything_is_written(tmp_path):

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from delrec_kit.batch import notebooks as notebook_runner
+from delrec_kit.batch.ahead import DEMO, ahead
 from delrec_kit.batch.notebooks import NotebookFailed, run_notebooks
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.settings.errors import KitError
@@ -85,6 +86,20 @@ def test_a_notebook_runs_with_its_parameters_in_this_interpreter(tmp_path, sourc
 
     go()
     assert capsys.readouterr().out == "01_data_prep: done before, skipped\n"
+
+
+def test_between_notebooks_it_says_what_is_there_to_see_and_how_long_is_left(tmp_path):
+    run = RunDirectory.create(tmp_path / "run", resolve("demo"))
+    waiting = list(DEMO)
+    assert ahead(run, {}, waiting) == f"about {sum(DEMO.values()) / 60:.0f} min left for {' '.join(DEMO)}"
+    run.figures.mkdir(exist_ok=True)
+    (run.figures / "01_split.png").touch()
+    slow = ahead(run, {"01": 2 * DEMO["01"]}, waiting[1:])
+    assert slow.startswith(f"pictures in {run.figures}: 01_split.png; ")
+    assert f"about {2 * sum(DEMO[n] for n in waiting[1:]) / 60:.0f} min left" in slow, "at the pace so far"
+    assert "01_split" not in ahead(run, {"01": 0.1}, waiting[1:]), "it was skipped"
+    other = RunDirectory.create(tmp_path / "other", resolve("smoke"))
+    assert ahead(other, {}, waiting) == "", "nobody knows"
 
 
 def test_a_changed_source_is_executed_again_on_the_finished_stage(tmp_path, sources, capsys):

@@ -1,8 +1,6 @@
 """A grid of runs: what it expands to, what is copied, and that a failing run does not stop the others."""
 
-import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -81,7 +79,7 @@ def test_long_names_are_cut_and_stay_apart(grid):
 
 
 def test_a_folder_that_cannot_be_written_fails_one_cell(grid, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sweep, "_run", lambda cell, path, jobs: None)
+    monkeypatch.setattr(sweep, "_run", lambda cell, path, runner: None)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "seed=0_k=5").write_text("in the way")
     assert run_sweep(read_grid(grid()), tmp_path / "out") == ["seed=0_k=5"]
@@ -93,10 +91,10 @@ def test_no_such_grid(tmp_path):
         read_grid(tmp_path / "none.yaml")
 
 
-def test_what_is_the_same_is_made_once_and_a_failure_stops_nobody(grid, tmp_path, monkeypatch, capsys):
+def test_what_is_the_same_is_made_once_and_a_failure_stops_nobody(grid, tmp_path, capsys):
     made = []
 
-    def pretend(command, stdout, **_):
+    def pretend(command, log):
         """A run that makes data and teacher, and fails for one of the cells."""
         run = RunDirectory.open(command[command.index("--run-dir") + 1])
         for stage in ("data", "teacher"):
@@ -104,12 +102,10 @@ def test_what_is_the_same_is_made_once_and_a_failure_stops_nobody(grid, tmp_path
                 made.append((run.path.name, stage))
                 with run.writing(stage) as folder:
                     (folder / "content.txt").write_text(run.path.name)
-        stdout.write("error: no luck\n")
-        return subprocess.CompletedProcess(command, int(run.path.name == "seed=1_k=3"))
+        log.write_text("error: no luck\n")
+        return int(run.path.name == "seed=1_k=3")
 
-    # the sweep's own: a stage asks git for its commit by the same module
-    monkeypatch.setattr(sweep, "subprocess", SimpleNamespace(run=pretend, STDOUT=subprocess.STDOUT))
-    assert run_sweep(read_grid(grid()), tmp_path / "out") == ["seed=1_k=3"]
+    assert run_sweep(read_grid(grid()), tmp_path / "out", runner=pretend) == ["seed=1_k=3"]
     assert made == [(name, stage) for name in ("seed=0_k=3", "seed=1_k=3") for stage in ("data", "teacher")]
     copied = tmp_path / "out" / "seed=1_k=5" / "teacher"
     assert (copied / "content.txt").read_text() == "seed=1_k=3"

@@ -173,7 +173,8 @@ CASES = [
     ("bars", rows((H + B).replace(",", "|")), "looks separated by '|'"),
     ("catalogue with semicolons", items(C.replace(",", ";")), "line 1: no column 'item'; it looks separated"),
     ("semicolons below the header", rows(H + B.replace(",", ";")), ("line 2: 1 columns", "separated by semicolons")),
-    ("blanks round values", rows(" user , item , timestamp \n a , 1 , 1 \na\u00a0,2\t,2\n\" b \",3,3\n"), comes()),
+    ("blanks round values", rows(" user , item , timestamp \n a , 1 , 1 \na\u00a0,2\t,2\n\" b \",3,3\n"), comes(
+        SOUND, "1 user ids differ from another by blanks alone, and are taken for it (as 'a')")),
     ("floats as ids", rows(H + "a,1.0,1\nb,2.0,2\n"), "nor are most; the catalogue spells it '1'"),
     ("floats in the catalogue", items("item,title\n1.0,One\n"), "the catalogue spells it '1.0'"),
     ("one float as id", rows(H + B + "a,1.0,9\n"), comes(

@@ -1,11 +1,13 @@
 """Many runs as tables: known answers by hand, from ranks that are written as a run writes them."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from delrec_kit.evaluation import difference_table, load_comparison, results_text, write_report
-from delrec_kit.evaluation.grouping import finished_runs, protocols_of, varied_setting
+from delrec_kit.evaluation.grouping import finished_runs, group_labels, protocols_of, varied_setting
 from delrec_kit.evaluation.runs import (
     costs_table,
     curve_table,
@@ -197,6 +199,16 @@ def test_long_values_are_cut_in_labels_while_they_stay_apart(made):
     assert len(labels) == 2 and max(map(len, labels)) < 90
     alike = [made(f"b{n}", 0, {"teacher": [1, 1]}, f"llm.name={name}") for n, name in enumerate(long)]
     assert len(results_table(alike)["settings"].unique()) == 2
+
+
+def test_lists_in_labels_are_short(made):
+    every = ["delrec", "llm_finetuned", "llm_distilled_weights"]
+    lists = [f"finetune.methods={json.dumps(rows)}" for rows in (every, [*every, "delrec_faded"])]
+    tasks = ['distill.tasks=["ta","rps"]', 'distill.tasks=["rps"]']
+    told = [made(f"a{n}", 0, {"teacher": [1, 1]}, *of) for n, of in enumerate(zip(tasks, lists))]
+    assert group_labels(told) == ["distill.tasks=ta+rps", "distill.tasks=rps"], "which rows there are makes none"
+    rows = [made(f"b{n}", 0, {"teacher": [1, 1]}, of) for n, of in enumerate(lists)]
+    assert group_labels(rows) == ["finetune.methods=…", "finetune.methods=…+delrec_faded"]
 
 
 def test_reports_are_csv_and_markdown(made, tmp_path):

@@ -41,7 +41,7 @@ def test_all_attention_is_accounted_for_and_lift_is_mass_per_token_over_the_mean
 
 def test_each_place_is_a_part_of_its_segment(asked, mass):
     table, _ = attention_mass(asked, by_place=True)
-    places = {"history": ["title 2 back", "title 1 back"], "soft": ["P1", "P2", "P3"]}
+    places = {"history": ["title 2 back", "title 1 back"], "soft": ["P0", "P1", "P2"]}
     places["candidates"] = [f"candidate {n}" for n in (1, 2, 3)]
     assert set(table["segment"]) == {"instruction", "answer", *chain(*places.values())}
     at = ["kind", "layer", "head"]

@@ -202,7 +202,7 @@ def test_a_user_is_searched_for_and_another_method_asked(asked, asking, tmp_path
     assert panel.history == [4] and asking[-1] == [4] and "verdict on delrec" in panel.believe.value
     panel.method.value = "llm_finetuned"
     assert panel.ranking["chance"].tolist() != first and "verdict on llm_finetuned" in panel.believe.value
-    assert "P1" not in panel.prompt.value
+    assert "P0" not in panel.prompt.value
     panel.more["touch the prompt"].click()
     assert "LLM, fine-tuned" in panel.touched.children[0].data
     panel.more["save as page"].click()

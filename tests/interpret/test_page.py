@@ -14,7 +14,7 @@ from delrec_kit.llm import PromptWriter
 SPANS = [
     Span("This person watched", "instruction", -1, {}),
     Span("Alien <1979> & 'co'", "history", 0, {"effect": 0.5}),
-    Span("P1", "soft", 0, {"effect": -1.0}),
+    Span("P0", "soft", 0, {"effect": -1.0}),
     Span("Red Moon", "candidates", 0, {"effect": 0.001}),
 ]
 RANKING = pd.DataFrame({"candidate": ["Alien <1979>", "Red Moon"], "answer": [False, True], "rank": [2.0, 1.0]})
@@ -73,7 +73,7 @@ def test_spans_are_the_prompt_in_its_order(writer):
     spans = spans_of(writer, prompt, values)
     assert [s.values["effect"] for s in spans if s.values] == list(np.arange(len(values), dtype=float))
     named = [(s.name, s.index, s.text) for s in spans if s.values]
-    assert named[0] == ("history", 0, "Silent Harbour") and ("soft", 2, "P3") in named
+    assert named[0] == ("history", 0, "Silent Harbour") and ("soft", 2, "P2") in named
     assert ("candidates", 1, "The Last Harbour Song") in named
 
 

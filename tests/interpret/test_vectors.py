@@ -41,7 +41,7 @@ def test_a_prompt_made_of_a_title_lies_at_that_title(plain_llm, writer):
     table, share = projection(plain_llm, writer, soft, untrained)
     assert table["what"].value_counts().to_dict() == {"title": 18, "untrained P": 1, "distilled P": 1}
     at = table.set_index(["what", "name"])[["x", "y"]]
-    apart = np.linalg.norm(at.loc["title"].to_numpy() - at.loc[("distilled P", "P1")].to_numpy(), axis=1)
+    apart = np.linalg.norm(at.loc["title"].to_numpy() - at.loc[("distilled P", "P0")].to_numpy(), axis=1)
     assert apart.argmin() == 5 and 0.1 < share < 1
     figure, numbers = plot_projection(table, share)
     assert len(numbers) == 20 and "soft token" in figure._suptitle.get_text()
@@ -67,6 +67,6 @@ def test_every_soft_token_grows_in_a_row_of_its_own():
     table = pd.DataFrame(rows, columns=["step", "token", "length", "moved"])
     figure, numbers = plot_growth(table)
     axis = figure.axes[0]
-    assert [text.get_text() for text in axis.get_yticklabels()] == [f"P{n}" for n in range(1, 11)]
+    assert [text.get_text() for text in axis.get_yticklabels()] == [f"P{n}" for n in range(10)]
     np.testing.assert_allclose(axis.collections[0].get_array().reshape(10, 3), moved.T)
     assert numbers is table and f"{moved[2].mean():.1f} times its first length away" in figure.get_suptitle()

@@ -86,11 +86,11 @@ def test_the_json_is_small_and_holds_what_is_shown(side):
     one = data["sides"][0]
     assert [piece["key"] for piece in one["pieces"]][:2] == ["history:0", "history:1"]
     labels = [piece["label"] for piece in one["pieces"]]
-    assert labels[:4] == ["title 3 back", "title 2 back", "title 1 back", "P1"] and labels[-1] == "the other words"
+    assert labels[:4] == ["title 3 back", "title 2 back", "title 1 back", "P0"] and labels[-1] == "the other words"
     np.testing.assert_allclose(np.array(one["attention"]) / 1000, side.attention, atol=6e-4)
     np.testing.assert_allclose(one["effect"], side.effect, atol=6e-4)
     spoken = " ".join(text for text, _ in one["spans"])
-    assert "P1 P2 P3" in spoken and len({at for _, at in one["spans"]}) == len(labels)
+    assert "P0 P1 P2" in spoken and len({at for _, at in one["spans"]}) == len(labels)
 
 
 def test_the_heads_of_a_large_model_are_averaged(side, monkeypatch):

@@ -78,15 +78,6 @@ def test_what_was_spoilt_is_made_again(harm, cache, capsys):
     assert kept.kept("m", make) == folder and len(made) == 2, "the same bytes of another time are the same"
 
 
-def test_a_file_system_without_locks_will_do(cache, monkeypatch):
-    def refuse(lock, *_, **__):
-        raise NotImplementedError("FileSystem does not appear to support flock")
-
-    monkeypatch.setattr(kept.FileLock, "acquire", refuse)
-    assert (kept.kept("m", lambda draft: (draft / "model").write_text("whole")) / "model").read_text() == "whole"
-    assert not list(cache.glob("*.softlock"))
-
-
 def tiny_gguf(path):
     """A random decoder whose matrices are packed in 8 bits, written by the format's own library; its matrix q."""
     gguf_format = pytest.importorskip("gguf")

@@ -85,3 +85,21 @@ def test_attention_is_never_empty_and_sums_to_one(llm, writer, prompts):
     for weights in attention.values():
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]), atol=1e-4, rtol=0)
     assert llm.model.config._attn_implementation != "eager", "the fast attention must be back"
+
+
+@pytest.mark.parametrize("catalogue", [False, True], ids=["candidates", "catalogue"])
+def test_scores_are_the_same_where_only_half_a_batch_fits(plain_llm, writer, prompts, monkeypatch, capsys, catalogue):
+    recommender, read = LlmRecommender(plain_llm, writer, name="delrec"), type(plain_llm).read
+
+    def scores():
+        return recommender._catalogue(prompts, None) if catalogue else recommender.score_prompts(prompts, CANDIDATES)
+
+    def narrow(self, batch, *others, **more):
+        if len(batch.ids) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return read(self, batch, *others, **more)
+
+    whole = scores()
+    monkeypatch.setattr(type(plain_llm), "read", narrow)
+    np.testing.assert_allclose(scores(), whole, rtol=1e-4, atol=1e-5)
+    assert capsys.readouterr().out.count("ran out of memory") == 1

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 from delrec_kit.run.directory import DEPENDS, STAGES, RunDirectory
 from delrec_kit.settings.errors import KitError
@@ -234,6 +235,36 @@ def test_a_killed_writer_leaves_nothing_half_written_and_no_lock(tmp_path, other
         "surroundings.json",
     ]
     assert not list(run.path.glob(".*.draft"))
+
+
+LOCKLESS = """
+import errno, os
+from filelock import FileLock
+def refuse(self, *_, **__):
+    raise {error}
+FileLock.acquire = refuse
+"""
+
+
+@pytest.mark.parametrize(
+    "error", ["OSError(errno.ENOLCK, 'No locks available')", "OSError(errno.EOPNOTSUPP, '')", "NotImplementedError"]
+)
+def test_a_network_folder_without_locks_has_one_writer_too(tmp_path, monkeypatch, capsys, error):
+    monkeypatch.setattr("filelock.FileLock.acquire", FileLock.acquire)  # put back at the end
+    exec(LOCKLESS.format(error=error), {})
+    run = make(tmp_path / "run")
+    with run.locked():
+        assert (run.path / ".lock.soft").exists()
+    said = capsys.readouterr().err
+    assert said.count("cannot be locked; while a process writes there, .lock.soft says so") == 1
+    command = [sys.executable, "-c", LOCKLESS.format(error=error) + WRITER, str(run.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as other:
+        assert other.stdout.readline() == "ready\n"
+        with pytest.raises(KitError, match=rf"in use by process {other.pid} .* name another"), run.writing("data"):
+            pass
+        other.kill()
+    complete(run, "data")
+    assert run.require("data") and not list(run.path.glob("*.soft")) + list(run.path.glob(".*.soft"))
 
 
 def test_the_lock_is_taken_twice_by_one_process_and_dropped_at_the_end(tmp_path):

@@ -15,7 +15,7 @@ from delrec_kit.study import stages
 
 SMALL = ["data.world_users=60", "distill.examples=20", "train.batch=4", "finetune.examples=16"]
 SMALL += ["llm.quantization=fp32", "data.cold_items=0"]
-SMALL += ["finetune.methods=[llm_finetuned, llm_finetuned_joint_prompt, delrec]"]
+SMALL += ["finetune.methods=[llm_finetuned_joint_prompt, delrec]"]
 
 
 @pytest.fixture(scope="module")

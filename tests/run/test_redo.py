@@ -1,6 +1,8 @@
 """Finished work is replaced on purpose only, and stays until the new is whole, whenever the process dies."""
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +115,29 @@ def test_a_kill_while_a_stage_is_put_in_its_place_loses_neither(run, monkeypatch
     assert not list(run.path.glob(".*.old")) + list(run.path.glob(".*.draft"))
     if step != "after":  # there the stage is made once more, which is idle but loses nothing
         assert back.require("interpretation")
+
+
+def test_a_stage_is_on_the_disk_before_it_gets_its_name(run, monkeypatch):
+    """What a loss of power would else take: the content of files that already bear their names."""
+    again, done = make(run.path, anew="interpretation"), []
+    sync, rename = os.fsync, Path.rename
+
+    def synced(number):
+        done.append(Path(f"/proc/self/fd/{number}").readlink().name)
+        sync(number)
+
+    def renamed(self, target):
+        done.append(f"{self.name} -> {target.name}")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    complete(again, "interpretation", "second")
+    place = done.index(".interpretation.draft -> interpretation")
+    written = done[:place]
+    assert {"content.txt", "done.json", "surroundings.json", ".interpretation.draft"} <= set(written)
+    assert written.index(".done.json.draft") < len(written) - 1 - written[::-1].index(".interpretation.draft")
+    assert done[place + 1] == run.path.name, "the names in the run's folder, before the old stage is deleted"
 
 
 def test_a_torn_draft_is_not_taken_and_the_old_stage_comes_back(run):

@@ -3,20 +3,22 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
 from delrec_kit.__main__ import main
-from delrec_kit.run import heartbeat
+from delrec_kit.run import heartbeat, locking
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.heartbeat import NOW, TRAINING, beat, signs_of_life
 from delrec_kit.run.progress import progress
 from delrec_kit.run.status import status_text
+from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.resolve import resolve
 
 WRITER = """
 import sys, time
-from delrec_kit.run import heartbeat
+from delrec_kit.run import heartbeat, locking
 from delrec_kit.run.directory import RunDirectory
 heartbeat.SECONDS = 0
 run = RunDirectory.open(sys.argv[1])
@@ -108,7 +110,7 @@ def test_loops_and_trainings_are_told_side_by_side(tmp_path, monkeypatch):
 
 
 def test_a_sign_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(heartbeat, "write_json", full)
@@ -122,3 +124,22 @@ def test_damaged_signs_are_no_signs(run):
         (run.path / heartbeat.FILE).write_text(text)
         (run.path / ".lock.json").write_text(text)
         assert "01   data" in status_text(run)
+
+
+@pytest.mark.parametrize("jump", [-1e8, 1e8], ids=["back", "on"])
+def test_a_clock_that_jumps_loses_nothing(run, monkeypatch, jump):
+    """A laptop that slept, a server that was set right: durations are counted by another clock."""
+    monkeypatch.setattr(heartbeat, "SECONDS", 0)
+    now = time.time
+    with run.writing("data") as folder:
+        (folder / "content.txt").write_text("whole")
+        beat(TRAINING, "stage 1", 1, 9)
+        monkeypatch.setattr(time, "time", lambda: now() + jump)
+        beat(TRAINING, "stage 1", 2, 9)
+        assert "stage 1: 2 of 9" in status_text(run)
+    assert run.require("data") and 0 <= json.loads((folder.parent / "data" / "done.json").read_text())["seconds"] < 60
+    assert "01   data            done in 0 s" in status_text(run)
+    with run.writing("teacher"), pytest.raises(KitError, match="in use by process"):
+        monkeypatch.setattr(locking, "_held", set())
+        with run.locked():
+            pass

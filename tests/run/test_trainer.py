@@ -8,6 +8,7 @@ from torch import nn
 from transformers import TrainerCallback
 
 from delrec_kit.run.checkpoints import last_checkpoint
+from delrec_kit.run.surroundings import surroundings
 from delrec_kit.run.trainer import KitTrainer, Loop
 from delrec_kit.settings.errors import KitError
 
@@ -131,6 +132,44 @@ def test_a_batch_that_processes_cannot_share_is_one_clear_line(loop, monkeypatch
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(KitError, match="batch of 2"):
         KitTrainer(Numbers(), EXAMPLES, loop())
+
+
+FULL = "CUDA out of memory. Tried to allocate 20.00 MiB."
+
+
+class Narrow(Numbers):
+    """Takes ``most`` examples at a time; with more it fails in the middle of the backward, as GPUs do."""
+
+    def __init__(self, most, error):
+        super().__init__()
+        self.most, self.error = most, error
+
+    def forward(self, wanted):
+        if len(wanted) > self.most:
+            super().forward(wanted).backward()
+            raise self.error
+        return super().forward(wanted)
+
+
+def test_a_batch_that_is_too_large_is_taken_in_halves_to_the_same_end(loop, capsys):
+    whole, curve = trained(loop(batch=3))
+    surroundings(0)  # what was noted before
+    model = Narrow(2, torch.OutOfMemoryError(FULL))
+    halves = KitTrainer(model, EXAMPLES, loop(batch=3), lambda: {"loss": abs(model.learns.item() - 3)}).fit()
+    assert model.learns.item() == pytest.approx(whole.learns.item(), abs=1e-6) and model.learns.item() > 1
+    pd.testing.assert_frame_equal(curve.drop(columns=["seconds", "peak_mib"]), halves[list(curve)[:3]], rtol=1e-5)
+    says = "numbers: a batch of 3 ran out of memory (CUDA out of memory); from here on in two halves each, "
+    says += "the same up to rounding"
+    assert capsys.readouterr().out.count(says) == 1
+    assert surroundings(0)["notes"] == [says] and "notes" not in surroundings(0), "it is in the record of the stage"
+
+
+@pytest.mark.parametrize(
+    ("most", "error"), [(1, torch.OutOfMemoryError(FULL)), (2, RuntimeError("shapes differ"))], ids=["halves", "other"]
+)
+def test_halves_that_are_too_large_and_other_errors_end_the_training(loop, most, error):
+    with pytest.raises(type(error), match=str(error)[:12]):
+        KitTrainer(Narrow(most, error), EXAMPLES, loop(batch=4, untrained=False)).fit()
 
 
 class Power(TrainerCallback):

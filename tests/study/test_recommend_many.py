@@ -13,7 +13,7 @@ from delrec_kit.run.directory import RunDirectory
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.resolve import resolve
 from delrec_kit.study import recommend
-from delrec_kit.study.parts import write_recommendations
+from delrec_kit.study.parts import write_recommendations, write_share
 from delrec_kit.study.people import people_from, people_of, person_of, users_of, whole_histories
 from delrec_kit.study.recommend import ranked_for
 from delrec_kit.study.study import Study
@@ -146,6 +146,24 @@ def test_a_killed_job_goes_on_and_gives_the_same_file(study, tmp_path, monkeypat
     monkeypatch.setattr(recommend, "BLOCK", 128)
     wanted = ranked_for(study, Opposite(), people, 5)
     pd.testing.assert_frame_equal(read, wanted, check_dtype=False, rtol=1e-6)
+
+
+def test_shares_made_elsewhere_are_joined_to_the_same_file(study, tmp_path, monkeypatch):
+    people, out, made = users_of(study), tmp_path / "shared.csv", []
+    monkeypatch.setattr(recommend, "BLOCK", 7)
+    write_recommendations(study, people, 5, tmp_path / "alone.csv")
+
+    def shared(parts, shares=(0, 1)):
+        for share in shares:
+            write_share(study, people, 5, out, share, 2)
+            made.append(len(list(parts.glob("*.parquet"))))
+
+    with pytest.raises(KitError, match=r"2 of 5 parts were not made; their logs lie in .*same command takes them up"):
+        write_recommendations(study, people, 5, out, shared=lambda parts: shared(parts, shares=[0]))
+    with pytest.raises(KitError, match="nobody waits for a share"):
+        write_share(study, people, 6, out, 0, 2)
+    write_recommendations(study, people, 5, out, shared=shared)
+    assert made[0] == 3 and made[-1] == 5 and out.read_bytes() == (tmp_path / "alone.csv").read_bytes()
 
 
 def test_parts_of_another_request_are_not_taken(study, tmp_path, monkeypatch):

@@ -85,6 +85,25 @@ def test_a_resumed_training_equals_an_uninterrupted_one(name, random_split, make
     pd.testing.assert_frame_equal(curve, again)
 
 
+def test_a_teacher_whose_batches_are_halved_ends_the_same(make_split, make_config, monkeypatch):
+    """Rows of many and of few positions: halves count by positions, as the whole does."""
+    rng = np.random.default_rng(0)
+    train = Ragged.from_lists([list(rng.integers(1, 9, size)) for size in (9, 2, 7, 3, 5, 2, 8, 4)])
+    config = make_config(dropout=0.0, batch=8, length=8)
+    whole, curve = module.fit(train, 9, config, 0, until=3)
+    forward = module.MODELS["sasrec"].forward
+
+    def narrow(self, items, targets):
+        if len(items) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return forward(self, items, targets)
+
+    monkeypatch.setattr(module.MODELS["sasrec"], "forward", narrow)
+    halves, again = module.fit(train, 9, config, 0, until=3)
+    assert equal(whole, halves)
+    pd.testing.assert_series_equal(curve["loss"], again["loss"], rtol=1e-4)
+
+
 def test_early_stopping_keeps_the_best_epoch(random_split, make_config, monkeypatch):
     told, short = iter([0.1, 0.4, 0.3, 0.2, 0.1, 0.9]), make_config(epochs=6)
     monkeypatch.setattr(module, "PATIENCE", 2)

@@ -254,6 +254,41 @@ def test_stage_2_resumes_where_it_was_killed(toy_llm_folder, asking, tasks, tmp_
     torch.testing.assert_close(first, second, **CLOSE)
 
 
+def test_both_stages_end_the_same_where_only_half_a_batch_fits(
+    toy_llm_folder, asking, tasks, validation, tmp_path, capsys
+):
+    """A stand-in for a GPU that is full. No dropout here: halves would draw other numbers for it."""
+
+    def ends(name):
+        delrec = asking(load_llm(LlmConfig(name=str(toy_llm_folder), quantization="fp32"), "cpu"))
+        curve = run_distill(delrec, tasks, validation(delrec, of_p), tmp_path / f"{name}1")
+        vectors, tuned = delrec.P.vectors.detach().clone(), run_finetune(delrec, tasks, None, tmp_path / f"{name}2")
+        learned = [p.detach() for n, p in delrec.llm.named_parameters() if ".lora_" in n]
+        return (
+            curve.drop(columns=COST),
+            tuned.curve.drop(columns=COST),
+            vectors,
+            torch.cat([p.flatten() for p in learned]),
+        )
+
+    forward = Ranker.forward
+
+    def narrow(self, prompts, titles, targets, weights=None):
+        if len(targets) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return forward(self, prompts, titles, targets, weights)
+
+    whole = ends("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ranker, "forward", narrow)
+        halves = ends("halves")
+    assert capsys.readouterr().out.count("a batch of 4 ran out of memory") == 2
+    for one, two in zip(whole[:2], halves[:2], strict=True):
+        pd.testing.assert_frame_equal(one, two, **CLOSE)
+    for one, two in zip(whole[2:], halves[2:], strict=True):
+        assert torch.allclose(one, two, **CLOSE)
+
+
 def test_what_the_teacher_said_fades(plain_llm, asking, tasks, tmp_path, monkeypatch):
     seen, inner, delrec = [], Ranker.forward, asking(plain_llm)
 

@@ -1,6 +1,6 @@
 """make chaos: kill a run at random moments and take it up again, many times.
 
-python -m tools.chaos FOLDER [--kills 20] [--seed 0] [--notebooks]
+python -m tools.chaos FOLDER [--kills 20] [--seed 0] [--of stages|notebooks|sweep]
 """
 
 import argparse
@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from tools.chaos.compare import differences, leftovers
-from tools.chaos.kill import NOTEBOOKS, STAGES, disturbed, undisturbed
+from tools.chaos.kill import COMMANDS, disturbed, undisturbed
 
 A_RUN = 4  # kills of one run, at most
 
@@ -21,10 +21,11 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--notebooks", action="store_true", help="python -m delrec_kit run, instead of stages alone")
+    says = "stages alone, python -m delrec_kit run, or a sweep of two runs"
+    parser.add_argument("--of", choices=COMMANDS, default="stages", help=says)
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
-    words, rng = NOTEBOOKS if asked.notebooks else STAGES, random.Random(asked.seed)
+    words, rng = COMMANDS[asked.of], random.Random(asked.seed)
     reference = asked.folder / "reference"
     shutil.rmtree(reference, ignore_errors=True)
     seconds = undisturbed(words, reference)

@@ -14,20 +14,28 @@ COST = ("seconds", "peak_mib")  # columns of tables, and beginnings of keys
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """The files of the stages that differ, or that only one of the runs has, by their names below the runs."""
+    """The files of the stages that differ, or that only one of the runs has, by their names below the runs, or below
+    the folders of two sweeps."""
     names = sorted({*_files(one), *_files(other)})
     return [name for name in names if Path(name).name not in UNLIKE and not _alike(one / name, other / name)]
 
 
 def leftovers(run: Path) -> list[str]:
-    """What a finished run does not have any more: drafts, old stages, checkpoints, signs of life."""
-    found = [*run.glob(".*.draft"), *run.glob(".*.old"), *run.glob(".checkpoints/*"), *run.glob(".working.json")]
-    found += [*run.glob(".redo.json"), *run.glob("notebooks/.*"), *run.glob("notebooks/*.failed.ipynb")]
+    """What a finished run, or each of a sweep, has no more: drafts, old stages, checkpoints, signs of life."""
+    patterns = (".*.draft", ".*.old", ".checkpoints/*", ".working.json", ".redo.json", ".lock.json")
+    patterns += (".*.ipynb", "notebooks/.*", "notebooks/*.failed.ipynb")
+    found = {path for each in (run, *_runs(run)) for pattern in patterns for path in each.glob(pattern)}
     return sorted(str(path.relative_to(run)) for path in found)
 
 
-def _files(run: Path) -> list[str]:
-    return [str(p.relative_to(run)) for stage in DEPENDS for p in (run / stage).rglob("*") if p.is_file()]
+def _runs(folder: Path) -> list[Path]:
+    """Itself, or the runs of a sweep."""
+    return [folder] if (folder / "config.json").is_file() else [path.parent for path in folder.glob("*/config.json")]
+
+
+def _files(folder: Path) -> list[str]:
+    found = (p for run in _runs(folder) for stage in DEPENDS for p in (run / stage).rglob("*") if p.is_file())
+    return [str(path.relative_to(folder)) for path in found]
 
 
 def _alike(one: Path, other: Path) -> bool:

@@ -11,14 +11,19 @@ from pathlib import Path
 
 import psutil
 
-from tools.chaos.stages import SETTINGS
+from tools.chaos.stages import EVENT, SETTINGS
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 GONE_WITHIN = 20.0  # seconds in which every process of a killed command must be gone
 TINY = [word for setting in SETTINGS for word in ("--set", setting)]
-NOTEBOOKS = ("-m", "delrec_kit", "run", "--profile", "smoke", "--stages", "01-05a", *TINY, "--run-dir")
 STAGES = ("-m", "tools.chaos.stages")
+COMMANDS = {
+    "stages": STAGES,
+    "notebooks": ("-m", "delrec_kit", "run", "--profile", "smoke", "--stages", "01-05a", *TINY, "--run-dir"),
+    "sweep": ("-m", "tools.chaos.sweep"),
+}
+EVENTS = 120  # changes of files that a life of the stages lasts, at most; a whole run makes some 400
 
 
 @dataclass
@@ -30,9 +35,10 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
 
-def start(words: tuple[str, ...], run: Path, log: Path) -> subprocess.Popen:
-    """The command in a session of its own, so that a signal reaches it as from its terminal, or it alone."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def start(words: tuple[str, ...], run: Path, log: Path, event: str = "") -> subprocess.Popen:
+    """The command in a session of its own, so that a signal reaches it as from its terminal, or it alone. event: see
+    ``tools.chaos.stages``."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", EVENT: event}
     with log.open("a", encoding="utf-8") as out:
         return subprocess.Popen(
             [sys.executable, *words, str(run)],
@@ -55,9 +61,16 @@ def undisturbed(words: tuple[str, ...], run: Path) -> float:
 
 def disturbed(words: tuple[str, ...], run: Path, seconds: float, kills: int, rng: random.Random) -> Tally:
     """The same in ``run``, killed ``kills`` times (fewer where it was through before), ``seconds`` being what it takes
-    undisturbed: each life lasts a random share of that."""
+    undisturbed: each life lasts a random share of that. Every second life of the stages ends by its own hand instead,
+    just before it changes a file: checkpoints are written and stages renamed too quickly to be met by chance."""
     tally, log = Tally(), run.with_suffix(".log")
     for _ in range(kills):
+        if words is STAGES and rng.random() < 0.5:
+            how = rng.choice(SIGNALS)
+            if not start(words, run, log, f"{rng.randrange(EVENTS)} {how.value}").wait():
+                break
+            tally.kills[f"{how.name} at a file"] = tally.kills.get(f"{how.name} at a file", 0) + 1
+            continue
         process = start(words, run, log)
         try:
             process.wait(rng.uniform(0.02, 0.6) * seconds)
@@ -67,8 +80,9 @@ def disturbed(words: tuple[str, ...], run: Path, seconds: float, kills: int, rng
             break
     if start(words, run, log).wait():
         tally.failures.append(f"the resumed run failed; see {log}")
-    if "Traceback" in log.read_text(encoding="utf-8", errors="replace"):
-        tally.failures.append(f"a traceback in {log}")
+    for each in (log, *run.glob("*.log")):
+        if "Traceback" in each.read_text(encoding="utf-8", errors="replace"):
+            tally.failures.append(f"a traceback in {each}")
     return tally
 
 

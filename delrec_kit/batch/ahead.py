@@ -1,0 +1,25 @@
+"""What a run says between two notebooks: the pictures that there are now, and how long the demo still takes."""
+
+from collections.abc import Mapping, Sequence
+
+from delrec_kit.run.directory import RunDirectory
+
+DEMO = {"01": 12, "02": 40, "03": 60, "04": 75, "05a": 55, "05b": 40, "05c": 13}  # seconds on two free cores
+SKIPPED = 2.0  # seconds under which a notebook was not run
+
+
+def ahead(run: RunDirectory, took: Mapping[str, float], waiting: Sequence[str]) -> str:
+    """One line between the notebooks that ``took`` so many seconds and those ``waiting``; empty where there is nothing
+    to say. The time left is that of the demo, at the pace of the notebooks before; other runs are too unlike."""
+    last = next(reversed(took), None)
+    pictures = [path.name for path in sorted(run.figures.glob(f"{last}_*.png"))] if took.get(last, 0) > SKIPPED else []
+    said = [f"pictures in {run.figures}: {', '.join(pictures)}"] if pictures else []
+    if len(waiting) + len(took) > 1 and run.config.profile == "demo" and run.config.llm.name == "tiny":
+        done = {name: seconds for name, seconds in took.items() if seconds > SKIPPED and name in DEMO}
+        pace = sum(done.values()) / sum(DEMO[name] for name in done) if done else 1.0
+        said.append(f"about {_told(pace * sum(DEMO.get(name, 0) for name in waiting))} left for {' '.join(waiting)}")
+    return "; ".join(said)
+
+
+def _told(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{10 * round(seconds / 10):.0f} s"
