@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
+from threading import Thread, main_thread
 
 import typer
 
@@ -56,7 +56,9 @@ def _end_with_parent() -> None:
     """A run of a sweep ends with it, however that ends: then the system closes what this reads."""
     while os.read(0, 1):
         pass
-    signal.raise_signal(signal.SIGTERM)
+    # the main thread may wait for a notebook, and only a signal of its own wakes it
+    wake = getattr(signal, "pthread_kill", lambda _, how: signal.raise_signal(how))  # Windows has none
+    wake(main_thread().ident, signal.SIGTERM)
 
 
 def _say(message: str, code: int) -> int:

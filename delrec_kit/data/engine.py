@@ -23,7 +23,7 @@ SETTINGS = {"memory_limit": MEMORY, "autoinstall_known_extensions": "false", "au
 @lru_cache(maxsize=1)
 def _shared() -> duckdb.DuckDBPyConnection:
     """One database for all small inputs, for a database of its own takes longer than reading them; on one thread."""
-    return duckdb.connect(":memory:", config={**SETTINGS, "threads": 1})
+    return duckdb.connect(":memory:", config={**SETTINGS, "threads": 1, "temp_directory": tempfile.gettempdir()})
 
 
 class Engine:

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from delrec_kit.data.engine import Engine, quoted
-from delrec_kit.data.tables import Table, brief
+from delrec_kit.data.tables import PROBED, RATIO, TOO_LARGE, Table, brief
 from delrec_kit.settings.errors import KitError, nearest
 
 WHOLE = "COALESCE(CASE WHEN x = floor(x) THEN TRY_CAST(x AS HUGEINT)::VARCHAR END, x::VARCHAR)"  # 7.0 is the id 7
@@ -18,12 +18,17 @@ class ParquetFile:
     path: Path
 
     def header(self) -> dict[str, str]:
-        """Column -> its type. Raises KitError for a damaged file."""
+        """Column -> its type. Raises KitError for a damaged file, and for one that unpacks to hundreds of times its
+        size, each value counted as 8 bytes."""
         try:
             with duckdb.connect() as engine:
                 found = engine.execute(f"DESCRIBE SELECT * FROM read_parquet({quoted(self.path)})").fetchall()
+                counted = f"SELECT sum(num_rows) FROM parquet_file_metadata({quoted(self.path)})"
+                (rows,) = engine.execute(counted).fetchone()
         except duckdb.Error as error:
             raise KitError(f"{self.path} cannot be read as Parquet: {brief(str(error), 120)}") from error
+        if 8 * len(found) * rows > max(PROBED, RATIO * self.path.stat().st_size):
+            raise KitError(TOO_LARGE.format(path=self.path, ratio=RATIO))
         return {row[0]: row[1] for row in found}
 
     def at(self, row: int) -> tuple[Path, str]:

@@ -12,6 +12,10 @@ from delrec_kit.data.engine import Engine
 from delrec_kit.settings.errors import KitError
 
 PROBED, RATIO = 2**27, 400  # bytes that are unpacked to see; text packs to a twentieth or so
+TOO_LARGE = (
+    "{path} unpacks to more than {ratio} times its size, as no table of interactions does; unpack it by hand and look "
+    "into it, if it is meant"
+)
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
@@ -129,10 +133,7 @@ def check_ratio(path: Path) -> None:
         while unpacked < PROBED and (block := raw.read(2**22)):
             unpacked += len(block)
         if unpacked >= PROBED and unpacked > RATIO * raw.fileobj.tell():
-            raise KitError(
-                f"{path} unpacks to more than {RATIO} times its size, as no table of interactions does; unpack it by "
-                "hand and look into it, if it is meant"
-            )
+            raise KitError(TOO_LARGE.format(path=path, ratio=RATIO))
 
 
 def is_packed(path: Path) -> bool:

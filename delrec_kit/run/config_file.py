@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from delrec_kit.run.files import read_json, write_json
+from delrec_kit.run.files import read_record, write_json
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError
 
@@ -21,11 +21,7 @@ def read_config(run: Path) -> dict[str, Any]:
     path = run / "config.json"
     if not path.is_file():
         raise KitError(f"no run in {run}: config.json is missing; make one with 'python -m delrec_kit run'")
-    try:
-        stored = read_json(path)
-    except (OSError, ValueError):
-        stored = None
-    if not isinstance(stored, dict):
+    if not (stored := read_record(path)):
         raise KitError(f"{path} is not JSON; run again with the settings you want")
     schema = stored.pop("schema", SCHEMA)
     if schema != SCHEMA:

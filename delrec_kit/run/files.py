@@ -25,6 +25,15 @@ def read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_record(path: Path) -> dict:
+    """A JSON table, nothing where it is missing, damaged or no table."""
+    try:
+        content = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def write_json(path: Path, content: object, lasting: bool = True) -> None:
     """Whole or not at all: a reader never sees half a file."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+from delrec_kit.run.files import read_record
 from delrec_kit.settings.errors import KitError
 
 HELD = "DELREC_KIT_LOCKED"  # environment variable: the folder that the parent process holds for this one
@@ -81,8 +82,6 @@ def taken(path: Path, timeout: float) -> BaseFileLock:
 
 
 def _owner(folder: Path) -> str:
-    try:
-        owner = json.loads((folder / ".lock.json").read_text(encoding="utf-8"))
-        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (OSError, ValueError, KeyError):
-        return "another process"
+    owner = read_record(folder / ".lock.json")
+    known = {"pid", "host", "since"} <= owner.keys()
+    return f"process {owner['pid']} on {owner['host']} since {owner['since']}" if known else "another process"

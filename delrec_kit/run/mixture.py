@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from delrec_kit.run.files import Damage, read_json, read_marker
+from delrec_kit.run.files import Damage, read_marker, read_record
 from delrec_kit.run.stages import DEPENDS
 from delrec_kit.run.surroundings import FILE
 
@@ -18,8 +18,8 @@ def mixture(runs: Sequence[Path]) -> str | None:
     for stage in DEPENDS:
         hardware: Values = {}  # of each stage by itself: not every one uses a GPU
         for run in runs:
-            _add_versions(found, _surroundings(run / stage))
-            for name, value in _surroundings(run / stage).get("hardware", {}).items():
+            _add_versions(found, read_record(run / stage / FILE))
+            for name, value in read_record(run / stage / FILE).get("hardware", {}).items():
                 hardware.setdefault(name, {})[str(value)] = None
             for name, value in _inputs(run / stage).items():
                 found.setdefault(f"the file {name}", {})[value[:8]] = None
@@ -42,13 +42,6 @@ def _add_versions(found: Values, said: dict) -> None:
     for name, value in {**versions, **said.get("packages", {})}.items():
         if value is not None:
             found.setdefault(name, {})[str(value)] = None
-
-
-def _surroundings(folder: Path) -> dict:
-    try:
-        return read_json(folder / FILE)
-    except (OSError, ValueError):
-        return {}
 
 
 def _inputs(folder: Path) -> dict[str, str]:

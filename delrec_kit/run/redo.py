@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from delrec_kit.run.files import read_json, write_json
+from delrec_kit.run.files import read_record, write_json
 from delrec_kit.run.stages import DEPENDS, STAGES
 from delrec_kit.settings.errors import KitError, nearest
 
@@ -50,9 +50,6 @@ def finish(run: Path, stage: str) -> None:
 
 
 def _content(run: Path) -> dict:
-    try:
-        content = read_json(run / FILE)
-    except (OSError, ValueError):
-        return {}
-    left = content.get("left") if isinstance(content, dict) else None
+    content = read_record(run / FILE)
+    left = content.get("left")
     return content if isinstance(left, list) and left and set(map(str, left)) <= set(DEPENDS) else {}

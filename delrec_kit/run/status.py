@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 
 from delrec_kit.run.directory import RunDirectory
-from delrec_kit.run.files import DONE, read_json
+from delrec_kit.run.files import DONE, read_record
 from delrec_kit.run.heartbeat import FILE, NOW, TRAINING
 from delrec_kit.run.stages import DEPENDS, number_of
 
@@ -32,7 +32,7 @@ def status_text(run: RunDirectory) -> str:
             f"{(number_of(stage) if not n else ''):<5}{(stage if not n else ''):<16}{text}"
             for n, text in enumerate(told)
         ]
-    owner = _read(run.path / ".lock.json")
+    owner = read_record(run.path / ".lock.json")
     if owner and _alive(owner, _seconds(owner.get("since"))):
         lines.append(f"in use by process {owner['pid']} on {owner['host']} since {owner['since']}")
     return "\n".join(lines)
@@ -65,14 +65,14 @@ def _steps(counted: dict[str, Any], alive: bool) -> str:
 def _checkpoint(run: RunDirectory, stage: str) -> list[str]:
     """The newest checkpoint that the stage would resume from."""
     found = [(path.stat().st_mtime, path) for path in run.checkpoints(stage).rglob(f"checkpoint-*/{STATE}")]
-    states = [state for _, path in sorted(found, reverse=True) if (state := _read(path))]
+    states = [state for _, path in sorted(found, reverse=True) if (state := read_record(path))]
     if not states:
         return []
     return [f"a checkpoint after step {states[0].get('global_step')} of {states[0].get('max_steps')} is kept"]
 
 
 def _when(folder: Path) -> str:
-    seconds = _read(folder / DONE).get("seconds")
+    seconds = read_record(folder / DONE).get("seconds")
     took = f" in {seconds:.0f} s" if isinstance(seconds, int | float) else ""
     return f"{took}, {_clock((folder / DONE).stat().st_mtime)}"
 
@@ -100,17 +100,9 @@ def _clock(seconds: float | None) -> str:
 
 def _sign(path: Path) -> dict[str, Any]:
     """The last sign of life; nothing where the file holds anything else."""
-    sign = _read(path)
+    sign = read_record(path)
     counted = [sign[kind] for kind in (TRAINING, NOW) if kind in sign]
     steps = [each.get(name) or 0 for each in counted if isinstance(each, dict) for name in ("done", "total", "rate")]
     numbers = [sign.get("at"), sign.get("since"), *steps]
     whole = all(isinstance(each, dict) for each in counted) and all(isinstance(n, int | float) for n in numbers)
     return sign if whole and all(0 <= n < 2**40 for n in numbers) else {}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

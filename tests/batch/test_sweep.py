@@ -1,7 +1,12 @@
 """A grid of runs: what it expands to, what is copied, and that a failing run does not stop the others."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from delrec_kit.__main__ import main
@@ -121,3 +126,39 @@ def test_only_what_was_made_with_the_same_settings_is_copied(tmp_path):
     assert runs[1].adopt(runs[0]) == ["data", "teacher"]
     assert runs[1].adopt(runs[0]) == [] and not runs[1].is_done("prompt")
     assert read_json(runs[1].folder("data") / "done.json") == read_json(runs[0].folder("data") / "done.json")
+
+
+CHILD = "import sys, time; from delrec_kit.batch.ending import exit_code; print('ready', flush=True); "
+CHILD += "from threading import Event; sys.exit(exit_code(lambda: Event().wait()))"  # as a run waits for a notebook
+SWEEP = f"""
+import sys
+from pathlib import Path
+from delrec_kit.batch.elsewhere import Here
+from delrec_kit.batch.ending import exit_code
+from delrec_kit.batch.sweep import read_grid, run_sweep
+class Sleeping(Here):
+    def __call__(self, command, log):
+        return super().__call__([sys.executable, "-c", {CHILD!r}], log)
+grid, out = map(Path, sys.argv[1:])
+sys.exit(exit_code(lambda: run_sweep(read_grid(grid), out, jobs=2, runner=Sleeping(2))))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+def test_a_sweep_that_is_ended_ends_its_runs_and_begins_no_other(grid, tmp_path, how):
+    out = tmp_path / "out"
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a background job's child ignores it
+    command = [sys.executable, "-c", SWEEP, str(grid("profile: smoke\ngrid: {seed: [0, 1, 2, 3]}")), str(out)]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True, **heard) as process:
+        began = time.monotonic()
+        while sum(log.read_text().startswith("ready") for log in out.glob("*.log")) < 2:
+            assert time.monotonic() - began < 60
+            time.sleep(0.1)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(how)
+        said = process.communicate(timeout=30)[1]
+    assert not psutil.wait_procs(family, 10)[1] and len(family) == 2
+    assert len(list(out.glob("*.log"))) == 2, "the others were not begun"
+    assert all("interrupted; the same command" in log.read_text() for log in out.glob("*.log"))
+    if how != signal.SIGKILL:
+        assert process.returncode == 130 and said == "error: interrupted; the same command takes it up again\n"

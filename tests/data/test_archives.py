@@ -5,7 +5,7 @@ from dataclasses import replace
 import pooch
 import pytest
 
-from delrec_kit.data.sources.grouplens import ML_100K, download, extract, resuming
+from delrec_kit.data.sources.grouplens import MEMBER_LIMIT, ML_100K, download, extract, resuming
 from delrec_kit.settings.errors import KitError
 
 RATINGS = "1\t2\t5\t881250949\n1\t1\t3\t881250940\n2\t3\t4\t881250950\n"
@@ -52,6 +52,16 @@ def test_content_that_differs_is_refused_and_not_left_behind(archive, tmp_path):
     path.write_bytes(b"<html>no such page</html>")
     with pytest.raises(KitError, match="is not MovieLens-100K's archive"):
         extract(known, path, tmp_path / "out")
+
+
+def test_a_member_that_unpacks_to_a_thousand_times_its_size_is_refused(archive, tmp_path):
+    path, known = archive
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("ml-100k/u.data", bytes(MEMBER_LIMIT + 1))
+    assert path.stat().st_size < MEMBER_LIMIT / 900
+    with pytest.raises(KitError, match=r"ml-100k.zip: u.data unpacks to more than 64 MiB; delete it"):
+        extract(replace(known, members={"u.data": None}), path, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("error", [ConnectionError("no route\nto host"), ValueError("MD5 hash differs")])

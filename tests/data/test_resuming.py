@@ -98,6 +98,10 @@ def test_mirrors_come_first_and_must_be_https(tmp_path, monkeypatch, capsys):
         download(ML_100K, tmp_path)
     assert asked == ["https://mirror.example/films/ml-100k.zip", ML_100K.urls[1]]
     assert "do not pass it on" in capsys.readouterr().out
+    monkeypatch.setenv(MIRROR, "https://me:hush@mirror.example/films")
+    with pytest.raises(KitError, match=r"holds a name or password") as told:
+        download(ML_100K, tmp_path)
+    assert "hush" not in str(told.value)
     monkeypatch.setenv(MIRROR, "http://mirror.example")
     with pytest.raises(KitError, match="is no https address"):
         download(ML_100K, tmp_path)

@@ -5,7 +5,10 @@ import json
 import pickle
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors import safe_open
@@ -55,6 +58,19 @@ def test_an_archive_that_unpacks_to_hundreds_of_times_its_size_is_refused(tmp_pa
             packed.write(block)
     assert (tmp_path / "interactions.csv.gz").stat().st_size < PROBED / 100
     with pytest.raises(KitError, match=r"interactions.csv.gz unpacks to more than 400 times its size"):
+        read_source(custom(tmp_path), 0)
+
+
+def test_a_parquet_file_that_unpacks_to_hundreds_of_times_its_size_is_refused(tmp_path):
+    """Equal values are packed to almost nothing: 120,000,000 of them to some 800 kB."""
+    (tmp_path / "items.csv").write_text("item,title\n1,One\n")
+    same = pa.array(np.ones(2**21, dtype=np.int64))
+    block = pa.table({"user": same, "item": same, "timestamp": same})
+    with pq.ParquetWriter(tmp_path / "interactions.parquet", block.schema, compression="zstd") as file:
+        for _ in range(20):
+            file.write_table(block)
+    assert (tmp_path / "interactions.parquet").stat().st_size < 2**20
+    with pytest.raises(KitError, match=r"interactions.parquet unpacks to more than 400 times its size"):
         read_source(custom(tmp_path), 0)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tools.chaos.compare import differences, leftovers
 from tools.chaos.kill import COMMANDS, disturbed, undisturbed
 
-A_RUN = 4  # kills of one run, at most
+A_RUN = 8  # kills of one run, at most
 
 
 def main() -> int:

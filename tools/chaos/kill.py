@@ -39,6 +39,7 @@ def start(words: tuple[str, ...], run: Path, log: Path, event: str = "") -> subp
     """The command in a session of its own, so that a signal reaches it as from its terminal, or it alone. event: see
     ``tools.chaos.stages``."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", EVENT: event}
+    environment |= {"PYTHONHASHSEED": "random"}  # another in each life: no order may hang on it
     with log.open("a", encoding="utf-8") as out:
         return subprocess.Popen(
             [sys.executable, *words, str(run)],

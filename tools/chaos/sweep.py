@@ -1,17 +1,17 @@
-"""A sweep of two runs through the first notebooks, as a program to be killed: ``python -m tools.chaos.sweep OUT``."""
+"""A sweep of four runs through the first notebooks, as a program to be killed: ``python -m tools.chaos.sweep OUT``."""
 
 import sys
 from pathlib import Path
 
-from delrec_kit.batch.elsewhere import Here
+from delrec_kit.batch import elsewhere
 from delrec_kit.batch.ending import exit_code
 from delrec_kit.batch.sweep import read_grid, run_sweep
 from tools.chaos.stages import SETTINGS
 
-UNTIL = ["--stages", "01-03"]
+UNTIL = ["--stages", "01-02"]
 
 
-class Shortened(Here):
+class Shortened(elsewhere.Here):
     def __call__(self, command, log):
         return super().__call__([*command, *UNTIL], log)
 

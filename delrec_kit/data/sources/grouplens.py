@@ -43,6 +43,8 @@ class Archive:
     def urls(self) -> list[str]:
         """Where it may be had: in the folder that ``DELREC_KIT_MIRROR`` names, then at GroupLens."""
         mirror = os.environ.get(MIRROR, "").rstrip("/")
+        if "@" in mirror.partition("//")[2].partition("/")[0]:
+            raise KitError(f"{MIRROR} holds a name or password, which would be seen in logs; put them into ~/.netrc")
         if mirror and not mirror.startswith("https://"):
             raise KitError(f"{MIRROR}={mirror[:200]} is no https address; give one, or unset it")
         return [f"{folder}/{self.name}.zip" for folder in (mirror, GROUPLENS) if folder]
@@ -99,7 +101,9 @@ def extract(archive: Archive, path: Path, folder: Path) -> None:
         with zipfile.ZipFile(path) as packed:
             for name, expected in archive.members.items():
                 with packed.open(f"{archive.name}/{name}") as member:
-                    content = member.read(MEMBER_LIMIT)
+                    content = member.read(MEMBER_LIMIT + 1)
+                if len(content) > MEMBER_LIMIT:
+                    raise KitError(f"{path}: {name} unpacks to more than {MEMBER_LIMIT >> 20} MiB; delete it and retry")
                 if expected is not None and hashlib.sha256(content).hexdigest() != expected:
                     raise KitError(f"{path}: {name} is not {archive.called}'s (SHA-256 differs); delete it and retry")
                 draft = folder / f".{name}.{os.getpid()}"
