@@ -54,6 +54,7 @@ def main() -> None:
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "runs": given.runs,
+            "load": round(os.getloadavg()[0], 1),  # of other programs too: seconds are those of a free machine below 2
         }
         (RESULTS / f"{name}.json").write_text(json.dumps({"about": about, "rows": rows}, indent=2) + "\n")
         print(pd.DataFrame(rows).to_string(index=False), flush=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import gpu, likelihoods, recommending, scoring, training
+from benchmarks import data, gpu, likelihoods, recommending, scoring, training
 
 
 @pytest.mark.slow
@@ -19,6 +19,12 @@ def test_scoring_and_training_give_their_rows(monkeypatch):
 def test_the_stages_run_on_both_families_in_4_bit(monkeypatch):
     monkeypatch.setattr(gpu, "STEPS", 2)
     assert {(row["shape"][:5], row["stage"]) for row in gpu.bench()} >= {("t5-mi", "stage 1"), ("llama", "stage 2")}
+
+
+@pytest.mark.slow
+def test_preparing_gives_a_row_a_way():
+    kit, loops = data.bench(sizes=(20_000,))
+    assert kit["rows kept"] == loops["rows kept"] > 19_000 and kit["peak above start, MB"] > 0 < kit["CPU, s"]
 
 
 @pytest.mark.slow

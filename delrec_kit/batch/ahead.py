@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from delrec_kit.run.directory import RunDirectory
 
-DEMO = {"01": 12, "02": 40, "03": 60, "04": 75, "05a": 55, "05b": 40, "05c": 13}  # seconds on two free cores
+DEMO = {"01": 10, "02": 30, "03": 60, "04": 70, "05a": 55, "05b": 55, "05c": 10}  # seconds on two free cores
 SKIPPED = 2.0  # seconds under which a notebook was not run
 
 

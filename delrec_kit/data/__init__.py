@@ -3,14 +3,12 @@
 from delrec_kit.data.candidates import answer_index, draw_candidates, draw_distractors
 from delrec_kit.data.domain import Domain
 from delrec_kit.data.filters import drop_short_users, k_core
-from delrec_kit.data.halves import halves
 from delrec_kit.data.interactions import Interactions
-from delrec_kit.data.lookup import item_of
 from delrec_kit.data.prepared import PreparedData, prepare
 from delrec_kit.data.ragged import Ragged
 from delrec_kit.data.sources import read_source
-from delrec_kit.data.split import Cases, Split, brought_split, by_user, leave_one_out, temporal
-from delrec_kit.data.titles import clean_title
+from delrec_kit.data.split import Cases, Split, brought_split, by_user, halves, leave_one_out, temporal
+from delrec_kit.data.titles import clean_title, item_of
 
 __all__ = [
     "Cases",

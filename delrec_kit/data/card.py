@@ -48,13 +48,8 @@ def dataset_card(statistics: dict, dataset: str) -> pd.DataFrame:
     Published counts differ from these where filters do: they are there to be compared, not to be met.
     """
     flat = pd.json_normalize(statistics).iloc[0].to_dict()
-    card = pd.DataFrame(
-        {
-            "this run": {
-                label: _text(key, flat.get(key)) for key, label in ROWS.items() if key in flat or key != "rows_read"
-            }
-        }
-    )
+    shown = {label: _text(key, flat.get(key)) for key, label in ROWS.items() if key in flat or key != "rows_read"}
+    card = pd.DataFrame({"this run": shown})
     if "first_day" not in flat:
         card.loc["days between them"] = ""
     for source, users, items, interactions in PUBLISHED.get(dataset, ()):

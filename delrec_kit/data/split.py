@@ -177,25 +177,29 @@ def brought_split(interactions: Interactions) -> Split:
     """
     sequences, user_keys = interactions.sequences()
     user, item, label = sequences.rows, sequences.values, interactions.column("split", np.int8)
-    parts = {
-        name: Ragged.from_groups(user[label == code], item[label == code], len(user_keys))
-        for code, name in enumerate(LABELS)
-    }
+    marked = {name: label == code for code, name in enumerate(LABELS)}
+
+    def rows_of(*masks: np.ndarray) -> Ragged:
+        rows = np.concatenate([np.flatnonzero(mask) for mask in masks])
+        return Ragged.from_groups(user[rows], item[rows], len(user_keys))
+
     for name in ("train", "valid", "test"):
-        if not len(parts[name].values):
+        if not marked[name].any():
             raise KitError(f"the split that the data brings has no row marked '{name}'; mark some, or drop the column")
-    for name in ("valid", "test"):
-        if parts[name].lengths.max() > 1:
-            key = brief(user_keys[int(parts[name].lengths.argmax())])
-            raise KitError(f"user '{key}' has {parts[name].lengths.max()} rows marked '{name}'; a user has at most one")
-    known = _either(parts["history"], parts["train"])
-    valid = _cases(known, parts["valid"])
-    test = _cases(_joined(known, parts["valid"]), parts["test"], wanted=known.lengths > 0)
-    for name, cases in (("valid", valid), ("test", test)):
-        if not len(cases):
+    told = np.isin(user, user[marked["history"]])
+    known = np.where(told, marked["history"], marked["train"])
+    parts = []
+    for name, history in (("valid", (known,)), ("test", (known, marked["valid"]))):
+        targets = rows_of(marked[name])
+        if targets.lengths.max() > 1:
+            key = brief(user_keys[int(targets.lengths.argmax())])
+            raise KitError(f"user '{key}' has {targets.lengths.max()} rows marked '{name}'; a user has at most one")
+        asked = np.intersect1d(user[marked[name]], user[known])
+        if not len(asked):
             raise KitError(f"no '{name}' row has anything known before it; mark earlier rows 'history' or 'train'")
-    cut = parts["unused"] if len(parts["unused"].values) else None
-    return Split(*_catalogue(interactions), user_keys, parts["train"], valid, test, cut)
+        parts.append(Cases(asked, rows_of(*history).take(asked), targets.take(asked).values))
+    cut = rows_of(marked["unused"]) if marked["unused"].any() else None
+    return Split(*_catalogue(interactions), user_keys, rows_of(marked["train"]), *parts, cut)
 
 
 def of_few(split: Split, users: int, seed: int) -> Split:
@@ -213,6 +217,14 @@ def of_few(split: Split, users: int, seed: int) -> Split:
     return replace(split, train=train, valid=split.valid.take(np.flatnonzero(kept[split.valid.user])))
 
 
+def halves(cases: Cases, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two random halves, so that what was chosen on one is weighed on the other: rows of the cases that stop trainings
+    (of teachers too) and choose their best step, in random order; and, rising, of those that weigh several rankers."""
+    order = stream(seed, "halves of the validation users").permutation(len(cases))
+    half = -(-len(order) // 2)
+    return order[:half], np.sort(order[half:])
+
+
 def _first_in(window: np.ndarray, user: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Of each user the first row that is true, if something precedes it; rows are by user and time."""
     rows = np.flatnonzero(window)
@@ -228,21 +240,3 @@ def _case_at(rows: np.ndarray, user: np.ndarray, item: np.ndarray, offsets: np.n
 
 def _catalogue(interactions: Interactions) -> tuple[list[str], list[str]]:
     return ["", *interactions.titles.tolist()], ["", *interactions.titles.index.tolist()]
-
-
-def _either(first: Ragged, second: Ragged) -> Ragged:
-    """Each user's ``first`` sequence, or its ``second`` where that is empty."""
-    absent = (first.lengths == 0)[second.rows]
-    rows = np.concatenate([first.rows, second.rows[absent]])
-    return Ragged.from_groups(rows, np.concatenate([first.values, second.values[absent]]), len(first))
-
-
-def _joined(first: Ragged, second: Ragged) -> Ragged:
-    rows = np.concatenate([first.rows, second.rows])
-    return Ragged.from_groups(rows, np.concatenate([first.values, second.values]), len(first))
-
-
-def _cases(known: Ragged, targets: Ragged, wanted: np.ndarray | None = None) -> Cases:
-    wanted = known.lengths > 0 if wanted is None else wanted
-    user = np.flatnonzero((targets.lengths > 0) & wanted)
-    return Cases(user, known.take(user), targets.take(user).values)

@@ -116,20 +116,14 @@ def timeline(interactions: Interactions) -> pd.DataFrame:
     """Interactions and active users in equal spans of time: start (datetime), interactions, users."""
     engine, rows = interactions.engine, _each_once(interactions)
     low, high = engine.one(f"SELECT min(time) // {SECOND}, max(time) // {SECOND} FROM {rows}")
-    edges = np.unique(np.linspace(low, high + 1, BINS + 1).astype(np.int64))
-    inner = ", ".join(str(edge * SECOND) for edge in edges[1:-1])
-    span = f"len(list_filter([{inner}]::BIGINT[], lambda edge: edge <= time))"
-    counted = engine.frame(
-        f"SELECT {span} AS span, count(*) AS n, count(DISTINCT user) AS users FROM {rows} GROUP BY span"
+    seconds = -(-(high - low + 1) // BINS)
+    found = engine.frame(
+        f"SELECT (time // {SECOND} - {low}) // {seconds} AS span, count(*) AS interactions, "
+        f"count(DISTINCT user) AS users FROM {rows} GROUP BY span"
     )
-    found = counted.set_index("span").reindex(range(len(edges) - 1), fill_value=0)
-    return pd.DataFrame(
-        {
-            "start": pd.to_datetime(edges[:-1], unit="s"),
-            "interactions": found["n"].to_numpy(),
-            "users": found["users"].to_numpy(),
-        }
-    )
+    found = found.set_index("span").reindex(range((high - low) // seconds + 1), fill_value=0)
+    found.insert(0, "start", pd.to_datetime(low + seconds * found.index.to_numpy(), unit="s"))
+    return found.reset_index(drop=True)
 
 
 def _each_once(interactions: Interactions) -> str:

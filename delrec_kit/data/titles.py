@@ -1,12 +1,15 @@
-"""Titles as people write them: "Matrix, The (1999)" is "The Matrix (1999)"."""
+"""Titles as people write them, "Matrix, The (1999)" is "The Matrix (1999)", and items found by them."""
 
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
+from difflib import get_close_matches
 
 import pandas as pd
 
 from delrec_kit.data.domain import FILMS, Domain
+from delrec_kit.settings.errors import KitError
 
 LENGTH = 160  # characters, where nothing else is set
 EMPTY_TITLES = "empty titles written"
@@ -88,3 +91,27 @@ def shorten(text: str, length: int, both_ends: bool = False) -> str:
 def _article_first(match: re.Match) -> str:
     article = match["elided"] or f"{match['article']} "
     return f"{match['before']}{article}{match['rest']}"
+
+
+def item_of(titles: Sequence[str], wanted: str) -> int:
+    """The item of a title, whatever its case; of equal titles the first. titles: by item, 0 is padding. Raises KitError
+    for a title that is not in the catalogue, naming the nearest."""
+    return items_of(titles, [wanted])[0]
+
+
+def items_of(titles: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """The item of each of ``wanted``, as ``item_of`` finds it. Raises KitError for the first that is not there."""
+    folded = {title.casefold(): item for item, title in reversed(list(enumerate(titles))) if item}
+    items = [folded.get(title.strip().casefold()) for title in wanted]
+    if None in items:
+        unknown = wanted[items.index(None)]
+        near = [titles[folded[title]] for title in _nearest_titles(unknown.casefold(), list(folded))]
+        raise KitError(f"no title '{unknown}' in the catalogue; nearest: {', '.join(map(repr, near)) or 'none'}")
+    return items
+
+
+def _nearest_titles(wanted: str, titles: Sequence[str]) -> list[str]:
+    """Up to three; who writes no year is matched without it."""
+    bare = [title.rpartition(" (")[0] or title for title in titles]
+    known = dict(zip(titles if "(" in wanted else bare, titles, strict=True))
+    return [known[match] for match in get_close_matches(wanted, known, n=3, cutoff=0.3)]

@@ -48,11 +48,13 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class ByHand:
-    """A recommender and its teacher, to be asked about one person. titles: of the catalogue, by item."""
+    """A recommender and its teacher, to be asked about one person. titles: of the catalogue, by item; off: soft tokens
+    that are switched off."""
 
     recommender: LlmRecommender
     teacher: Scorer
     titles: Sequence[str]
+    off: tuple[int, ...] = ()
 
     def ranking(self, history: Sequence[int], candidates: Sequence[int]) -> pd.DataFrame:
         """Who ranks what after ``history`` (items, oldest first), a row a candidate, in their order.
@@ -112,7 +114,7 @@ class ByHand:
         if len(candidates) < 2:
             raise KitError("there must be at least two candidates to choose from")
         cases = Cases.of_histories(Ragged.from_lists([list(history)]))
-        return Question(self.recommender, cases, np.asarray(candidates, dtype=np.int64)[None])
+        return Question(self.recommender, cases, np.asarray(candidates, dtype=np.int64)[None], self.off)
 
 
 def spans_of(writer: PromptWriter, prompt: Prompt, values: Mapping[tuple[str, int], Mapping[str, float]]) -> list[Span]:
@@ -121,7 +123,7 @@ def spans_of(writer: PromptWriter, prompt: Prompt, values: Mapping[tuple[str, in
     for segment in prompt.segments:
         ids = prompt.ids[segment.start : segment.stop]
         if segment.name == "soft" and (ids < 0).all():
-            spans += [Span(f"P{n}", "soft", n, values.get(("soft", n), {})) for n in range(len(ids))]
+            spans += [Span(f"P{n}", "soft", n, values.get(("soft", n), {})) for n in (-ids - 1).tolist()]
         else:
             text = writer.tokenizer.decode(ids, skip_special_tokens=True).strip()
             if not text and segment.index >= 0:  # a title in words that the tokenizer does not know

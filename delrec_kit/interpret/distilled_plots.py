@@ -207,7 +207,7 @@ def plot_projection(table: pd.DataFrame, share: float) -> tuple[Figure, pd.DataF
     looks = {"title": (PALETTE[8], ".", 12), "untrained P": (PALETTE[4], "o", 30), "distilled P": (PALETTE[0], "*", 70)}
     for what, (colour, marker, size) in looks.items():
         rows = table[table["what"] == what]
-        axis.scatter(rows["x"], rows["y"], c=colour, marker=marker, s=size, label=what)
+        axis.scatter(rows["x"], rows["y"], c=colour, marker=marker, s=size, label=what, gid=what.replace(" ", "-"))
     before, after = (table[table["what"] == f"{kind} P"][["x", "y"]].to_numpy() for kind in ("untrained", "distilled"))
     for start, stop in zip(before, after, strict=True):
         axis.annotate("", stop, start, arrowprops={"arrowstyle": "->", "color": PALETTE[8], "linewidth": 0.8})
@@ -220,4 +220,5 @@ def plot_projection(table: pd.DataFrame, share: float) -> tuple[Figure, pd.DataF
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3)
     finding = f"In this plane, training moved a soft token by {far / wide:.1f} times the titles' spread"
     headline(figure, finding, "The two directions in which titles' mean word vectors differ most.")
+    figure.points = {what.replace(" ", "-"): table.loc[table["what"] == what, "name"].tolist() for what in looks}
     return figure, table

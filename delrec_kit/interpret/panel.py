@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from html import escape
 from io import BytesIO
@@ -54,6 +55,7 @@ class OneUser:
         moves = {"earlier": partial(self._move, -1), "later": partial(self._move, 1)}
         acts = {"remove": self._remove, **moves, "as it was": self._reset}
         self.buttons = {name: ipywidgets.Button(description=name, layout={"width": "5.6rem"}) for name in acts}
+        self.off = ipywidgets.SelectMultiple(rows=3, description="P off", layout={"width": "23.5rem"})
         self.new = ipywidgets.Combobox(placeholder="a title to add", description="add")
         self.how = ipywidgets.Dropdown(options=list(SAID), description="colour by")
         layers, heads = size
@@ -72,11 +74,12 @@ class OneUser:
         self.user.observe(lambda _: self._change(self._reset), "value")
         self.method.observe(lambda _: self._later("method", "rank", "colour"), "value")
         self.new.observe(lambda change: change["new"] and self._change(self._add), "value")
+        self.off.observe(lambda _: self._later("off", "rank", "colour"), "value")
         for control in (self.how, self.layer, self.head):
             control.observe(lambda _: self._later("colour"), "value")
         note = ipywidgets.HTML("<small>titles after a · are read by the teacher alone</small>")
-        rows = [self.method, self.user, self.titles, note, ipywidgets.HBox(list(self.buttons.values())), self.new]
-        edit = ipywidgets.VBox(rows, layout={"flex": "0 0 24rem", "overflow": "hidden"})
+        rows = [self.method, self.user, self.titles, note, ipywidgets.HBox(list(self.buttons.values()))]
+        edit = ipywidgets.VBox([*rows, self.new, self.off], layout={"flex": "0 0 24rem", "overflow": "hidden"})
         looks = ipywidgets.HBox([self.how, self.layer, self.head, *self.more.values()], layout={"flex_flow": "wrap"})
         parts = [ipywidgets.HBox([edit, self.picture]), self.message, looks, self.prompt, self.touched, self.believe]
         self.box = ipywidgets.VBox(parts)
@@ -110,6 +113,8 @@ class OneUser:
         self.asked = self.methods[self.method.value]()
         self.before = None
         self.new.options = list(self.asked.titles[1:])
+        P = self.asked.recommender.P
+        self.off.options = [(f"P{n}", n) for n in range(P.k if P is not None else 0)]
         self.believe.value = "".join(f"<p>{escape(text)}</p>" for text in self.verdicts(self.method.value))
 
     def _reset(self) -> None:
@@ -169,6 +174,8 @@ class OneUser:
         try:
             if "method" in wanted:
                 self._again()
+            if "off" in wanted:
+                self.asked = replace(self.asked, off=tuple(self.off.value))
             if "rank" in wanted:
                 self._rank()
             if "colour" in wanted:
@@ -184,7 +191,7 @@ class OneUser:
 
     def _rank(self) -> None:
         if self.before is None:
-            self.before = self.asked.ranking(self.users[self.user.value]()[0], self.candidates)
+            self.before = replace(self.asked, off=()).ranking(self.users[self.user.value]()[0], self.candidates)
         self.ranking = self.asked.ranking(self.history, self.candidates)
         figure, _ = plot_ranking(self.ranking, self.target, self.before, self.method.value)
         drawn = BytesIO()

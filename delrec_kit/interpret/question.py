@@ -22,7 +22,7 @@ COLUMNS = ["user", "name", "index"]  # of a table with a row a piece; user: row 
 
 @dataclass(frozen=True)
 class Piece:
-    """name: of its segment; index: which title of the slot, or which soft token; places: (n,) of its tokens."""
+    """name: of its segment; index: which title of the slot, or which soft token of P; places: (n,) of its tokens."""
 
     name: str
     index: int
@@ -31,15 +31,20 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """U cases and their candidates, items (U, m), asked of a recommender."""
+    """U cases and their candidates, items (U, m), asked of a recommender. off: soft tokens that no prompt has."""
 
     recommender: LlmRecommender
     cases: Cases
     items: np.ndarray
+    off: tuple[int, ...] = ()
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        return self.recommender.prompts(self.cases, self.items)
+        prompts = self.recommender.prompts(self.cases, self.items)
+        if not self.off:
+            return prompts
+        gone = [[p for p in pieces_of(prompt) if p.name == "soft" and p.index in self.off] for prompt in prompts]
+        return [leave_out(prompt, pieces) for prompt, pieces in zip(prompts, gone, strict=True)]
 
     @cached_property
     def pieces(self) -> list[list[Piece]]:
@@ -103,7 +108,7 @@ def pieces_of(prompt: Prompt) -> list[Piece]:
     for segment in prompt.segments:
         places = np.arange(segment.start, segment.stop)
         if segment.name == "soft" and (prompt.ids[places] < 0).all():
-            found += [Piece("soft", index, places[index : index + 1]) for index in range(len(places))]
+            found += [Piece("soft", -int(prompt.ids[place]) - 1, np.array([place])) for place in places]
         elif segment.name in SLOTS and len(places):
             found.append(Piece(segment.name, segment.index, places))
     return found

@@ -80,7 +80,7 @@ export function show(host, data, saves = {}) {
   const said = make("p", { class: "note" });
   const spoken = make("p", { class: "unseen", "aria-live": "polite" });
   const sides = data.sides.map((side) => drawSide(side));
-  const help = "Hover, tap or move with the arrow keys; click or Enter holds; Escape lets go.";
+  const help = "Hover, tap or move with the arrow keys; click or Enter holds; Escape lets go. Leaving out, with one candidate held and another touched: why the one rather than the other.";
   host.replaceChildren(
     bar,
     make("p", { class: "note help" }, help),
@@ -169,8 +169,12 @@ export function show(host, data, saves = {}) {
     const asked = state.over ?? state.held ?? first;
     const here = touches.some((one) => one.key === asked);
     const key = here ? asked : first;
-    const found = touched(side, (looked[`${state.method} ${state.layer} ${state.head}`] ??= numbers(side, state)), key);
-    const name = touches.find((one) => one.key === key).words;
+    const all = (looked[`${state.method} ${state.layer} ${state.head}`] ??= numbers(side, state));
+    const found = touched(side, all, key), words = (of) => touches.find((one) => one.key === of).words;
+    const [held, other] = [state.held, key].map((one) => (one?.startsWith("answer:") ? Number(one.slice(7)) : null));
+    const rather = method.key === "effect" && held !== null && other !== null && held !== other && words(state.held);
+    if (rather) found.to = all.answers[held].map((value, at) => value - all.answers[other][at]);
+    const name = rather ? `${rather} rather than ${words(key)}` : words(key);
     const shades = state.from && method.unit === "%" && found.from ? found.from : found.to;
     const tops = (values) => Math.max(1e-9, ...(values ?? []).map(Math.abs));
     const largest = tops(shades), most = tops(found.answers);

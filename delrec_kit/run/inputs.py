@@ -84,6 +84,47 @@ def matching(folder: Path, patterns: Iterable[str]) -> list[Path]:
     return [path for path in found if path.is_file() and not path.name.startswith(".")]
 
 
+def find_folder(data_dir: str | Path) -> Path:
+    """``data_dir`` as a folder that can be read; else a KitError that names the nearest folder beside it."""
+    if "\0" in str(data_dir):
+        raise KitError(f"data folder {str(data_dir)!r} cannot be: the name holds a NUL byte")
+    try:
+        folder = Path(data_dir).expanduser()
+        if not folder.is_file() and folder.is_dir():
+            next(folder.iterdir(), None)
+            return folder
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise KitError(f"data folder {str(data_dir)[:200]!r} cannot be read: {reason}") from error
+    if folder.is_file():
+        raise KitError(f"data folder {folder} is a file; give the folder that holds it")
+    raise KitError(f"no data folder {data_dir}{_nearest_folder(data_dir)}")
+
+
+def find_file(folder: Path, patterns: Sequence[str], what: str = "") -> Path:
+    """The one file (of ``what``, such as "reviews") that matches a name or pattern; else a KitError that says what is
+    there."""
+    found = matching(folder, patterns)
+    if len(found) > 1:
+        of = f" of {what}" if what else ""
+        raise KitError(f"{folder} holds several files{of}: {', '.join(p.name for p in found)}; keep one of them")
+    if found:
+        return found[0]
+    for path in (folder / name for name in patterns):
+        if path.is_symlink():
+            raise KitError(f"{path} is a link that leads to no file; put the file itself there")
+        if path.exists() and not (path / path.name).exists():
+            raise KitError(f"{path} is a folder or a device, not a file; put the file itself there")
+    named = f"{f'{what}, a ' if what else ''}file {' or '.join(patterns[:4])}{' or …' if len(patterns) > 4 else ''}"
+    for below in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if there := matching(below, patterns):
+            raise KitError(f"{folder} has no {named}, but its folder {below.name} has {there[0].name}; give {below}")
+    names = sorted(path.name for path in folder.iterdir() if not path.is_dir() and not path.name.startswith("."))
+    close = get_close_matches(patterns[0], names, n=1, cutoff=0.5)
+    holds = f"it holds {', '.join(names[:5]) or 'no files'}{' …' if len(names) > 5 else ''}"
+    raise KitError(f"{folder} has no {named}; {f'the nearest there is {close[0]!r}' if close else holds}")
+
+
 def reads_files(config: KitConfig, stage: str) -> bool:
     """Whether ``stage`` reads files from outside the run, there now or not."""
     if stage == "data":
@@ -123,8 +164,8 @@ def check_folders(config: KitConfig) -> None:
     check_data_dir(config.data)
     if config.data.dataset == "demo" and config.data.data_dir:
         raise KitError("dataset demo is made by the kit and reads no --data-dir; add --dataset, such as custom")
-    if config.data.data_dir and not Path(config.data.data_dir).expanduser().is_dir():
-        raise KitError(f"no data folder {config.data.data_dir}{_nearest_folder(config.data.data_dir)}")
+    if config.data.data_dir:
+        find_folder(config.data.data_dir)
     name = config.llm.name
     if is_gguf(name):
         if not Path(name).expanduser().is_file():
@@ -166,7 +207,7 @@ def is_gguf(name: str) -> bool:
     return name.lower().endswith(".gguf")
 
 
-def _nearest_folder(folder: str) -> str:
+def _nearest_folder(folder: str | Path) -> str:
     path = Path(folder).expanduser().resolve()
     while not path.parent.is_dir():
         path = path.parent

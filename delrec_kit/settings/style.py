@@ -6,6 +6,7 @@ from functools import wraps
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import pandas as pd
@@ -18,6 +19,7 @@ from matplotlib.path import Path as Outline
 from delrec_kit.settings.cells import without_formulas
 from delrec_kit.settings.methods import FUSED, LABELS, base_of
 
+SVG = "http://www.w3.org/2000/svg"
 PALETTE = [
     "#0072B2",
     "#D55E00",
@@ -165,7 +167,7 @@ def headline(figure: Figure, finding: str, caption: str = "") -> None:
     """The finding, over all panels of a figure, and below them in small what the picture shows."""
     wide = max(60, int(figure.get_figwidth() * 13))
     figure.suptitle("\n".join(wrap(finding, wide)), x=0.01, ha="left", fontsize=11).set_parse_math(False)
-    small = "\n".join(wrap(caption, int(wide * 1.3)))
+    small = "\n".join(wrap(caption, int(wide * 1.2)))
     figure.supxlabel(small, x=0.01, ha="left", fontsize=8, color="#444444").set_parse_math(False)
     figure.set_label(caption)
 
@@ -184,10 +186,24 @@ def save_figure(figure: Figure, table: pd.DataFrame, folder: str | Path, name: s
     figure.savefig(picture, dpi=150, metadata=told)
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):  # the same numbers give the same file
         figure.savefig(picture.with_suffix(".svg"), metadata={**told, "Date": None})
+    _name_points(figure, picture.with_suffix(".svg"))
     named = any(level is not None for level in table.index.names)
     without_formulas(table.reset_index() if named else table).to_csv(folder / f"{name}.csv", index=False)
     describe_in_notebooks()
     return picture
+
+
+def _name_points(figure: Figure, file: Path) -> None:
+    """In an SVG each point of ``figure.points`` (gid of a scatter -> a name a point) says its name when pointed at."""
+    if not (points := getattr(figure, "points", {})):
+        return
+    ElementTree.register_namespace("", SVG)
+    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    tree = ElementTree.parse(file)
+    for gid, names in points.items():
+        for use, name in zip(tree.findall(f".//*[@id='{gid}']//{{{SVG}}}use"), names, strict=True):
+            ElementTree.SubElement(use, f"{{{SVG}}}title").text = name
+    tree.write(file, encoding="utf-8", xml_declaration=True)
 
 
 def finding(figure: Figure) -> str:

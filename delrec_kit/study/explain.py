@@ -4,8 +4,11 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.special import softmax
+from scipy.stats import rankdata
 
 from delrec_kit.interpret import EFFECT, WORDS, ByHand, Page, PromptView, Side, Span, plot_ranking, side, verdict_text
 from delrec_kit.interpret.attention import answering
@@ -16,7 +19,7 @@ from delrec_kit.interpret.view import place_of
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.methods import WITHOUT_P, base_of
-from delrec_kit.settings.style import label
+from delrec_kit.settings.style import FIRST, label
 from delrec_kit.study.inside import looked_into
 from delrec_kit.study.study import Study
 
@@ -51,6 +54,22 @@ def tested(study: Study, user: str | int | None = None) -> tuple[str, list[int],
     row = keys.index(wanted)
     target = int(split.test.target[row])
     return keys[row], split.test.history[row].tolist(), study.data.test_candidates[row].tolist(), target
+
+
+def every_row(run: RunDirectory | str | Path, user: str | int | None = None) -> pd.DataFrame:
+    """The main rows of the comparison for one user of the test: ``first choice``, its chance among the candidates (none
+    of rows whose scores are no logits), and the rank of what came next. From the scores that 05a has kept."""
+    study = Study(opened(run))
+    key, _, candidates, target = tested(study, user)
+    scores = pd.read_parquet(study.run.require("evaluation") / "scores.parquet").set_index("user").loc[key]
+    rows = {}
+    for name in [name for name in scores.index if base_of(name) in FIRST]:
+        own = np.asarray(scores[name], dtype=float)
+        chance = softmax(own).max() if name in study.rows() else np.nan
+        first = study.data.split.titles[candidates[own.argmax()]]
+        rows[name] = (first, chance, f"{rankdata(-own)[candidates.index(target)]:g}")
+    columns = ["first choice", "its chance", "rank of what came next"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("method")
 
 
 def prompt_view(study: Study, user: str | int | None, method: str | None = None) -> PromptView:

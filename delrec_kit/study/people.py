@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from delrec_kit.data import Cases, Ragged, Split
-from delrec_kit.data.lookup import items_of
+from delrec_kit.data.titles import items_of
 from delrec_kit.settings.errors import KitError
 from delrec_kit.study.study import Study
 

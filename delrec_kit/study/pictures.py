@@ -44,7 +44,7 @@ from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.methods import DISTILLED
 from delrec_kit.settings.rows import called
-from delrec_kit.study.explain import one_user, opened, prompt, widget  # noqa: F401 (pictures of one user)
+from delrec_kit.study.explain import every_row, one_user, opened, prompt, widget  # noqa: F401 (of one user)
 from delrec_kit.study.inside import looked_into
 from delrec_kit.study.study import Study
 
@@ -152,9 +152,12 @@ def cosines(run: Run) -> Picture:
 
 
 def projection(run: Run) -> Picture:
-    """P before and after training, among the titles."""
-    _, delrec, P, untrained = _vectors(run)
-    return plot_projection(*projected(delrec.llm, delrec.writer, P, untrained))
+    """P before and after training, among the titles; a saved SVG says each title under the pointer."""
+    study, delrec, P, untrained = _vectors(run)
+    table, share = projected(delrec.llm, delrec.writer, P, untrained)
+    titles = study.data.split.titles
+    named = [titles[int(row.name)] if row.what == "title" else row.name for row in table.itertuples()]
+    return plot_projection(table.assign(name=named), share)
 
 
 def _vectors(run: Run) -> tuple[Study, LlmRecommender, SoftPrompt, SoftPrompt]:

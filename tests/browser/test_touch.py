@@ -220,6 +220,16 @@ def test_other_explanations_speak_of_candidates(visit):
     assert "-2.50" in page.locator(".side").first.locator("ol").first.inner_text()
     shot(page, "effect")
     page.mouse.move(5, 5)
+    piece(page, "answer:1").click()
+    held = page.locator(".side").first.locator(".lists").inner_text()
+    piece(page, "answer:2").hover()
+    rather = page.locator(".side").first.locator(".lists").inner_text()
+    assert "rather than Blue Moon (1981)" in rather and "rather than" not in held
+    effect = made("DELRec", 2).effect
+    difference = effect[1] - effect[2]
+    assert f"{difference[np.abs(difference).argmax()]:+.2f}" in rather
+    page.keyboard.press("Escape")
+    page.mouse.move(5, 5)
     for method in ("gradients", "rollout"):
         page.get_by_label("show").select_option(method)
         assert page.locator(".lists li").count() > 3

@@ -80,7 +80,7 @@ def test_missing_folders_and_files_name_what_is_near(write, tmp_path):
     (folder / "item.csv").touch()
     refused(folder, "the nearest there is 'item.csv'")
     (folder / "mydata").mkdir()
-    refused(folder / "mydat", "no data folder", "the nearest there is 'mydata'")
+    refused(folder / "mydat", "no data folder", "did you mean", "mydata?")
     refused(
         folder / "mydata",
         "no file interactions.csv or interactions.csv.gz or interactions.parquet",
@@ -96,7 +96,7 @@ def test_missing_folders_and_files_name_what_is_near(write, tmp_path):
 
 def test_a_packed_and_an_unpacked_file_side_by_side(write):
     write(packed=True)
-    refused(write(), "holds both interactions.csv and interactions.csv.gz", "keep the one")
+    refused(write(), "several files: interactions.csv, interactions.csv.gz; keep one")
 
 
 def test_clean_ups_are_counted(write):

@@ -136,4 +136,4 @@ def test_missing_and_doubled_files(tmp_path):
     (tmp_path / "id2name.txt").rename(tmp_path / "id2names.txt")
     refused(tmp_path, "has no file id2name.txt or items.csv", "'id2names.txt'")
     (tmp_path / "test.parquet").touch()
-    refused(tmp_path, "holds both test.parquet and test.csv")
+    refused(tmp_path, "several files: test.parquet, test.csv; keep one")

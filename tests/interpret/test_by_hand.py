@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import softmax
 
 from delrec_kit.interpret import ATTENTION, EFFECT, GRADIENTS, ROLLOUT, SAID, ByHand, plot_ranking
 from delrec_kit.interpret.panel import OneUser
+from delrec_kit.interpret.question import leave_out
 from delrec_kit.llm import LlmRecommender, SoftPrompt
 from delrec_kit.settings.errors import KitError
 
@@ -175,6 +177,19 @@ def test_quick_clicks_are_one_question_and_busy_is_said(panel, asking, monkeypat
 
     asyncio.run(click())
     assert asking == [[*HISTORY, *[5] * 10]] and panel.message.value == ""
+
+
+def test_soft_tokens_are_switched_off(panel, asked):
+    on = panel.ranking["chance"].tolist()
+    panel.off.value = (1,)
+    one = panel.ranking["chance"].tolist()
+    question = asked.question(HISTORY, CANDIDATES)
+    (gone,) = [piece for piece in question.pieces[0] if (piece.name, piece.index) == ("soft", 1)]
+    without = asked.recommender.score_prompts([leave_out(question.prompts[0], [gone])], question.items)[0]
+    np.testing.assert_allclose(one, softmax(without.astype(float)), rtol=1e-5)
+    assert "P0" in panel.prompt.value and "P1" not in panel.prompt.value and "P2" in panel.prompt.value
+    panel.off.value = ()
+    assert on != one and panel.ranking["chance"].tolist() == on
 
 
 def test_what_fails_is_said_and_the_history_is_that_of_the_answer(panel, asked, monkeypatch):

@@ -1,3 +1,5 @@
+from xml.etree import ElementTree
+
 import numpy as np
 import pandas as pd
 import torch
@@ -12,6 +14,7 @@ from delrec_kit.interpret import (
     title_cosines,
 )
 from delrec_kit.llm import SoftPrompt
+from delrec_kit.settings import style
 
 
 def test_a_prompt_made_of_words_lies_at_these_words(plain_llm):
@@ -59,6 +62,15 @@ def test_the_nearest_title_is_found_and_chance_is_said(plain_llm, writer):
     assert len(table) == 2 * table["title"].nunique() and 0.1 < table["chance"].iloc[0] < 0.9
     figure, numbers = plot_cosines(table)
     assert "2 of 2" in figure.get_suptitle() and len(numbers) == len(table)
+
+
+def test_a_saved_projection_says_each_name_under_the_pointer(tmp_path):
+    rows = [("title", f"<Film> & {n}", n, n) for n in range(3)]
+    rows += [(f"{kind} P", "P0", n, 1.0) for n, kind in enumerate(("untrained", "distilled"))]
+    style.save_figure(*plot_projection(pd.DataFrame(rows, columns=["what", "name", "x", "y"]), 0.5), tmp_path, "p")
+    tree = ElementTree.parse(tmp_path / "p.svg")
+    said = {use.findtext(f"{{{style.SVG}}}title") for use in tree.iter(f"{{{style.SVG}}}use")}
+    assert {"<Film> & 0", "<Film> & 1", "<Film> & 2", "P0"} <= said
 
 
 def test_every_soft_token_grows_in_a_row_of_its_own():

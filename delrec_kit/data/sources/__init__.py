@@ -7,7 +7,6 @@ from pathlib import Path
 
 import duckdb
 
-from delrec_kit.data.finding import find_folder
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.sources.amazon import read_amazon
 from delrec_kit.data.sources.custom import read_custom
@@ -16,7 +15,7 @@ from delrec_kit.data.sources.movielens import read_movielens, read_movielens_1m
 from delrec_kit.data.sources.recbole import read_recbole
 from delrec_kit.data.sources.steam import read_steam
 from delrec_kit.data.validation import Raw, validate
-from delrec_kit.run.inputs import check_data_dir
+from delrec_kit.run.inputs import check_data_dir, find_folder
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 

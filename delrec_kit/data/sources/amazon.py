@@ -4,13 +4,12 @@ from pathlib import Path
 
 from delrec_kit.data.domain import PRODUCTS
 from delrec_kit.data.engine import Engine
-from delrec_kit.data.finding import find_one
 from delrec_kit.data.objects import JsonLines
 from delrec_kit.data.sources.naming import check_columns, read_named
 from delrec_kit.data.tables import Table, joined
 from delrec_kit.data.text import TextFile
 from delrec_kit.data.validation import Raw
-from delrec_kit.run.inputs import amazon_files, matching
+from delrec_kit.run.inputs import amazon_files, find_file, matching
 from delrec_kit.settings.config import DataConfig
 
 REVIEW = {  # of 2014 and 2018, and of 2023
@@ -42,17 +41,17 @@ def read_amazon(folder: Path, config: DataConfig, categories: tuple[str, ...]) -
     if benchmark:
         rows = joined([_ratings(engine, paths[0], config) for paths in parts.values()], PARTS)
     elif alone:
-        rows = _ratings(engine, find_one(folder, ratings, "ratings"), config)
+        rows = _ratings(engine, find_file(folder, ratings, "ratings"), config)
     else:
-        rows = read_named(JsonLines(find_one(folder, reviews, "reviews")), engine, config, REVIEW, ("rating",))
-    catalogue = read_named(JsonLines(find_one(folder, metadata, "metadata")), engine, config, PRODUCT, ("title",))
+        rows = read_named(JsonLines(find_file(folder, reviews, "reviews")), engine, config, REVIEW, ("rating",))
+    catalogue = read_named(JsonLines(find_file(folder, metadata, "metadata")), engine, config, PRODUCT, ("title",))
     code = "catalogue rows left out whose title is code of a web page"  # as the publishers of 2018 advise
     products, spoilt = catalogue.without("contains(title, 'getTime')", code)
     return Raw(rows, products, PRODUCTS, spoilt, chosen_only=True, first_titles=True, several=benchmark)
 
 
 def _category(folder: Path) -> str:
-    return find_one(folder, amazon_files("")[-1], "metadata").name.partition(".")[0].removeprefix("meta_")
+    return find_file(folder, amazon_files("")[-1], "metadata").name.partition(".")[0].removeprefix("meta_")
 
 
 def _ratings(engine: Engine, path: Path, config: DataConfig) -> Table:

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from delrec_kit.data.engine import Engine
-from delrec_kit.data.finding import find_file
 from delrec_kit.data.parquet import ParquetFile
 from delrec_kit.data.sources.naming import check_columns, read_named, separator
 from delrec_kit.data.text import TextFile
 from delrec_kit.data.validation import Raw
+from delrec_kit.run.inputs import find_file
 from delrec_kit.settings.config import DataConfig
-from delrec_kit.settings.errors import KitError
 
 ROWS = {name: (name,) for name in ("user", "item", "timestamp", "split", "rating", "label")}
 CATALOGUE = {name: (name,) for name in ("item", "title", "year")}
@@ -24,7 +23,7 @@ def read_custom(folder: Path, config: DataConfig) -> Raw:
     any order. Ids are text: "1" and "01" differ. Raises KitError for files that are missing, damaged, or there twice.
     """
     check_columns(config, {*ROWS, *CATALOGUE, "separator"})
-    paths = [_file(folder, stem) for stem in ("interactions", "items")]
+    paths = [find_file(folder, [stem + ending for ending in ENDINGS]) for stem in ("interactions", "items")]
     engine = Engine(sum(path.stat().st_size for path in paths))
     rows, items = (
         ParquetFile(path) if path.suffix == ".parquet" else TextFile(path, delimiter=separator(config, ","))
@@ -34,11 +33,3 @@ def read_custom(folder: Path, config: DataConfig) -> Raw:
         read_named(rows, engine, config, ROWS, ("split", "rating", "label")),
         read_named(items, engine, config, CATALOGUE, ("year",)),
     )
-
-
-def _file(folder: Path, stem: str) -> Path:
-    names = [stem + ending for ending in ENDINGS]
-    there = [name for name in names if (folder / name).is_file()]
-    if len(there) > 1:
-        raise KitError(f"{folder} holds both {there[0]} and {there[1]}; keep the one that is meant")
-    return find_file(folder, names)

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from delrec_kit.data.engine import Engine, quoted
-from delrec_kit.data.finding import find_file
 from delrec_kit.data.parquet import ParquetFile
 from delrec_kit.data.sources.naming import check_columns, read_named
 from delrec_kit.data.tables import Table, brief
 from delrec_kit.data.text import TextFile
 from delrec_kit.data.validation import Raw
+from delrec_kit.run.inputs import find_file, matching
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
@@ -39,11 +39,8 @@ def read_llara(folder: Path, config: DataConfig) -> Raw:
 
 def _part(folder: Path, part: str) -> Path:
     names = [f"{part}.parquet", f"{part}.csv"]
-    there = [name for name in names if (folder / name).is_file()]
-    if len(there) > 1:
-        raise KitError(f"{folder} holds both {names[0]} and {names[1]}; keep the one that is meant")
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLES)
-    if not there and pickled:
+    if pickled and not matching(folder, names):
         raise KitError(
             f"{folder} has no {part}.parquet or {part}.csv, but {', '.join(pickled)}: pickled files can run any code "
             "and are not opened; export each in the environment that it comes from, "

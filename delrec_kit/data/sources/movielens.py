@@ -4,12 +4,12 @@ from pathlib import Path
 
 from delrec_kit.data.domain import FILMS
 from delrec_kit.data.engine import Engine
-from delrec_kit.data.finding import find_file
 from delrec_kit.data.sources.grouplens import ML_1M, ML_100K, download
 from delrec_kit.data.sources.naming import check_columns, separator
 from delrec_kit.data.tables import DAMAGE, open_bytes
 from delrec_kit.data.text import TextFile
 from delrec_kit.data.validation import Raw
+from delrec_kit.run.inputs import find_file
 from delrec_kit.settings.config import DataConfig
 
 RATINGS, FILM = ("user", "item", "rating", "timestamp"), ("item", "title")

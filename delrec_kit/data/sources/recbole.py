@@ -6,12 +6,11 @@ from pathlib import Path
 
 from delrec_kit.data.domain import FILMS, GAMES, ITEMS, PRODUCTS
 from delrec_kit.data.engine import Engine
-from delrec_kit.data.finding import find_one
 from delrec_kit.data.sources.naming import check_columns, read_named, separator
 from delrec_kit.data.tables import joined
 from delrec_kit.data.text import TextFile
 from delrec_kit.data.validation import Raw
-from delrec_kit.run.inputs import matching
+from delrec_kit.run.inputs import find_file, matching
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
@@ -39,9 +38,9 @@ def read_recbole(folder: Path, config: DataConfig) -> Raw:
     check_columns(config, {*FIELDS, "separator"})
     split = {part: matching(folder, [f"*.{part}.inter"]) for part in PARTS}
     if all(split.values()):
-        inters = [find_one(folder, [f"*.{part}.inter"], f"{part} interactions") for part in PARTS]
+        inters = [find_file(folder, [f"*.{part}.inter"], f"{part} interactions") for part in PARTS]
     else:
-        inters = [find_one(folder, ["*.inter"], "interactions")]
+        inters = [find_file(folder, ["*.inter"], "interactions")]
     items = folder / (inters[0].name.removesuffix(".inter").removesuffix(".train") + ".item")
     if not items.is_file():
         raise KitError(f"{folder} has no file {items.name}; the kit works on titles, which stand in that file")

@@ -4,11 +4,10 @@ from pathlib import Path
 
 from delrec_kit.data.domain import GAMES
 from delrec_kit.data.engine import Engine
-from delrec_kit.data.finding import find_one
 from delrec_kit.data.objects import JsonLines
 from delrec_kit.data.sources.naming import check_columns, read_named
 from delrec_kit.data.validation import Raw
-from delrec_kit.run.inputs import RAW_FILES
+from delrec_kit.run.inputs import RAW_FILES, find_file
 from delrec_kit.settings.config import DataConfig
 
 REVIEW = {"user": ("username",), "item": ("product_id",), "timestamp": ("date",)}
@@ -23,8 +22,8 @@ def read_steam(folder: Path, config: DataConfig) -> Raw:
     """
     check_columns(config, {*REVIEW, "title"})
     of_games = {name: name.startswith("steam_games") for name in RAW_FILES["steam"]}
-    reviews = find_one(folder, [name for name in of_games if not of_games[name]], "reviews")
-    games = JsonLines(find_one(folder, [name for name in of_games if of_games[name]], "games"))
+    reviews = find_file(folder, [name for name in of_games if not of_games[name]], "reviews")
+    games = JsonLines(find_file(folder, [name for name in of_games if of_games[name]], "games"))
     engine = Engine(reviews.stat().st_size)
     rows = read_named(JsonLines(reviews), engine, config, REVIEW)
     rows, nameless = rows.without("bare(user) = ''", "reviews with a blank username left out")
