@@ -20,10 +20,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def exit_code(command: Callable[[], object]) -> int:
     """Run ``command``; returns the exit code. A mistake of the user's is one line on stderr and code 2. A SIGTERM is
     taken as Ctrl-C is, so that kernels are ended and drafts go; a second one does not disturb that."""
-    before = {each: signal.signal(each, _interrupt) for each in SIGNALS}
-    if os.environ.pop(TIED, None):
-        Thread(target=_end_with_parent, daemon=True).start()
+    before = {each: signal.getsignal(each) for each in SIGNALS}
     try:
+        for each in SIGNALS:
+            signal.signal(each, _interrupt)
+        if os.environ.pop(TIED, None):
+            Thread(target=_end_with_parent, daemon=True).start()
         command()
     except KitError as error:
         return _say(str(error), USER_ERROR)

@@ -34,7 +34,7 @@ def draw_candidates(
     rng, pool = np.random.default_rng(seed), _Pool.of_split(split, consumed, distractors == "popularity")
     drawn = np.empty((len(cases), m), np.int64)
     drawn[:, 0] = cases.target
-    drawn[:, 1:] = pool.draw(cases.user, cases.target, m - 1, rng)
+    pool.draw(cases.user, cases.target, rng, drawn[:, 1:])
     return rng.permuted(drawn, axis=1, out=drawn)
 
 
@@ -52,7 +52,9 @@ def draw_distractors(
     right item of the row, whose title is not drawn either; canonical: (N+1,) one number a title, so that equal titles
     count as one, entry 0 belongs to padding. Raises KitError if fewer than ``count`` titles are free for some row.
     """
-    return _Pool(consumed, np.asarray(canonical)).draw(users, answers, count, rng)
+    drawn = np.empty((len(users), count), np.int64)
+    _Pool(consumed, np.asarray(canonical)).draw(np.asarray(users), np.asarray(answers), rng, drawn)
+    return drawn
 
 
 def answer_index(candidates: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -110,10 +112,9 @@ class _Pool:
         """How many differ."""
         return len(sorted_unique(self.canonical[1:]))
 
-    def draw(self, users: np.ndarray, answers: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-        """(B, count), as ``draw_distractors`` says."""
-        users, answers = np.asarray(users), np.asarray(answers)
-        drawn = np.empty((len(users), count), np.int64)
+    def draw(self, users: np.ndarray, answers: np.ndarray, rng: np.random.Generator, drawn: np.ndarray) -> None:
+        """Fill ``drawn`` (B, count), which lies in memory once, as ``draw_distractors`` says."""
+        count = drawn.shape[1]
         for start in range(0, len(users), ROWS):
             rows = slice(start, start + ROWS)
             taken = self.refuse_full(users[rows], answers[rows], count)
@@ -121,7 +122,6 @@ class _Pool:
             for row in np.flatnonzero(~full):
                 some[row] = self._one_by_one(users[rows][row], answers[rows][row], count, rng)
             drawn[rows] = some
-        return drawn
 
     def refuse_full(self, users: np.ndarray, answers: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Raise KitError where fewer than ``count`` titles are free for some user, with what would fit; else sorted

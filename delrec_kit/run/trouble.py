@@ -2,6 +2,7 @@
 spare."""
 
 import errno
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -88,4 +89,5 @@ class Halving:
 
 
 def _first(text: str) -> str:
-    return " ".join(text.split()).partition(". ")[0][:150]
+    said = re.sub(r"^\[enforce fail at [^]]*\] err == 0\. ", "", " ".join(text.split()))  # torch's CPU allocator
+    return said.partition(". ")[0][:150]

@@ -1,5 +1,6 @@
 """A grid of runs: what it expands to, what is copied, and that a failing run does not stop the others."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from delrec_kit.__main__ import main
 from delrec_kit.batch import sweep
+from delrec_kit.batch.ending import TIED
 from delrec_kit.batch.sweep import read_grid, run_sweep
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError
@@ -162,3 +164,16 @@ def test_a_sweep_that_is_ended_ends_its_runs_and_begins_no_other(grid, tmp_path,
     assert all("interrupted; the same command" in log.read_text() for log in out.glob("*.log"))
     if how != signal.SIGKILL:
         assert process.returncode == 130 and said == "error: interrupted; the same command takes it up again\n"
+
+
+def test_a_run_whose_sweep_was_gone_before_it_began_says_so_in_one_line():
+    environment = {**os.environ, TIED: "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 130 and done.stderr == "error: interrupted; the same command takes it up again\n"

@@ -94,6 +94,7 @@ def test_too_little_memory_names_the_settings_to_lower(run, error, stage):
         raise error
     line = str(raised.value)
     assert line.startswith(f"stage {stage} ran out of memory") and LOWER[stage] in line and "\n" not in line
+    assert "enforce fail" not in line
 
 
 def test_the_settings_to_lower_are_settings():

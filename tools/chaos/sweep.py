@@ -1,4 +1,4 @@
-"""A sweep of four runs through the first notebooks, as a program to be killed: ``python -m tools.chaos.sweep OUT``."""
+"""A sweep of two runs through the first notebooks, as a program to be killed: ``python -m tools.chaos.sweep OUT``."""
 
 import sys
 from pathlib import Path
