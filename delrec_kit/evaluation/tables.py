@@ -66,12 +66,13 @@ def shown(table: pd.DataFrame, file: str = "", rows: int = ROWS, digits: int = 2
 
 
 def main_first(table: pd.DataFrame, rows: int = ROWS) -> pd.DataFrame:
-    """``table``, a row a method, with those in front that every claim is measured by, up to ``rows`` with the best of
-    the others, the best first: by the first column where it is text, else by the mean of all."""
+    """``table``, a row a method (perhaps by settings), with those in front that every claim is measured by, up to
+    ``rows`` with the best of the others, the best first: by the first column where it is text, else by the mean of
+    all."""
     text = not pd.api.types.is_numeric_dtype(table.iloc[:, 0])
     value = table.iloc[:, 0] if text else table.mean(axis=1)
     best = value.sort_values(ascending=False, kind="stable").index
-    main = [name for name in best if base_of(name) in FIRST][:rows]
+    main = [name for name in best if base_of(name[-1] if isinstance(name, tuple) else name) in FIRST][:rows]
     others = [name for name in best if name not in main]
     front = {*main, *others[: rows - len(main)]}
     return table.loc[[*(name for name in best if name in front), *(name for name in best if name not in front)]]

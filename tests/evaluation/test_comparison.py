@@ -136,3 +136,7 @@ def test_what_every_claim_is_measured_by_is_shown_before_better_rows():
     assert first == [*names[:7], "teacher", "delrec", "popularity", "other 7"]
     text = table[["a"]].map("{:.3f} [0, 1]".format)
     assert list(main_first(text, 4).index)[:4] == ["other 0", "teacher", "delrec", "popularity"]
+    by_settings = pd.concat({"k=3": text}, names=["settings"])
+    assert list(main_first(by_settings, 4).index)[1:4] == [
+        ("k=3", name) for name in ("teacher", "delrec", "popularity")
+    ]

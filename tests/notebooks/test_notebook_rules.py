@@ -109,6 +109,8 @@ def test_it_tells_a_story(path):
     assert cells[0]["cell_type"] == "markdown"
     assert code(cells[0]).startswith("# ")
     assert sum(len(code(cell)) for cell in cells if cell["cell_type"] == "markdown") > 500
+    assert "**At the end you know**" in code(cells[0]) and "GB" in code(cells[0]), "and how long it takes"
+    assert "**Try next**" in code(cells[-1])
 
 
 @every_notebook

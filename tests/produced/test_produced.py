@@ -255,7 +255,7 @@ def test_one_users_choice_is_explained_on_a_page(produced, tmp_path, capsys):
     m, n = produced.config.data.candidates, produced.config.distill.k
     assert text.count("<tr><td>") + text.count("<tr class='answer'>") == m
     assert text.count("← what came next</td>") == 1 and "delrec-view-data" in text
-    assert all(f">P{j + 1}" in text for j in range(n)) and "nats" in text
+    assert all(f">P{j}" in text for j in range(n)) and "nats" in text
     assert main(["explain", str(produced.path), "--user", "nobody", "--out", str(page)]) == 2
     assert "no test case of user 'nobody'" in capsys.readouterr().err
 
