@@ -28,6 +28,8 @@ def checked_split(read: Interactions, rows: Table, several: bool) -> Interaction
             engine.run(f"UPDATE {table} SET split = {label} WHERE {condition}")
             notices.append(f"{count} {what}")
 
+    if not read.timed:
+        notices += _in_training(read, rows)
     twice = f"SELECT user, item, time FROM {table} GROUP BY ALL HAVING count(*) > 1"
     refuse(
         f"SELECT row FROM {table} SEMI JOIN ({twice}) USING (user, item, time) WHERE {TARGET}",
@@ -68,6 +70,20 @@ def checked_split(read: Interactions, rows: Table, several: bool) -> Interaction
     if ahead:
         notices.append(f"{ahead} users have 'train' rows later than their own target: the training sees their future")
     return read.noting(*notices)
+
+
+def _in_training(read: Interactions, rows: Table) -> list[str]:
+    """The count of targets that their user has in training too. Without times nobody can tell whether that is another
+    choice; raises KitError where it is so of most."""
+    known = f"SELECT user, item FROM {read.table} WHERE split IN ({TRAIN}, {HISTORY})"
+    found = read.engine.table(f"SELECT row FROM {read.table} SEMI JOIN ({known}) USING (user, item) WHERE {TARGET}")
+    (count,) = read.engine.one(f"SELECT count(*) FROM {found}")
+    (targets,) = read.engine.one(f"SELECT count(*) FROM {read.table} WHERE {TARGET}")
+    if 2 * count > targets:
+        what = "most targets, as of this '{value}' row, stand among their user's 'train' rows too, and leak the test"
+        rows.refuse(f"row IN (SELECT row FROM {found})", "split", what)
+    same = "targets are items that their user has in training too; without times it cannot be told whether chosen twice"
+    return [f"{count} {same}"] if count else []
 
 
 def _before(table: str, label: int) -> str:

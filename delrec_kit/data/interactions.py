@@ -39,13 +39,14 @@ class Interactions:
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame, titles: pd.Series, domain: Domain, notices: Sequence[str]) -> "Interactions":
-        """From sound rows in any order: user and item by key, timestamp in seconds, and perhaps split."""
+        """From sound rows in any order: user and item by key, timestamp in seconds, and perhaps rating and split."""
         engine = Engine()
         users = natural_order(pd.Index(frame["user"].unique()))
         columns = {
             "user": users.get_indexer(frame["user"]).astype(np.int32),
             "item": titles.index.get_indexer(frame["item"]).astype(np.int32),
             "time": frame["timestamp"].to_numpy() * SECOND,
+            **{name: frame[name].to_numpy() for name in ("rating",) if name in frame},
         }
         if "split" in frame:
             columns["split"] = frame["split"].map(LABELS.index).to_numpy(np.int8)

@@ -17,12 +17,17 @@ WHOLE = "COALESCE(CASE WHEN x = floor(x) THEN TRY_CAST(x AS HUGEINT)::VARCHAR EN
 class ParquetFile:
     path: Path
 
+    @property
+    def _source(self) -> str:
+        """The file alone: names of folders such as ``split=train`` are no columns."""
+        return f"read_parquet({quoted(self.path)}, hive_partitioning = false)"
+
     def header(self) -> dict[str, str]:
         """Column -> its type. Raises KitError for a damaged file, and for one that unpacks to hundreds of times its
         size, each value counted as 8 bytes."""
         try:
             with duckdb.connect() as engine:
-                found = engine.execute(f"DESCRIBE SELECT * FROM read_parquet({quoted(self.path)})").fetchall()
+                found = engine.execute(f"DESCRIBE SELECT * FROM {self._source}").fetchall()
                 counted = f"SELECT sum(num_rows) FROM parquet_file_metadata({quoted(self.path)})"
                 (rows,) = engine.execute(counted).fetchone()
         except duckdb.Error as error:
@@ -45,15 +50,17 @@ class ParquetFile:
             if theirs not in types:
                 raise KitError(f"{self.path}: no column '{theirs}'{nearest(theirs, map(brief, types))}")
             kind, expression = types[theirs], '"' + theirs.replace('"', '""') + '"'
-            if kind.startswith(("STRUCT", "MAP")) or (kind.endswith("]") and name == "timestamp"):
+            if kind.startswith(("STRUCT", "MAP")) or (kind.endswith("]") and name != "seq"):
                 raise KitError(f"{self.path}, column '{theirs}': one value a row is needed, not {brief(kind)}")
-            if kind in ("DOUBLE", "FLOAT") and name != "timestamp":
+            if kind == "BLOB":
+                expression = f"decode({expression})"
+            elif kind in ("DOUBLE", "FLOAT") and name != "timestamp":
                 expression = WHOLE.replace("x", expression)
             elif name != "timestamp" and not kind.endswith("]"):
                 expression += "::VARCHAR"
             picked.append(f"{expression} AS {name}")
         try:
-            table = engine.table(f"SELECT {', '.join(picked)} FROM read_parquet({quoted(self.path)})")
+            table = engine.table(f"SELECT {', '.join(picked)} FROM {self._source}")
         except duckdb.Error as error:
             raise KitError(f"{self.path} cannot be read as Parquet: {brief(str(error), 120)}") from error
         if not engine.one(f"SELECT count(*) FROM {table}")[0]:

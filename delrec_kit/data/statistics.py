@@ -60,7 +60,9 @@ def describe(interactions: Interactions, split: Split) -> dict:
 
 def told_of_ties(interactions: Interactions, found: dict, ties: str) -> list[str]:
     """A warning where ties in time decide most targets, and where the file seems sorted by item."""
-    if found["last_two_tie"] < TIED or not interactions.timed:
+    if not interactions.timed:
+        return _told_of_order(interactions)
+    if found["last_two_tie"] < TIED:
         return []
     last = f"SELECT user, max(time) AS time, max(rowid) AS place FROM {interactions.table} GROUP BY user"
     ended = "SELECT user, max(item) AS top, max(item) FILTER (r.rowid = place) AS last, count(*) AS n FROM "
@@ -75,6 +77,16 @@ def told_of_ties(interactions: Interactions, found: dict, ties: str) -> list[str
     advice = " (data.ties=random draws it)" if ties == "file" else ""
     share = f"{tied} of {found['users']} users have several last items of the same time"
     return [f"{share}: {how[ties]} which of them is the target{more}{advice}"]
+
+
+def _told_of_order(interactions: Interactions) -> list[str]:
+    """A warning where rows without times seem sorted by item, so that their order tells nothing of time."""
+    rows = f"SELECT item < lag(item) OVER (PARTITION BY user ORDER BY rowid) AS falls FROM {interactions.table}"
+    falls, steps = interactions.engine.one(f"SELECT count(*) FILTER (falls), count(falls) FROM ({rows})")
+    if not steps or falls not in (0, steps):
+        return []
+    way = "rising" if not falls else "falling"
+    return [f"the rows of every user stand by {way} item id: that is a sorted file, and no order of time"]
 
 
 def one_case(split: Split, row: int = 0) -> pd.DataFrame:

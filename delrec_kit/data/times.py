@@ -3,11 +3,12 @@
 from itertools import product
 
 from delrec_kit.data.engine import quoted
-from delrec_kit.data.tables import Table
+from delrec_kit.data.tables import Table, brief
 
 SECOND = 1_000_000  # microseconds
 LATEST = 4_102_444_799  # seconds: the end of year 2099; pictures fail near year 9999
 MILLISECONDS = 20_000_000_000  # from here on a number can only be milliseconds: as seconds it is the year 2603
+EARLY = 100_000_000  # seconds: in March 1973; beside later ones a smaller number is none of them
 WRITE = "write seconds since 1970"
 WHOLE = r"\d{1,18}"
 MONTH, DAY = r"([A-Za-z]{3})[a-z]*\.?", r"(\d{1,2})(?:st|nd|rd|th)?"
@@ -35,7 +36,9 @@ def microseconds(rows: Table) -> tuple[Table, list[str]]:
     """
     kind = rows.columns.get("timestamp")
     if kind is None:
+        others = ", ".join(brief(name) for name in rows.file.header() if name not in rows.spelled.values())
         notice = "there is no column of times: the order of rows in the file stands for time"
+        notice += f" (not read: {brief(others, 200)})" if others else ""
         return rows.select(f"*, row * {SECOND} AS time"), [notice]
     if kind != "VARCHAR":
         rows.refuse("timestamp IS NULL", "timestamp", "the timestamp is missing; " + WRITE)
@@ -59,7 +62,8 @@ def _text(rows: Table) -> tuple[Table, list[str]]:
         stamp = f"CASE WHEN length({number}) IN ({lengths}) THEN try_strptime({number}, [{forms}]) END"
         stamped = rows.select(f"*, epoch_us({stamp}) AS time")
         if 2 * stamped.count("year(make_timestamp(time)) BETWEEN 1980 AND 2099") > total:
-            return _dates(stamped, "a date YYYYMMDD")
+            same_day = f"day(make_timestamp(time)) = substr({number}, 7, 2)::INT"
+            return _dates(stamped.select(f"* REPLACE (CASE WHEN {same_day} THEN time END AS time)"), "a date YYYYMMDD")
     if whole == total:
         return _numbers(rows.select("*, timestamp::BIGINT AS number"))
     rows = rows.select("*, bare(timestamp) AS t")
@@ -71,7 +75,12 @@ def _text(rows: Table) -> tuple[Table, list[str]]:
             spelled = f"regexp_replace({spelled}, {quoted(pattern)}, {quoted(iso)}, 'g')"
         forms = ", ".join(map(quoted, SPELLINGS))
         date = f"COALESCE(TRY_CAST(t AS TIMESTAMPTZ), try_strptime({spelled}, [{forms}]))"
-        dated = rows.select(f"*, CASE WHEN isfinite({date}) THEN epoch_us({date}) END AS time")
+        # the engine takes 2020-02-30 for the first of March
+        day = rf"regexp_extract({spelled}, '^ ?(\d{{4}}-\w+-\d+)', 1)"
+        read_day = f"day(try_strptime({day}, ['%Y-%m-%d', '%Y-%b-%d']))"
+        exists = rf"({day} = '' OR {read_day} = regexp_extract({day}, '\d+$')::INT)"
+        sound = rf"isfinite({date}) AND {exists} AND regexp_matches(t, '\d')"
+        dated = rows.select(f"*, CASE WHEN {sound} THEN epoch_us({date}) END AS time")
         found = dated.count(r"time IS NOT NULL AND t SIMILAR TO '.*\d.*'")
         if found:
             return _dates(dated, "an ISO date")
@@ -103,6 +112,9 @@ def _numbers(rows: Table) -> tuple[Table, list[str]]:
     factor, notices = SECOND, []
     if 2 * late > total:
         factor, notices = SECOND // 1000, [f"{total} timestamps read as milliseconds"]
+    elif 0 < 2 * rows.count(f"number < {EARLY}") < total:
+        what = "{value} is no time in seconds, as most are; write all alike"
+        rows.refuse(f"number >= 0 AND number < {EARLY}", "timestamp", what)
     latest = LATEST * SECOND // factor
     if low < 0 or high > latest or 0 < late < total:
         rows.refuse("number < 0", "timestamp", "{value} is negative; " + WRITE)

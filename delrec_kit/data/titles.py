@@ -24,7 +24,10 @@ MOVED = re.compile(
 )
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 CONTROL = re.compile("[\u0000-\u001f\u007f-\u009f]")
-TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->")
+TAGS = "a|b|big|blockquote|br|center|code|div|em|font|h[1-6]|hr|i|img|li|ol|p|pre|script|small|span|strike|strong|style"
+TAGS += "|sub|sup|table|tbody|td|th|tr|tt|u|ul"
+TAG = re.compile(rf"</?(?:{TAGS})(?:\s[^<>]*)?/?>|<!--.*?-->", re.IGNORECASE)
+ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);")  # with its semicolon: "Black&regular" holds none
 DATED = re.compile(r"\(\d{4}\)$")
 
 
@@ -64,7 +67,7 @@ def clean_titles(raw: pd.Series, domain: Domain, length: int = LENGTH) -> tuple[
 
 
 def _tidied(raw: str, films: bool) -> str:
-    text = TAG.sub(" ", html.unescape(raw))
+    text = TAG.sub(" ", ENTITY.sub(lambda entity: html.unescape(entity[0]), raw))
     text = " ".join(INVISIBLE.sub("", CONTROL.sub(" ", text)).split())
     if films or DATED.search(text):
         text = MOVED.sub(_article_first, text)

@@ -13,10 +13,11 @@ from delrec_kit.data.filters import with_titles
 from delrec_kit.data.interactions import LABELS, Interactions
 from delrec_kit.data.tables import Table, brief
 from delrec_kit.data.times import microseconds
-from delrec_kit.data.titles import INVISIBLE, clean_titles
+from delrec_kit.data.titles import INVISIBLE, MISSING, clean_titles
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import nearest
 
+YES, NO = "'true', 't', 'yes', 'y'", "'false', 'f', 'no', 'n'"  # as a label
 SEARCHED = 100_000  # ids of the catalogue that are searched for another spelling
 TIES = {"file": "row", "random": "md5(concat_ws(' ', u.number, i.number, {seed})), row", "item": "i.number, row"}
 
@@ -54,7 +55,7 @@ def validate(raw: Raw, config: DataConfig, seed: int = 0) -> Interactions:
     titles, untitled, found = _titles(catalogue, raw, config)
     notices += found
     user_ids, item_ids = (_ids(rows, name) for name in ("user", "item"))
-    notices += [*_blanks(engine, user_ids, "user"), *_blanks(engine, item_ids, "item")]
+    notices += [*_blanks(engine, user_ids, "user"), *_blanks(engine, item_ids, "item"), *_no_ids(engine, user_ids)]
     timed, found = microseconds(rows)
     notices += found
     items = engine.given(key=titles.index.to_numpy(object), number=np.arange(len(titles), dtype=np.int32))
@@ -112,7 +113,8 @@ def _titles(catalogue: Table, raw: Raw, config: DataConfig) -> tuple[pd.Series, 
         notices.append(f"{repeated.sum()} repeated catalogue rows dropped")
     if year:
         years = frame["year"].fillna("").astype("str").str.extract(r"^(\d{4})(?:\.0)?$")[0]
-        lacks = years.notna() & ~frame["title"].str.contains(r"\(\d{4}\)\s*$") & (frame["title"] != "")
+        lacks = years.notna() & ~frame["title"].str.contains(r"\(\d{4}\)\s*$")
+        lacks &= ~frame["title"].str.lower().isin(MISSING)
         frame.loc[lacks, "title"] += " (" + years[lacks] + ")"
         if lacks.any():
             notices.append(f"{lacks.sum()} titles got the year that stands beside them")
@@ -146,6 +148,14 @@ def _blanks(engine: Engine, ids: str, noun: str) -> list[str]:
     if not count:
         return []
     return [f"{count} {noun} ids differ from another by blanks alone, and are taken for it (as '{brief(example)}')"]
+
+
+def _no_ids(engine: Engine, ids: str) -> list[str]:
+    """The words for a missing value among the users' ids: whoever wrote them meant nobody, or several people."""
+    words = ", ".join(map(quoted, sorted(MISSING)))
+    found = engine.one(f"SELECT list(DISTINCT bare(raw)) FROM {ids} WHERE lower(bare(raw)) IN ({words})")[0]
+    named = " and ".join(f"'{brief(word)}'" for word in sorted(found or []))
+    return [f"the user id {named} means nobody as a rule; its rows are taken as one person's"] if named else []
 
 
 def _unknown(rows: Table, of_item: str, catalogue: Table, known: pd.Index) -> list[str]:
@@ -187,21 +197,24 @@ def _more_columns(rows: Table, config: DataConfig) -> tuple[dict[str, str], list
         if name in there:
             value = f"TRY_CAST(bare({name}) AS FLOAT)"
             number = f"CASE WHEN is_number(bare({name})) AND isfinite({value}) THEN {value} END"
-            number = f"CASE lower(bare({name})) WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE {number} END"
-            if name == "label" and not rows.count(f"({number}) IS NOT NULL"):
-                continue  # words, such as a genre
+            word = f"lower(bare({name}))"
+            number = f"CASE WHEN {word} IN ({YES}) THEN 1 WHEN {word} IN ({NO}) THEN 0 ELSE {number} END"
+            if name == "label" and not rows.count(f"({number}) IS NOT NULL"):  # words, such as a genre
+                called = rows.spelled.get(name, name)
+                notices.append(f"the column '{called}' holds words, no labels: it says nothing of what was chosen")
+                continue
             if config.positive is not None and "label" not in more:
                 what = "'{value}' is not a number; mend it, or set data.positive to null"
                 rows.refuse(f"({number}) IS NULL", name, what)
             more[name] = number
     if "label" in more and config.positive is None:
-        low = rows.count(f"({more['label']}) <= 0")
+        low = rows.count(f"COALESCE(({more['label']}) <= 0, true)")
         if low:
             notices.append(
-                f"a column '{rows.spelled.get('label', 'label')}' is there, and {low} of {rows.count()} rows have 0 or "
-                "less in it: all rows count as choices; data.positive=1 keeps those of 1 and more"
+                f"a column '{rows.spelled.get('label', 'label')}' is there, and {low} of {rows.count()} rows have 0, "
+                "less or nothing in it: all rows count as choices; data.positive=1 keeps those of 1 and more"
             )
-    if "split" in there:
+    if "split" in there and config.split == "auto":
         label = "lower(bare(split))"
         wrong = f"{label} IS NULL OR {label} NOT IN {LABELS[:-1]}"
         first = rows.engine.one(f"SELECT arg_min({label}, row) FROM {rows.name} WHERE {wrong}")[0]

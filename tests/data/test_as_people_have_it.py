@@ -99,7 +99,7 @@ def test_a_column_of_labels_is_told_and_used_where_asked(tmp_path):
     every = read(custom(tmp_path, text))
     assert (
         len(every) == 36
-        and "18 of 36 rows have 0 or less in it" in every.notices[-1]
+        and "18 of 36 rows have 0, less or nothing in it" in every.notices[-1]
         and "data.positive=1" in every.notices[-1]
     )
     clicked = prepare(config(str(tmp_path), positive=1), 0)
@@ -320,9 +320,112 @@ def test_titles_that_the_cut_would_make_equal_keep_their_end(tmp_path):
 
 def test_what_would_fit_a_small_catalogue_is_told_at_once(tmp_path):
     rows = "user,item,timestamp,split\n" + "".join(f"{u},{i},{t},train\n" for u, i, t in ROWS)
-    rows += "".join(f"heavy,{i},{i},train\n" for i in range(1, 12)) + "v,1,1,train\nv,2,2,valid\nv,3,3,test\n"
+    rows += "".join(f"heavy,{i},{1_300_000_000 + i},train\n" for i in range(1, 12))
+    rows += "".join(f"v,{i},{1_300_000_000 + i},{part}\n" for i, part in enumerate(("train", "valid", "test"), 1))
     folder = custom(tmp_path, rows)
     refused("user 'heavy' leaves 1 titles as distractors; set data.candidates to at most 2", folder)
+
+
+def test_names_of_folders_are_no_columns(tmp_path):
+    """Spark writes them as columns, and so the engine reads them."""
+    for name in ("split=train", "label=1", "user=7", "timestamp=5", "year=2020"):
+        (folder := tmp_path / name).mkdir()
+        frame = pd.DataFrame(ROWS, columns=["user", "item", "timestamp"])
+        frame.to_parquet(folder / "interactions.parquet")
+        pd.DataFrame({"item": range(1, 13), "title": TITLES}).to_parquet(folder / "items.parquet")
+        found = read(str(folder))
+        assert found.frame["user"].nunique() == 6 and not found.brings_split and found.titles.tolist() == TITLES
+        assert found.frame["timestamp"].min() == 1_300_000_000
+
+
+def test_bytes_are_text_and_lists_are_no_ids(tmp_path):
+    frame = pd.DataFrame(ROWS, columns=["user", "item", "timestamp"])
+    frame.to_parquet(tmp_path / "interactions.parquet")
+    items = pd.DataFrame({"item": range(1, 13), "title": [f"Café {n} 映画".encode() for n in range(12)]})
+    items.to_parquet(tmp_path / "items.parquet")
+    assert read(str(tmp_path)).titles.iloc[1] == "Café 1 映画"
+    frame.assign(item=[[item] for item in frame["item"]]).to_parquet(tmp_path / "interactions.parquet")
+    refused("column 'item': one value a row is needed", str(tmp_path))
+
+
+def test_a_missing_title_gets_no_year(tmp_path):
+    catalogue = "item,title,year\n" + "".join(
+        f"{n},{word},1995\n" for n, word in enumerate(["nan", "None", "null", "N/A", ""], 1)
+    )
+    catalogue += "".join(f"{n},Amber Harbor {n},1980\n" for n in range(6, 13))
+    folder = custom(tmp_path, "user,item,timestamp\n" + "".join(f"{u},{i},{t}\n" for u, i, t in ROWS), catalogue)
+    titles = read(folder).titles.tolist()
+    assert titles[:5] == [f"item {n}" for n in range(1, 6)] and titles[5] == "Amber Harbor 6 (1980)"
+
+
+def test_a_split_without_times_that_leaks_is_refused_or_told(tmp_path):
+    rows = [(u, i, "train") for u in range(4) for i in range(1, 5)]
+    targets = [(u, 5 + u, part) for u in range(4) for part in ("valid", "test")]
+    write = lambda found: "user,item,split\n" + "".join(f"{u},{i},{part}\n" for u, i, part in found)  # noqa: E731
+    leaks = [(u, 1 + n, part) for u in range(4) for n, part in enumerate(("valid", "test"))]
+    refused("leak the test", custom(tmp_path, write(rows + leaks)))
+    once = [*targets[:-1], (3, 1, "test")]
+    told = [(u, i + (part == "test"), part) if (u, part) != (3, "test") else (u, i, part) for u, i, part in once]
+    notices = prepare(config(custom(tmp_path, write(rows + told))), 0).notices
+    assert any(notice.startswith("1 targets are items that their user has in training too") for notice in notices)
+
+
+@pytest.mark.parametrize("date", ["2020-02-30", "2019-02-29", "31 Feb 2020", "2020-06-31 10:00:00", "epoch"])
+def test_a_day_that_does_not_exist_is_refused(tmp_path, date):
+    text = table(["2020-03-01", "2020-03-02", "2020-03-03", "2020-03-04", "2020-03-05", date])
+    refused(f"'{date}' is not an ISO date", custom(tmp_path, text))
+    text = table([20200301, 20200302, 20200303, 20200304, 20200305, 20200230])
+    refused("'20200230' is not a date YYYYMMDD", custom(tmp_path, text))
+
+
+def test_a_stray_number_among_seconds_is_refused(tmp_path):
+    for stray in (0, 2020, 20200301):
+        text = table([1_600_000_000 + n for n in range(5)] + [stray])
+        refused(f"{stray} is no time in seconds, as most are", custom(tmp_path, text))
+
+
+@pytest.mark.parametrize(("yes", "no"), [("yes", "no"), ("t", "f"), ("1", ""), ("True", "False"), ("y", "0")])
+def test_labels_in_other_words_and_another_case(tmp_path, yes, no):
+    text = "user,item,timestamp,Label\n" + "".join(
+        f"{u},{i},{t},{yes if n % 2 else no}\n" for n, (u, i, t) in enumerate(ROWS)
+    )
+    found = read(custom(tmp_path, text))
+    assert any("18 of 36 rows have 0, less or nothing in it" in notice for notice in found.notices)
+    if no:
+        assert prepare(config(str(tmp_path), positive=1), 0).statistics["interactions"] == 18
+
+
+def test_a_split_in_another_case_is_used_and_one_that_is_not_used_is_not_checked(tmp_path):
+    parts = ["train"] * 4 + ["valid", "test"]
+    text = "user,item,timestamp,Split\n" + "".join(f"{u},{i},{t},{parts[n % 6]}\n" for n, (u, i, t) in enumerate(ROWS))
+    assert read(custom(tmp_path, text)).brings_split
+    mixed = text.replace("valid", "val")
+    refused("'val' is no part of a split", custom(tmp_path, mixed))
+    assert not read(custom(tmp_path, mixed), split="leave-one-out").brings_split
+
+
+def test_rows_without_times_that_are_sorted_are_told(tmp_path):
+    ordered = sorted((u, i) for u, i, _ in ROWS)
+    notices = prepare(config(custom(tmp_path, "user,item\n" + "".join(f"{u},{i}\n" for u, i in ordered))), 0).notices
+    assert any("rising item id" in notice for notice in notices)
+    text = "user,item,ts\n" + "".join(f"{u},{i},{t}\n" for u, i, t in ROWS)
+    assert any("(not read: ts)" in notice for notice in prepare(config(custom(tmp_path, text)), 0).notices)
+
+
+def test_recbole_files_without_validation_and_guessed_titles(tmp_path):
+    head, *rows = INTER.splitlines(keepends=True)
+    train = [row for n, row in enumerate(rows) if n % 6 < 5]
+    test = [row for n, row in enumerate(rows) if n % 6 == 5]
+    lay(tmp_path, x__train__inter=head + "".join(train), x__test__inter=head + "".join(test))
+    found = read(lay(tmp_path, x__item=ITEM.replace("title:", "brand_name:")), "recbole")
+    assert "6 users' last 'train' row validates: the split has no validation rows" in found.notices
+    assert "titles are taken from the column 'brand_name'; --columns title=… names another" in found.notices
+
+
+def test_text_that_looks_like_tags_or_entities_stays():
+    assert clean_title("Black&regular Pen&notebook") == "Black&regular Pen&notebook"
+    assert clean_title("List<String> in Java") == "List<String> in Java" and clean_title("<Untitled>") == "<Untitled>"
+    assert clean_title("<b>Bold</b> &amp; <br/>plain") == "Bold & plain"
 
 
 def test_letters_without_a_font_are_told_once(monkeypatch, capsys):

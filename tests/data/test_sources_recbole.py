@@ -60,7 +60,7 @@ def test_columns_of_titles(folder, name):
     ("name", "text", "parts"),
     [
         ("inter", INTER + "2\t9\t1.0\tlate\n", ["tunes.inter, line 5, column 'timestamp': 'late' is not"]),
-        ("inter", INTER + "2\t9\tbad\t5.0\n", ["line 5, column 'rating': 'bad' is not a number"]),
+        ("inter", INTER + "2\t9\tbad\t881250951\n", ["line 5, column 'rating': 'bad' is not a number"]),
         ("inter", INTER + "\t9\t1.0\t5.0\n", ["line 5, column 'user_id': the id is empty"]),
         ("inter", INTER + "2\t9\n", ["line 5: 2 columns where the first line has 4"]),
         ("inter", INTER.replace("timestamp:", "time:"), ["line 1: no column 'timestamp'; did you mean 'time'"]),

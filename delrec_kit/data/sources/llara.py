@@ -34,7 +34,23 @@ def read_llara(folder: Path, config: DataConfig) -> Raw:
     catalogue = names.read(engine, {"item": "item", "title": "title"})
     parts = [_cases(engine, part, path, catalogue, config) for part, path in paths.items()]
     rows = engine.table(" UNION ALL ".join(f"SELECT * FROM {part}" for part in parts))
-    return Raw(Table(engine, engine.view(f"SELECT rowid AS row, * FROM {rows}"), names), catalogue)
+    return Raw(
+        Table(engine, engine.view(f"SELECT rowid AS row, * FROM {rows}"), names),
+        catalogue,
+        notices=_leaks(engine, rows),
+    )
+
+
+def _leaks(engine: Engine, rows: str) -> list[str]:
+    """The count of cases that stand in train too, item by item. Raises KitError where most do."""
+    whole = f"SELECT split_part(user, '-', 1) AS part, list(item ORDER BY timestamp) AS ids FROM {rows} GROUP BY user"
+    known, cases = engine.one(
+        f"WITH whole AS ({whole}), known AS (SELECT ids FROM whole WHERE part = 'train') "
+        "SELECT count(*) FILTER (ids IN (FROM known)), count(*) FROM whole WHERE part <> 'train'"
+    )
+    if 2 * known > cases:
+        raise KitError(f"{known} of {cases} cases of valid and test are rows of train too, and would leak the test")
+    return [f"{known} cases of valid and test are rows of train too"] if known else []
 
 
 def _part(folder: Path, part: str) -> Path:

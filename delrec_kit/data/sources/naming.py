@@ -42,6 +42,9 @@ def read_named(
         if name in own:
             usual = (own[name], *(usual if name == "item" and "title" in names else ()))
         spelled[name] = next((theirs for theirs in usual if theirs in header), usual[0])
+        if name in optional and spelled[name] not in header:  # whoever writes "Label" means it
+            folded = (column for column in header if column.casefold() == spelled[name].casefold())
+            spelled[name] = next(folded, spelled[name])
     lacking = {name for name in optional if name not in own or own[name] in header}
     if "timestamp" not in own and not any(word in column.lower() for column in header for word in MOMENTS):
         lacking.add("timestamp")

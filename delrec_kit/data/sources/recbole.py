@@ -28,7 +28,7 @@ PARTS = ("train", "valid", "test")
 
 
 def read_recbole(folder: Path, config: DataConfig) -> Raw:
-    """``NAME.inter``, or NAME.train.inter, NAME.valid.inter and NAME.test.inter, and ``NAME.item``.
+    """``NAME.inter``, or NAME.train.inter, NAME.test.inter and perhaps NAME.valid.inter, and ``NAME.item``.
 
     Fields may have the names that RecBole's own datasets use, or those that ``data.columns`` gives them, without types;
     what stands between two fields of the header separates them everywhere, unless ``separator`` is given there. Items
@@ -37,8 +37,9 @@ def read_recbole(folder: Path, config: DataConfig) -> Raw:
     """
     check_columns(config, {*FIELDS, "separator"})
     split = {part: matching(folder, [f"*.{part}.inter"]) for part in PARTS}
-    if all(split.values()):
-        inters = [find_file(folder, [f"*.{part}.inter"], f"{part} interactions") for part in PARTS]
+    parts = [part for part in PARTS if split[part]] if split["train"] and split["test"] else [PARTS[0]]
+    if len(parts) > 1:
+        inters = [find_file(folder, [f"*.{part}.inter"], f"{part} interactions") for part in parts]
     else:
         inters = [find_file(folder, ["*.inter"], "interactions")]
     items = folder / (inters[0].name.removesuffix(".inter").removesuffix(".train") + ".item")
@@ -52,8 +53,11 @@ def read_recbole(folder: Path, config: DataConfig) -> Raw:
     product = (item, *FIELDS["item"], *(["id"] if item == "product_id" else []))  # Steam's .item file says id
     names = {"item": product, "title": (*FIELDS["title"], *alike), "year": FIELDS["year"]}
     catalogue = read_named(file, engine, config, names, ("year",))
-    domain = DOMAINS.get(catalogue.spelled["title"], ITEMS)
-    return Raw(joined(tables, PARTS), catalogue, domain, chosen_only=True, several=len(tables) > 1)
+    called = catalogue.spelled["title"]
+    guessed = called not in FIELDS["title"] and "title" not in config.columns
+    notices = [f"titles are taken from the column '{called}'; --columns title=… names another"] if guessed else []
+    domain = DOMAINS.get(called, ITEMS)
+    return Raw(joined(tables, parts), catalogue, domain, notices, chosen_only=True, several=len(tables) > 1)
 
 
 def _opened(path: Path, config: DataConfig) -> TextFile:
