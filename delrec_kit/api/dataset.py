@@ -18,6 +18,7 @@ from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import settled
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.resolve import resolve
+from delrec_kit.study.people import whole_ids
 from delrec_kit.study.stages import prepare_stage
 
 FRAMES = "frames"  # in the run directory: what the caller brought, as Parquet
@@ -113,20 +114,6 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _whole_ids(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The frame with ids that a merge has turned into floats as whole numbers again. Raises KitError for ids with
-    fractions, or none."""
-    found = {}
-    for column in {"user", "item"} & set(frame.columns):
-        if pd.api.types.is_float_dtype(frame[column]):
-            values = frame[column]
-            if values.isna().any() or (values % 1 != 0).any():
-                row = int((values.isna() | (values % 1 != 0)).to_numpy().argmax()) + 1
-                raise KitError(f"{name}: row {row} has {column} {values.iloc[row - 1]}; ids are whole numbers or text")
-            found[column] = values.astype(np.int64)
-    return frame.assign(**found)
-
-
 def _check_ids(table: pa.Table, name: str) -> None:
     """Raises KitError for ids that are no whole numbers and no text: as text, two of them could become one."""
     for column in {"user", "item"} & set(table.column_names):
@@ -140,7 +127,7 @@ def _as_table(frame: pd.DataFrame, name: str) -> pa.Table:
     if not isinstance(frame, pd.DataFrame):
         raise KitError(f"{name} must be a pandas DataFrame, not {type(frame).__name__}")
     try:
-        table = pa.Table.from_pandas(_whole_ids(frame, name), preserve_index=False)
+        table = pa.Table.from_pandas(whole_ids(frame, name), preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise KitError(f"{name}: a column mixes types ({str(error).splitlines()[0][:200]})") from None
     _check_ids(table, name)

@@ -18,7 +18,7 @@ from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.methods import method_of
 from delrec_kit.settings.streams import stream
 from delrec_kit.study.explain import explain_user, row_to_ask
-from delrec_kit.study.people import People, items_by_id, people_of, users_of
+from delrec_kit.study.people import People, items_by_id, people_of, users_of, whole_ids
 from delrec_kit.study.recommend import recommend_to
 from delrec_kit.study.study import Study
 
@@ -80,9 +80,11 @@ class Recommender:
         """
         if k < 1:
             raise KitError(f"k={k} must be at least 1")
+        brought = isinstance(users, pd.DataFrame)
+        if brought:
+            users = whole_ids(users, "histories")
         people = self._people(users)
         table = recommend_to(self._study, self._asked, people, k)
-        brought = isinstance(users, pd.DataFrame)
         whole = brought and pd.api.types.is_integer_dtype(users["user"])
         user = table["user"] if brought else self._as_given(table["user"], "user")
         return table.assign(user=user.astype(np.int64) if whole else user, item=self._as_given(table["item"], "item"))
@@ -152,4 +154,5 @@ class Recommender:
         if users is None:
             return users_of(self._study)
         several = isinstance(users, Iterable) and not isinstance(users, str)
-        return users_of(self._study, [str(user) for user in (users if several else [users])])
+        asked = whole_ids(pd.DataFrame({"user": list(users) if several else [users]}), "users")
+        return users_of(self._study, [str(user) for user in asked["user"]])

@@ -78,6 +78,13 @@ def test_other_people_are_recommended_to_by_what_they_had(recommender):
     table = recommender.recommend(histories, k=3)
     assert table["user"].tolist() == [7, 7, 7, 9, 9, 9] and table["user"].dtype == "int64"
     assert not set(table.loc[table["user"] == 7, "item"]) & {3, 4}
+    floats = pd.DataFrame({"user": [7.0, 7.0, 9.0], "item": [3.0, 4.0, 20.0]})
+    pd.testing.assert_frame_equal(recommender.recommend(floats, k=3), table)
+    assert recommender.recommend(pd.Series([103.0, 101.0]), k=1)["user"].tolist() == [103, 101]
+    with pytest.raises(dk.KitError, match=r"histories: row 3 has user 9\.5; ids are whole numbers or text"):
+        recommender.recommend(floats.assign(user=[7, 7, 9.5]))
+    with pytest.raises(dk.KitError, match="histories: several columns are called user"):
+        recommender.recommend(pd.concat([floats, floats["user"]], axis=1))
     with pytest.raises(dk.KitError, match="users mix types"):
         recommender.recommend(histories.assign(user=[7, "7", 9]))
     with pytest.raises(dk.KitError, match="the nearest is '103'"):
@@ -144,6 +151,7 @@ def test_finished_stages_are_skipped_and_p_answers_alone(recommender, monkeypatc
     ("change", "says"),
     [
         (lambda f: (f[0].drop(columns="user"), f[1]), "user"),
+        (lambda f: (pd.concat([f[0], f[0]["user"]], axis=1), f[1]), "interactions: several columns are called user"),
         (lambda f: (f[0].to_numpy(), f[1]), "interactions must be a pandas DataFrame, not ndarray"),
         (lambda f: (f[0].astype({"user": object}).replace({"user": {101: "a"}}), f[1]), "mixes types"),
         (lambda f: (f[0].assign(user=f[0]["user"] > 105), f[1]), "user holds bool; ids are whole numbers or text"),
