@@ -76,10 +76,10 @@ class Recommender:
             had). Whoever has no history, or had the whole catalogue, has no rows. Ids are the caller's.
 
         Raises:
-            KitError: for an unknown user, item or title, naming the nearest.
+            KitError: for an unknown user, item or title, naming the nearest; for a k that is no whole number from 1 on.
         """
-        if k < 1:
-            raise KitError(f"k={k} must be at least 1")
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise KitError(f"k={k!r} must be a whole number, at least 1")
         brought = isinstance(users, pd.DataFrame)
         if brought:
             users = whole_ids(users, "histories")

@@ -89,8 +89,13 @@ def test_other_people_are_recommended_to_by_what_they_had(recommender):
         recommender.recommend(histories.assign(user=[7, "7", 9]))
     with pytest.raises(dk.KitError, match="the nearest is '103'"):
         recommender.recommend("10x3")
-    with pytest.raises(dk.KitError, match="at least 1"):
-        recommender.recommend(k=0)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "3", None, True])
+def test_a_k_that_is_no_count_is_refused_before_any_work(recommender, k, monkeypatch):
+    monkeypatch.setattr(type(recommender), "_people", None)
+    with pytest.raises(dk.KitError, match=re.escape(f"k={k!r} must be a whole number, at least 1")):
+        recommender.recommend(k=k)
 
 
 def test_given_candidates_are_ranked_by_the_model_itself(recommender):
