@@ -109,6 +109,12 @@ class Dataset:
         return pd.Series(keys).astype(np.int64) if whole else pd.Series(keys)
 
 
+def check_given(given: Any, kind: type, call: str) -> None:
+    """Raise KitError where ``given`` is no ``kind``; call: how the function is called rightly."""
+    if not isinstance(given, kind):
+        raise KitError(f"needs a {kind.__name__}, not {type(given).__name__}: {call}")
+
+
 def _plain(value: Any) -> Any:
     """A number of numpy's as Python's own."""
     return value.item() if isinstance(value, np.generic) else value

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from delrec_kit.api.dataset import Dataset
+from delrec_kit.api.dataset import Dataset, check_given
 from delrec_kit.data import Cases, Ragged
 from delrec_kit.llm import LlmRecommender
 from delrec_kit.settings.errors import KitError
@@ -39,6 +39,7 @@ class Recommender:
 
     def __init__(self, dataset: Dataset, method: str | None = None):
         """Raises KitError for a method that the run does not have, or has not trained."""
+        check_given(dataset, Dataset, "dk.Recommender(dataset), or dk.Recommender.load(run_dir)")
         self.dataset = dataset
         self.method = row_to_ask(self._study, method)
         dataset.run.require("adapter" if method_of(self.method).learns_from else "prompt")

@@ -12,6 +12,7 @@ import pytest
 import delrec_kit as dk
 from delrec_kit.study.people import users_of
 from delrec_kit.study.study import Study
+from delrec_kit.teachers.stage import measure
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 QUICK = {
@@ -228,6 +229,31 @@ def test_faults_are_told_in_terms_of_the_frames(tmp_path):
     with pytest.raises(dk.KitError) as told:
         dk.Dataset.from_frame(interactions, items, settings=QUICK, run_dir=tmp_path / "run")
     assert "interactions" in str(told.value) and ".parquet" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda data: dk.Teacher.fit("runs/mine"), "needs a Dataset, not str: dk.Teacher.fit(dataset)"),
+        (dk.distill, "needs a Teacher, not Dataset: dk.distill(teacher), with what dk.Teacher.fit(dataset) made"),
+        (lambda data: dk.finetune(dk.Teacher(data)), "needs a Distilled, not Teacher: dk.finetune(distilled)"),
+        (lambda data: dk.Recommender("runs/mine"), "needs a Dataset, not str: dk.Recommender(dataset)"),
+    ],
+)
+def test_a_stage_that_is_given_another_thing_says_what_it_needs(call, says, recommender):
+    with pytest.raises(dk.KitError, match=re.escape(says)):
+        call(recommender.dataset)
+
+
+def test_metrics_of_a_teacher_are_of_test_cases_as_their_docstring_says(recommender):
+    told, said = dk.Teacher(recommender.dataset).metrics, dk.Teacher.metrics.__doc__
+    teacher, data = Study(recommender.dataset.run).teacher, recommender.dataset.prepared
+    test, valid = (
+        measure(teacher, cases, candidates)
+        for cases, candidates in ((data.split.test, data.test_candidates), (data.split.valid, data.valid_candidates))
+    )
+    assert told["full"] == pytest.approx(test["full"]) and told["candidates"] == pytest.approx(test["candidates"])
+    assert told["full"] != pytest.approx(valid["full"]) and "the test cases" in said and "Choose no setting" in said
 
 
 def test_several_ids_are_asked_for(recommender):
