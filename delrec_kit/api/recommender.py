@@ -81,6 +81,7 @@ class Recommender:
         """
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise KitError(f"k={k!r} must be a whole number, at least 1")
+        self.dataset.check_frames()
         brought = isinstance(users, pd.DataFrame)
         if brought:
             users = whole_ids(users, "histories")
@@ -103,6 +104,7 @@ class Recommender:
         Raises:
             KitError: for an unknown item, naming the nearest, or no candidate.
         """
+        self.dataset.check_frames()
         split = self._study.data.split
         for ids, what in ((history, "history"), (candidates, "candidates")):
             if isinstance(ids, str) or not isinstance(ids, Iterable):

@@ -58,7 +58,8 @@ class Distilled:
 def distill(teacher: Teacher) -> Distilled:
     """Stage 1 (DELRec section 4, arXiv 2406.11156): teach P what the teacher does, without one true label.
 
-    Skipped if done. Raises KitError for what is no Teacher, and where the language model cannot be had, or does not fit the memory.
+    Skipped if done. Raises KitError for what is no Teacher, and where the language model cannot be had, or does not
+    fit the memory.
     """
     check_given(teacher, Teacher, "dk.distill(teacher), with what dk.Teacher.fit(dataset) made")
     distill_stage(teacher.dataset.run)

@@ -176,4 +176,8 @@ def speaking(own: Side) -> list[tuple[str, str]]:
 def _strongest(own: Side, at: int, sign: int) -> str:
     effect, text, place = own.effect[own.first][at], own.texts()[at], place_of(own)[at]
     nats = f"{effect:+.2f} nats"
-    return (f"{text} ({nats})" if text == place else f"{text} ({place}, {nats})") if effect * sign >= MATTERS else "nothing"
+    return (
+        (f"{text} ({nats})" if text == place else f"{text} ({place}, {nats})")
+        if effect * sign >= MATTERS
+        else "nothing"
+    )

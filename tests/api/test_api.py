@@ -149,8 +149,39 @@ def test_finished_stages_are_skipped_and_p_answers_alone(recommender, monkeypatc
     assert alone["score"].tolist() != recommender.recommend(103, k=3)["score"].tolist()
     with pytest.raises(dk.KitError, match="a run of other interactions"):
         dk.Dataset.from_frame(interactions.iloc[:-1], items, settings=settings, run_dir=run.path)
-    with pytest.raises(dk.KitError, match=r"distill\.k is 3 there"):
+    with pytest.raises(dk.KitError, match=r"distill\.k is 3 there") as caught:
         dk.Dataset.from_frame(interactions, items, settings=settings | {"distill.k": 4}, run_dir=run.path)
+    assert str(caught.value).endswith("name another run_dir=, or delete prompt/, adapter/ there to have them made anew")
+
+
+@pytest.mark.parametrize("name", ["interactions.parquet", "items.parquet", None])
+@pytest.mark.parametrize("harm", ["cut", "deleted"])
+def test_frames_that_are_gone_or_damaged_are_named_and_can_be_brought_again(recommender, tmp_path, name, harm):
+    recommender.save(tmp_path / "kept")
+    kept, wanted = dk.Recommender.load(tmp_path / "kept"), recommender.recommend(103, k=2)
+    harmed = [name] if name else ["interactions.parquet", "items.parquet"]
+    for file in (tmp_path / "kept" / "frames" / each for each in harmed):
+        content = file.read_bytes()
+        file.unlink()
+        if harm == "cut":
+            file.write_bytes(content[:100])
+    if name is None and harm == "deleted":
+        (tmp_path / "kept" / "frames").rmdir()
+    says = f"frames/{harmed[0]} is {'damaged' if harm == 'cut' else 'missing'}; call Dataset.from_frame again with the"
+    for ask in (
+        lambda: dk.Recommender.load(tmp_path / "kept"),
+        lambda: kept.recommend(103, k=2),
+        lambda: kept.rank([1], [2, 3]),
+        lambda: kept.dataset.as_given(["103"], "user"),
+    ):
+        with pytest.raises(dk.KitError, match=re.escape(says)):
+            ask()
+    interactions, items = frames()
+    settings = QUICK | {"llm.name": kept.dataset.run.config.llm.name}
+    with pytest.raises(dk.KitError, match="a run of other interactions"):
+        dk.Dataset.from_frame(interactions.iloc[1:], items, settings=settings, run_dir=tmp_path / "kept")
+    dk.Dataset.from_frame(interactions, items, settings=settings, run_dir=tmp_path / "kept")
+    pd.testing.assert_frame_equal(dk.Recommender.load(tmp_path / "kept").recommend(103, k=2), wanted)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +218,27 @@ def test_settings_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(dk.KitError, match=re.escape("did you mean 'distill.k'")):
         dk.Dataset.from_frame(*frames(), settings={"distill.kk": 3}, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_no_settings_are_those_of_the_profile_whose_tiny_model_is_told(tmp_path, capsys):
+    dataset = dk.Dataset.from_frame(*frames(), settings=None, run_dir=tmp_path / "run")
+    assert dataset.run.config.distill.k == dk.Dataset.from_frame(*frames()).run.config.distill.k
+    said = capsys.readouterr().out
+    assert said.startswith("NOTE: this run takes the tiny T5") and "cannot read real titles" in said
+    assert 'profile="minilm"' in said and 'profile="gemma"' in said
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for folder in (
+        tmp_path / "file",
+        tmp_path / "file" / "below",
+        *([Path("/proc/foo")] if Path("/proc").exists() else []),
+    ):
+        with pytest.raises(dk.KitError, match=r"cannot write in the run directory .*; name another run_dir") as caught:
+            dk.Dataset.from_frame(*frames(), run_dir=folder)
+        assert str(folder) in str(caught.value)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_text_ids_stay_text_and_a_folder_of_no_name_goes(tmp_path):
