@@ -162,8 +162,9 @@ def explain(
     method: Annotated[str | None, typer.Option(help="a row with a language model; default: delrec")] = None,
 ) -> None:
     """One user's choice taken apart, as a web page to touch that needs no server."""
-    for file in filter(None, (out, png)):
-        check_writable(file)
+    check_writable(out, ".html")
+    if png is not None:
+        check_writable(png, ".png")
     directory = RunDirectory.open(run_dir)
     directory.require("adapter")
     from delrec_kit.study.explain import explain_user

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from delrec_kit.api.dataset import Dataset
+from delrec_kit.api.dataset import Dataset, check_given
 from delrec_kit.data import Cases, Ragged
 from delrec_kit.llm import LlmRecommender
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.methods import method_of
 from delrec_kit.settings.streams import stream
 from delrec_kit.study.explain import explain_user, row_to_ask
-from delrec_kit.study.people import People, items_by_id, people_of, users_of
+from delrec_kit.study.people import People, items_by_id, people_of, users_of, whole_ids
 from delrec_kit.study.recommend import recommend_to
 from delrec_kit.study.study import Study
 
@@ -39,6 +39,7 @@ class Recommender:
 
     def __init__(self, dataset: Dataset, method: str | None = None):
         """Raises KitError for a method that the run does not have, or has not trained."""
+        check_given(dataset, Dataset, "dk.Recommender(dataset), or dk.Recommender.load(run_dir)")
         self.dataset = dataset
         self.method = row_to_ask(self._study, method)
         dataset.run.require("adapter" if method_of(self.method).learns_from else "prompt")
@@ -76,13 +77,16 @@ class Recommender:
             had). Whoever has no history, or had the whole catalogue, has no rows. Ids are the caller's.
 
         Raises:
-            KitError: for an unknown user, item or title, naming the nearest.
+            KitError: for an unknown user, item or title, naming the nearest; for a k that is no whole number from 1 on.
         """
-        if k < 1:
-            raise KitError(f"k={k} must be at least 1")
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise KitError(f"k={k!r} must be a whole number, at least 1")
+        self.dataset.check_frames()
+        brought = isinstance(users, pd.DataFrame)
+        if brought:
+            users = whole_ids(users, "histories")
         people = self._people(users)
         table = recommend_to(self._study, self._asked, people, k)
-        brought = isinstance(users, pd.DataFrame)
         whole = brought and pd.api.types.is_integer_dtype(users["user"])
         user = table["user"] if brought else self._as_given(table["user"], "user")
         return table.assign(user=user.astype(np.int64) if whole else user, item=self._as_given(table["item"], "item"))
@@ -100,6 +104,7 @@ class Recommender:
         Raises:
             KitError: for an unknown item, naming the nearest, or no candidate.
         """
+        self.dataset.check_frames()
         split = self._study.data.split
         for ids, what in ((history, "history"), (candidates, "candidates")):
             if isinstance(ids, str) or not isinstance(ids, Iterable):
@@ -152,4 +157,5 @@ class Recommender:
         if users is None:
             return users_of(self._study)
         several = isinstance(users, Iterable) and not isinstance(users, str)
-        return users_of(self._study, [str(user) for user in (users if several else [users])])
+        asked = whole_ids(pd.DataFrame({"user": list(users) if several else [users]}), "users")
+        return users_of(self._study, [str(user) for user in asked["user"]])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
-from delrec_kit.api.dataset import Dataset
+from delrec_kit.api.dataset import Dataset, check_given
 from delrec_kit.api.recommender import Recommender
 from delrec_kit.run.directory import read_json
 from delrec_kit.settings.methods import DISTILLED as FROZEN_ROW
@@ -23,12 +23,14 @@ class Teacher:
     @classmethod
     def fit(cls, dataset: Dataset) -> "Teacher":
         """Train it, and its baselines, on the training sequences; label prefixes for ``distill``. Skipped if done."""
+        check_given(dataset, Dataset, "dk.Teacher.fit(dataset), with what dk.Dataset.from_frame made")
         teacher_stage(dataset.run)
         return cls(dataset)
 
     @property
     def metrics(self) -> dict:
-        """What notebook 02 shows: how it ranks validation cases, beside baselines that count."""
+        """What notebook 02 shows: how it ranks the test cases, beside baselines that count. Choose no setting by them:
+        what is tuned on test cases is no longer tested by them."""
         return read_json(self.dataset.run.require("teacher") / "metrics.json")
 
 
@@ -56,8 +58,10 @@ class Distilled:
 def distill(teacher: Teacher) -> Distilled:
     """Stage 1 (DELRec section 4, arXiv 2406.11156): teach P what the teacher does, without one true label.
 
-    Skipped if done. Raises KitError where the language model cannot be had, or does not fit the memory.
+    Skipped if done. Raises KitError for what is no Teacher, and where the language model cannot be had, or does not
+    fit the memory.
     """
+    check_given(teacher, Teacher, "dk.distill(teacher), with what dk.Teacher.fit(dataset) made")
     distill_stage(teacher.dataset.run)
     return Distilled(teacher.dataset)
 
@@ -66,6 +70,8 @@ def finetune(distilled: Distilled) -> Recommender:
     """Stage 2 (DELRec section 4.3, arXiv 2406.11156): P stays, the language model learns true labels by AdaLoRA.
 
     All of ``finetune.methods`` are trained, and ``delrec`` answers where it is among them. Skipped if done.
+    Raises KitError for what is not Distilled.
     """
+    check_given(distilled, Distilled, "dk.finetune(distilled), with what dk.distill(teacher) made")
     finetune_stage(distilled.dataset.run)
     return Recommender(distilled.dataset)

@@ -15,13 +15,21 @@ def to_file(
     study: Study, people: People, top: int, out: Path, words: Sequence[str], by: tuple[int, On, Sequence[str]]
 ) -> str:
     """``write_recommendations``; by: how many processes, where, and the engine's options (``elsewhere.runner``). Each
-    is ``python -m delrec_kit`` with the same ``words`` as this process, and its share. Returns a sentence on
-    who got none, empty where all did."""
+    is ``python -m delrec_kit`` with the same ``words`` as this process, and its share; no more are started than parts
+    are missing, and none of this machine for a single part. Returns a sentence on who got none, empty where all did."""
     jobs, on, options = by
     if jobs == 1 and on == "here":
         return write_recommendations(study, people, top, out)
     where = runner(on, jobs, out.absolute().parent, options)
-    return write_recommendations(study, people, top, out, shared=lambda parts: _each(words, jobs, where, parts))
+
+    def shared(parts: Path, missing: int) -> bool:
+        if on == "here" and missing == 1:
+            return False
+        few = min(jobs, missing)
+        _each(words, few, runner(on, few, parts, []) if on == "here" else where, parts)  # few share all the cores
+        return True
+
+    return write_recommendations(study, people, top, out, shared=shared)
 
 
 def a_share(study: Study, people: People, top: int, out: Path, share: str) -> None:

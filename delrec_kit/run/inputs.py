@@ -227,7 +227,10 @@ def _digest(path: Path, size: int, changed: int) -> str:
     return sha256(path)
 
 
-def check_writable(file: Path) -> None:
-    """Raise KitError where ``file`` is a folder or its folder is not there."""
+def check_writable(file: Path, *endings: str) -> None:
+    """Raise KitError where ``file`` ends in none of ``endings`` (any will do if none is given), is a folder, or its
+    folder is not there."""
+    if endings and file.suffix not in endings:
+        raise KitError(f"{file}: name a file that ends in {', '.join(endings)}")
     if not file.absolute().parent.is_dir() or file.is_dir():
         raise KitError(f"{file} cannot be written: name a file in a folder that is there")

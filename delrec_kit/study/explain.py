@@ -23,6 +23,8 @@ from delrec_kit.settings.style import FIRST, label
 from delrec_kit.study.inside import looked_into
 from delrec_kit.study.study import Study
 
+MATTERS = 0.005  # nats: a smaller effect is nothing, to the two digits that are shown
+
 
 def row_to_ask(study: Study, method: str | None) -> str:
     """A row with a language model that can be asked; None: DELRec, or the last that was fine-tuned. Raises KitError for
@@ -99,11 +101,11 @@ def explain_user(run: RunDirectory, user: str | int | None, method: str | None =
         ("method", own.name),
         ("first choice", own.answers[own.first][0]),
         ("what came next", next(title for title, _, _, came in own.answers if came)),
-        ("what speaks for it most", _strongest(own, int(effects.argmax()), 1)),
-        ("what speaks against it most", _strongest(own, int(effects.argmin()), -1)),
+        *speaking(own),
     ]
+    matters = np.abs(effects).max() >= MATTERS
     spans = [
-        Span(text, *own.pieces[at], {} if own.pieces[at][0] == REST else {EFFECT: effects[at]})
+        Span(text, *own.pieces[at], {EFFECT: effects[at]} if matters and own.pieces[at][0] != REST else {})
         for text, at in own.spans
     ]
     verdicts = [text for text in judged(run, name) if text != THROUGH_P]  # which the view says
@@ -159,7 +161,23 @@ def judged(run: RunDirectory, name: str) -> list[str]:
     return [f"Explanations of {label(name)} were not tested in this run: notebook 05b tests those of two rows."]
 
 
+def speaking(own: Side) -> list[tuple[str, str]]:
+    """What speaks for and against the choice most; or that nothing does, as where the choice is saturated."""
+    effects = own.effect[own.first]
+    if np.abs(effects).max() < MATTERS:
+        said = f"no single piece matters: none changes it by {MATTERS} nats or more when left out alone"
+        return [("what speaks for or against it", said)]
+    return [
+        ("what speaks for it most", _strongest(own, int(effects.argmax()), 1)),
+        ("what speaks against it most", _strongest(own, int(effects.argmin()), -1)),
+    ]
+
+
 def _strongest(own: Side, at: int, sign: int) -> str:
     effect, text, place = own.effect[own.first][at], own.texts()[at], place_of(own)[at]
     nats = f"{effect:+.2f} nats"
-    return (f"{text} ({nats})" if text == place else f"{text} ({place}, {nats})") if effect * sign > 0 else "nothing"
+    return (
+        (f"{text} ({nats})" if text == place else f"{text} ({place}, {nats})")
+        if effect * sign >= MATTERS
+        else "nothing"
+    )

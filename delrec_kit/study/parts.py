@@ -24,6 +24,7 @@ from delrec_kit.study.recommend import blocks, proposed, ranked_for
 from delrec_kit.study.study import Study
 
 REQUEST = "request.json"
+SHARED = "shared.json"  # names of the parts that were missing: what the shares are of
 FORMATS = (".parquet", ".csv", ".jsonl")
 SCHEMA = pa.schema(
     [
@@ -39,9 +40,7 @@ SCHEMA = pa.schema(
 
 def check_output(out: Path) -> None:
     """Raise KitError for a file that cannot be written, is of no known kind, or is there already."""
-    if out.suffix not in FORMATS:
-        raise KitError(f"{out}: name a file that ends in {', '.join(FORMATS)}")
-    check_writable(out)
+    check_writable(out, *FORMATS)
     if out.exists():
         raise KitError(f"{out} is there already; delete it, or name another file")
 
@@ -52,14 +51,15 @@ def write_recommendations(
     top: int,
     out: Path,
     method: str | None = None,
-    shared: Callable[[Path], None] | None = None,
+    shared: Callable[[Path, int], bool] | None = None,
 ) -> str:
     """Write the first ``top`` items for each of the people to ``out`` (.parquet, .csv or .jsonl); columns as of
     ``ranked_for``. Returns a sentence on who got none, empty where all did.
 
-    method: a row of the run with a language model; by default DELRec. shared: has ``write_share`` called elsewhere for
-    every share of the folder of parts, and returns when all have ended. Raises KitError as ``check_output`` does, where
-    another process writes the same file, and where a share was not made.
+    method: a row of the run with a language model; by default DELRec. shared: is given the folder of parts and how many
+    are missing, has ``write_share`` called elsewhere for every share of these, and returns True when all have ended; or
+    False at once, where this process had better make them. Raises KitError as ``check_output`` does, where another
+    process writes the same file, and where a share was not made.
     """
     check_output(out)
     out, name = out.absolute(), study.answering(method)
@@ -70,10 +70,10 @@ def write_recommendations(
         groups, files, missing = _missing(study, people, parts)
         if missing and len(missing) < len(groups):
             print(f"{len(groups) - len(missing)} of {len(groups)} parts are there already", flush=True)
-        if missing and shared is None:
+        write_json(parts / SHARED, [file.name for _, file in missing])
+        if not (missing and shared and shared(parts, len(missing))):
             _write_parts(study, people, top, name, missing)
-        elif missing:
-            shared(parts)
+        else:
             if left := len(_missing(study, people, parts)[2]):
                 raise KitError(f"{left} of {len(groups)} parts were not made; their logs lie in {parts}. The same "
                                "command takes them up")  # fmt: skip
@@ -83,15 +83,15 @@ def write_recommendations(
 
 
 def write_share(study: Study, people: People, top: int, out: Path, share: int, of: int) -> None:
-    """Make every ``of``-th of the parts that are missing, for a process that waits to join them. Raises KitError where
+    """Make every ``of``-th of the parts that were missing, for a process that waits to join them. Raises KitError where
     that process asks for something else."""
     name, parts = study.answering(), _parts_of(out.absolute())
     request = parts / REQUEST
     if not request.is_file() or read_json(request) != {"request": _request(study, people, top, name)}:
         raise KitError(f"nobody waits for a share of these recommendations in {parts}; leave --share out")
-    _, files, missing = _missing(study, people, parts)
-    mine = set(files[share::of])
-    _write_parts(study, people, top, name, [(rows, file) for rows, file in missing if file in mine])
+    mine = set(read_json(parts / SHARED)[share::of])
+    missing = _missing(study, people, parts)[2]
+    _write_parts(study, people, top, name, [(rows, file) for rows, file in missing if file.name in mine])
 
 
 def _parts_of(out: Path) -> Path:

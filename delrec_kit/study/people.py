@@ -96,6 +96,7 @@ def people_of(study: Study, frame: pd.DataFrame, name: str = "histories") -> Peo
     Raises KitError for a column that is missing, an empty field, an unknown item, or a time that is none, naming the
     first row.
     """
+    frame = whole_ids(frame, name)
     by = next((column for column in ("item", "title") if column in frame), None)
     if "user" not in frame or by is None:
         raise KitError(f"{name} has columns {', '.join(map(str, frame.columns))}; it needs user, and item or title")
@@ -115,6 +116,24 @@ def people_of(study: Study, frame: pd.DataFrame, name: str = "histories") -> Peo
     histories = Ragged.from_groups(codes, items, len(keys))
     had = Ragged.from_lists([sorted(set(history.tolist())) for history in histories])
     return People(list(keys), Cases.of_histories(histories), had)
+
+
+def whole_ids(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The frame with ids that a merge has turned into floats as whole numbers again. Raises KitError for ids with
+    fractions, or none, and for two columns of one name."""
+    columns = pd.Index([str(column) for column in frame.columns])
+    if columns.has_duplicates:
+        twice = ", ".join(sorted(set(columns[columns.duplicated()])))
+        raise KitError(f"{name}: several columns are called {twice}; rename or drop all but one")
+    found = {}
+    for column in {"user", "item"} & set(frame.columns):
+        if pd.api.types.is_float_dtype(frame[column]):
+            values = frame[column]
+            if values.isna().any() or (values % 1 != 0).any():
+                row = int((values.isna() | (values % 1 != 0)).to_numpy().argmax()) + 1
+                raise KitError(f"{name}: row {row} has {column} {values.iloc[row - 1]}; ids are whole numbers or text")
+            found[column] = values.astype(np.int64)
+    return frame.assign(**found)
 
 
 def person_of(study: Study, titles: Sequence[str]) -> People:

@@ -12,6 +12,7 @@ import pytest
 import delrec_kit as dk
 from delrec_kit.study.people import users_of
 from delrec_kit.study.study import Study
+from delrec_kit.teachers.stage import measure
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 QUICK = {
@@ -78,12 +79,24 @@ def test_other_people_are_recommended_to_by_what_they_had(recommender):
     table = recommender.recommend(histories, k=3)
     assert table["user"].tolist() == [7, 7, 7, 9, 9, 9] and table["user"].dtype == "int64"
     assert not set(table.loc[table["user"] == 7, "item"]) & {3, 4}
+    floats = pd.DataFrame({"user": [7.0, 7.0, 9.0], "item": [3.0, 4.0, 20.0]})
+    pd.testing.assert_frame_equal(recommender.recommend(floats, k=3), table)
+    assert recommender.recommend(pd.Series([103.0, 101.0]), k=1)["user"].tolist() == [103, 101]
+    with pytest.raises(dk.KitError, match=r"histories: row 3 has user 9\.5; ids are whole numbers or text"):
+        recommender.recommend(floats.assign(user=[7, 7, 9.5]))
+    with pytest.raises(dk.KitError, match="histories: several columns are called user"):
+        recommender.recommend(pd.concat([floats, floats["user"]], axis=1))
     with pytest.raises(dk.KitError, match="users mix types"):
         recommender.recommend(histories.assign(user=[7, "7", 9]))
     with pytest.raises(dk.KitError, match="the nearest is '103'"):
         recommender.recommend("10x3")
-    with pytest.raises(dk.KitError, match="at least 1"):
-        recommender.recommend(k=0)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "3", None, True])
+def test_a_k_that_is_no_count_is_refused_before_any_work(recommender, k, monkeypatch):
+    monkeypatch.setattr(type(recommender), "_people", None)
+    with pytest.raises(dk.KitError, match=re.escape(f"k={k!r} must be a whole number, at least 1")):
+        recommender.recommend(k=k)
 
 
 def test_given_candidates_are_ranked_by_the_model_itself(recommender):
@@ -136,14 +149,46 @@ def test_finished_stages_are_skipped_and_p_answers_alone(recommender, monkeypatc
     assert alone["score"].tolist() != recommender.recommend(103, k=3)["score"].tolist()
     with pytest.raises(dk.KitError, match="a run of other interactions"):
         dk.Dataset.from_frame(interactions.iloc[:-1], items, settings=settings, run_dir=run.path)
-    with pytest.raises(dk.KitError, match=r"distill\.k is 3 there"):
+    with pytest.raises(dk.KitError, match=r"distill\.k is 3 there") as caught:
         dk.Dataset.from_frame(interactions, items, settings=settings | {"distill.k": 4}, run_dir=run.path)
+    assert str(caught.value).endswith("name another run_dir=, or delete prompt/, adapter/ there to have them made anew")
+
+
+@pytest.mark.parametrize("name", ["interactions.parquet", "items.parquet", None])
+@pytest.mark.parametrize("harm", ["cut", "deleted"])
+def test_frames_that_are_gone_or_damaged_are_named_and_can_be_brought_again(recommender, tmp_path, name, harm):
+    recommender.save(tmp_path / "kept")
+    kept, wanted = dk.Recommender.load(tmp_path / "kept"), recommender.recommend(103, k=2)
+    harmed = [name] if name else ["interactions.parquet", "items.parquet"]
+    for file in (tmp_path / "kept" / "frames" / each for each in harmed):
+        content = file.read_bytes()
+        file.unlink()
+        if harm == "cut":
+            file.write_bytes(content[:100])
+    if name is None and harm == "deleted":
+        (tmp_path / "kept" / "frames").rmdir()
+    says = f"frames/{harmed[0]} is {'damaged' if harm == 'cut' else 'missing'}; call Dataset.from_frame again with the"
+    for ask in (
+        lambda: dk.Recommender.load(tmp_path / "kept"),
+        lambda: kept.recommend(103, k=2),
+        lambda: kept.rank([1], [2, 3]),
+        lambda: kept.dataset.as_given(["103"], "user"),
+    ):
+        with pytest.raises(dk.KitError, match=re.escape(says)):
+            ask()
+    interactions, items = frames()
+    settings = QUICK | {"llm.name": kept.dataset.run.config.llm.name}
+    with pytest.raises(dk.KitError, match="a run of other interactions"):
+        dk.Dataset.from_frame(interactions.iloc[1:], items, settings=settings, run_dir=tmp_path / "kept")
+    dk.Dataset.from_frame(interactions, items, settings=settings, run_dir=tmp_path / "kept")
+    pd.testing.assert_frame_equal(dk.Recommender.load(tmp_path / "kept").recommend(103, k=2), wanted)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (lambda f: (f[0].drop(columns="user"), f[1]), "user"),
+        (lambda f: (pd.concat([f[0], f[0]["user"]], axis=1), f[1]), "interactions: several columns are called user"),
         (lambda f: (f[0].to_numpy(), f[1]), "interactions must be a pandas DataFrame, not ndarray"),
         (lambda f: (f[0].astype({"user": object}).replace({"user": {101: "a"}}), f[1]), "mixes types"),
         (lambda f: (f[0].assign(user=f[0]["user"] > 105), f[1]), "user holds bool; ids are whole numbers or text"),
@@ -173,6 +218,27 @@ def test_settings_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(dk.KitError, match=re.escape("did you mean 'distill.k'")):
         dk.Dataset.from_frame(*frames(), settings={"distill.kk": 3}, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_no_settings_are_those_of_the_profile_whose_tiny_model_is_told(tmp_path, capsys):
+    dataset = dk.Dataset.from_frame(*frames(), settings=None, run_dir=tmp_path / "run")
+    assert dataset.run.config.distill.k == dk.Dataset.from_frame(*frames()).run.config.distill.k
+    said = capsys.readouterr().out
+    assert said.startswith("NOTE: this run takes the tiny T5") and "cannot read real titles" in said
+    assert 'profile="minilm"' in said and 'profile="gemma"' in said
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for folder in (
+        tmp_path / "file",
+        tmp_path / "file" / "below",
+        *([Path("/proc/foo")] if Path("/proc").exists() else []),
+    ):
+        with pytest.raises(dk.KitError, match=r"cannot write in the run directory .*; name another run_dir") as caught:
+            dk.Dataset.from_frame(*frames(), run_dir=folder)
+        assert str(folder) in str(caught.value)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_text_ids_stay_text_and_a_folder_of_no_name_goes(tmp_path):
@@ -215,6 +281,31 @@ def test_faults_are_told_in_terms_of_the_frames(tmp_path):
     with pytest.raises(dk.KitError) as told:
         dk.Dataset.from_frame(interactions, items, settings=QUICK, run_dir=tmp_path / "run")
     assert "interactions" in str(told.value) and ".parquet" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda data: dk.Teacher.fit("runs/mine"), "needs a Dataset, not str: dk.Teacher.fit(dataset)"),
+        (dk.distill, "needs a Teacher, not Dataset: dk.distill(teacher), with what dk.Teacher.fit(dataset) made"),
+        (lambda data: dk.finetune(dk.Teacher(data)), "needs a Distilled, not Teacher: dk.finetune(distilled)"),
+        (lambda data: dk.Recommender("runs/mine"), "needs a Dataset, not str: dk.Recommender(dataset)"),
+    ],
+)
+def test_a_stage_that_is_given_another_thing_says_what_it_needs(call, says, recommender):
+    with pytest.raises(dk.KitError, match=re.escape(says)):
+        call(recommender.dataset)
+
+
+def test_metrics_of_a_teacher_are_of_test_cases_as_their_docstring_says(recommender):
+    told, said = dk.Teacher(recommender.dataset).metrics, dk.Teacher.metrics.__doc__
+    teacher, data = Study(recommender.dataset.run).teacher, recommender.dataset.prepared
+    test, valid = (
+        measure(teacher, cases, candidates)
+        for cases, candidates in ((data.split.test, data.test_candidates), (data.split.valid, data.valid_candidates))
+    )
+    assert told["full"] == pytest.approx(test["full"]) and told["candidates"] == pytest.approx(test["candidates"])
+    assert told["full"] != pytest.approx(valid["full"]) and "the test cases" in said and "Choose no setting" in said
 
 
 def test_several_ids_are_asked_for(recommender):

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from delrec_kit.__main__ import main
+from delrec_kit.batch.elsewhere import Here
+from delrec_kit.batch.recommending import to_file
 from delrec_kit.data import Cases, Domain, PreparedData, Ragged, Split
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.settings.errors import KitError
@@ -153,17 +155,33 @@ def test_shares_made_elsewhere_are_joined_to_the_same_file(study, tmp_path, monk
     monkeypatch.setattr(recommend, "BLOCK", 7)
     write_recommendations(study, people, 5, tmp_path / "alone.csv")
 
-    def shared(parts, shares=(0, 1)):
+    def shared(parts, missing, shares=(0, 1)):
         for share in shares:
             write_share(study, people, 5, out, share, 2)
             made.append(len(list(parts.glob("*.parquet"))))
+        return True
 
     with pytest.raises(KitError, match=r"2 of 5 parts were not made; their logs lie in .*same command takes them up"):
-        write_recommendations(study, people, 5, out, shared=lambda parts: shared(parts, shares=[0]))
+        write_recommendations(study, people, 5, out, shared=lambda *given: shared(*given, shares=[0]))
     with pytest.raises(KitError, match="nobody waits for a share"):
         write_share(study, people, 6, out, 0, 2)
     write_recommendations(study, people, 5, out, shared=shared)
-    assert made[0] == 3 and made[-1] == 5 and out.read_bytes() == (tmp_path / "alone.csv").read_bytes()
+    assert made == [3, 4, 5], "each share has something to do, of what was left, too"
+    assert out.read_bytes() == (tmp_path / "alone.csv").read_bytes()
+
+
+@pytest.mark.parametrize(("size", "processes"), [(10, ["0/3", "1/3", "2/3"]), (15, ["0/2", "1/2"]), (128, [])])
+def test_no_more_processes_are_started_than_parts_are_missing(study, tmp_path, monkeypatch, size, processes):
+    people, out, started = users_of(study), tmp_path / "out.csv", []
+    monkeypatch.setattr(recommend, "BLOCK", size)
+
+    def here(self, command, log):
+        started.append(command[-1])
+        write_share(study, people, 5, out, *map(int, command[-1].split("/")))
+
+    monkeypatch.setattr(Here, "__call__", here)
+    to_file(study, people, 5, out, ["recommend"], (8, "here", []))
+    assert sorted(started) == processes and len(pd.read_csv(out)) == 28 * 5
 
 
 def test_parts_of_another_request_are_not_taken(study, tmp_path, monkeypatch):
