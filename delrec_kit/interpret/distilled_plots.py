@@ -75,10 +75,11 @@ def _nearer(apart: pd.DataFrame) -> str:
     if len(apart) < 2:
         return ""
     last = apart.iloc[-1]
-    how = "nearer by" if last["low"] > 0 else "farther by" if last["high"] < 0 else "not surely nearer, by"
+    how = "nearer" if last["low"] > 0 else "farther" if last["high"] < 0 else "not surely nearer"
     size = -1 if last["high"] < 0 else 1
     low, high = sorted([size * last["low"], size * last["high"]])
-    return f"; {label(last['variant']).removeprefix('LLM, ')} {how} {size * last['fall']:.2f} [{low:.2f}, {high:.2f}]"
+    named, first = (label(row["variant"]).removeprefix("LLM, ") for row in (last, apart.iloc[0]))
+    return f"; {named} {how} than {first}, by {size * last['fall']:.2f} [{low:.2f}, {high:.2f}]"
 
 
 @styled
