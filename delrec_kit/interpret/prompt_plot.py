@@ -54,7 +54,8 @@ def plot_prompt(sides: Sequence[Side]) -> tuple[Figure, pd.DataFrame]:
         text.set_parse_math(False)
     own = sides[0]
     most = int(own.effect[own.first].argmax())
-    finding = f"{own.name} chose {_choice(own)}: the largest single effect is of {_row(place_of(own)[most], own.texts()[most])}"
+    largest = _row(place_of(own)[most], own.texts()[most])
+    finding = f"{own.name} chose {_choice(own)}: the largest single effect is of {largest}"
     caption = (
         "Leaving out and gradients: of the first choice's log-probability. Attention: the mean over layers and heads."
     )
