@@ -86,7 +86,7 @@ def test_the_distance_says_who_is_nearer_to_the_teacher():
     assert len(curves) == 4 * STEPS and (curves["users"] == 40).all()
     assert curves.set_index(["variant", "step"])["changed"][("far", 3)] == 1
     said = figure.get_suptitle().replace("\n", " ")
-    assert "0.00 near" in said and "0.50 far" in said and "deaf farther by 0.25" in said
+    assert "0.00 near" in said and "0.50 far" in said and "deaf farther than near, by 0.25" in said
 
 
 def random_profiles(shares, users):
