@@ -231,9 +231,8 @@ def status(run_dir: AnyRun) -> None:
     from delrec_kit.run.status import status_text
 
     directory = RunDirectory.open(run_dir)
-    typer.echo(
-        f"{directory.path}: profile {directory.config.profile}, seed {directory.config.seed}\n{status_text(directory)}"
-    )
+    typer.echo(f"{directory.path}: profile {directory.config.profile}, seed {directory.config.seed}")
+    typer.echo(status_text(directory))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

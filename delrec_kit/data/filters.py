@@ -114,15 +114,6 @@ def last_of_each(interactions: Interactions, length: int) -> Interactions:
     return kept.noting(f"{gone} interactions of {users} users before their last {length} left out")
 
 
-def without_split(interactions: Interactions) -> Interactions:
-    """Without the labels of the split that the data brings; what stood under two labels stands there once."""
-    engine, table = interactions.engine, interactions.table
-    same = ", ".join(name for name in engine.columns(table) if name not in ("split", "row"))
-    first = f"SELECT min(rowid) FROM {table} GROUP BY {same}"
-    query = f"SELECT * EXCLUDE (split) FROM {table} WHERE rowid IN ({first}) ORDER BY rowid"
-    return replace(interactions, table=engine.table(query))
-
-
 def _count(interactions: Interactions, condition: str) -> int:
     return interactions.engine.one(f"SELECT count(*) FROM {interactions.table} WHERE {condition}")[0]
 

@@ -145,16 +145,14 @@ def _split(
 ) -> tuple[Interactions, Split, tuple[Interactions, dict[str, np.ndarray]] | None]:
     """Filtered interactions, their split, and where items were withheld, the interactions before and which ones."""
     withheld = None
-    if interactions.brings_split:
-        if config.split == "auto":
-            for name, idle in FILTERS_OFF.items():
-                if getattr(config, name) != idle:
-                    raise KitError(
-                        f"data.{name}={getattr(config, name)} would break the split that the data brings; set it to "
-                        f"{idle}, or data.split=leave-one-out to have another split"
-                    )
-            return interactions, brought_split(interactions), None
-        interactions = filters.without_split(interactions)
+    if interactions.brings_split:  # which is read where data.split=auto alone
+        for name, idle in FILTERS_OFF.items():
+            if getattr(config, name) != idle:
+                raise KitError(
+                    f"data.{name}={getattr(config, name)} would break the split that the data brings; set it to "
+                    f"{idle}, or data.split=leave-one-out to have another split"
+                )
+        return interactions, brought_split(interactions), None
     source = interactions
     if config.untitled == "drop":
         interactions = filters.with_titles(interactions)

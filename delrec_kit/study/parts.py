@@ -73,10 +73,11 @@ def write_recommendations(
         write_json(parts / SHARED, [file.name for _, file in missing])
         if not (missing and shared and shared(parts, len(missing))):
             _write_parts(study, people, top, name, missing)
-        else:
-            if left := len(_missing(study, people, parts)[2]):
-                raise KitError(f"{left} of {len(groups)} parts were not made; their logs lie in {parts}. The same "
-                               "command takes them up")  # fmt: skip
+        elif left := len(_missing(study, people, parts)[2]):
+            raise KitError(
+                f"{left} of {len(groups)} parts were not made; their logs lie in {parts}. The same command takes "
+                "them up"
+            )
         write_whole(out, lambda draft: _join(files, draft, out.suffix))
     shutil.rmtree(parts, ignore_errors=True)
     return without(study, people, top)
