@@ -133,6 +133,10 @@ SPELLINGS = [
     ("20200301100000", 1_583_056_800, "20200301090000"),
     ("202003011000", 1_583_056_800, "202003010959"),
     ("20200301.0", 1_583_020_800, "20200229.0"),
+    ("2020030110", 1_583_056_800, "2020030109"),
+    ("202003", 1_583_020_800, "202002"),
+    ("202003.0", 1_583_020_800, "201912.0"),
+    ("2020", 1_577_836_800, "1999"),
 ]
 
 
@@ -159,6 +163,10 @@ def test_integers_that_are_dates_are_dates_in_parquet_too(tmp_path):
         ("5", "1600000000000", "line 3, column 'timestamp': 5 is no time in milliseconds, as most are"),
         ("20201301", "20200301", "line 3, column 'timestamp': '20201301' is not a date YYYYMMDD, as others are"),
         ("17", "2020-03-01", "line 3, column 'timestamp': '17' is not an ISO date, as others are"),
+        ("2020", "20200301", "line 3, column 'timestamp': '2020' is not a date YYYYMMDD, as others are"),
+        ("202013", "202012", "line 3, column 'timestamp': '202013' is not a date YYYYMM, as others are"),
+        ("3", "1999", "line 3, column 'timestamp': '3' is not a date YYYY, as others are"),
+        ("01-02-15", "2020-03-01", "line 3, column 'timestamp': '01-02-15' has a year of two digits"),
         (
             "03/04/2020",
             "05/06/2020",
@@ -169,6 +177,23 @@ def test_integers_that_are_dates_are_dates_in_parquet_too(tmp_path):
 def test_the_odd_time_is_blamed_not_the_many(tmp_path, odd, usual, part):
     times = [usual, odd, usual, usual]
     refused(part, custom(tmp_path, "user,item,timestamp\n" + "".join(f"a,{n},{t}\n" for n, t in enumerate(times, 1))))
+
+
+@pytest.mark.parametrize("first", ["43831", "43831.5", "18262", "150301", "2458849", "438288", "2015.25"])
+def test_numbers_too_small_for_seconds_are_told_and_keep_their_order(tmp_path, first):
+    text = table([float(first) + 5 - n for n in range(5)] + [first])
+    found = read(custom(tmp_path, text))
+    assert found.notices[0].startswith("36 timestamps (") and "too small for seconds since 1970" in found.notices[0]
+    assert found.frame["item"][:6].tolist() == [str((n * 3) % 12 + 1) for n in (5, 4, 3, 2, 1, 0)]
+    assert read(custom(tmp_path, table([0, 4, 999, 2, 7, 1]))).notices == [], "places in an order"
+
+
+SHORT = ["01/02/15", "15-03-01", "01-Mar-15", "3/1/20 10:00", "Mar 01, 15", "01.02.15 10:00", "1 March '15"]
+
+
+@pytest.mark.parametrize("date", SHORT)
+def test_a_year_of_two_digits_is_refused_by_name(tmp_path, date):
+    refused(f"line 2, column 'timestamp': '{date}' has a year of two digits; write 2", custom(tmp_path, table([date])))
 
 
 def test_without_times_the_order_of_rows_stands_for_them(tmp_path):
