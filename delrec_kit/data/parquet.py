@@ -10,7 +10,7 @@ from delrec_kit.data.engine import Engine, quoted
 from delrec_kit.data.tables import PROBED, RATIO, TOO_LARGE, Table, brief
 from delrec_kit.settings.errors import KitError, nearest
 
-WHOLE = "COALESCE(CASE WHEN x = floor(x) THEN TRY_CAST(x AS HUGEINT)::VARCHAR END, x::VARCHAR)"  # 7.0 is the id 7
+EXACT = {"DOUBLE": 2**53, "FLOAT": 2**24}  # beyond it whole numbers are rounded, and written so that it is seen
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ class ParquetFile:
                 raise KitError(f"{self.path}, column '{theirs}': one value a row is needed, not {brief(kind)}")
             if kind == "BLOB":
                 expression = f"decode({expression})"
-            elif kind in ("DOUBLE", "FLOAT") and name != "timestamp":
-                expression = WHOLE.replace("x", expression)
+            elif kind in EXACT and name != "timestamp":  # 7.0 is the id 7
+                whole = f"WHEN abs(x) < {EXACT[kind]} THEN x::BIGINT::VARCHAR ELSE format('{{:.16e}}', x::DOUBLE)"
+                parts = f"CASE WHEN NOT isfinite(x) OR x <> floor(x) THEN x::VARCHAR {whole} END"
+                expression = parts.replace("x", expression)
             elif name != "timestamp" and not kind.endswith("]"):
                 expression += "::VARCHAR"
             picked.append(f"{expression} AS {name}")

@@ -18,6 +18,9 @@ from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import nearest
 
 YES, NO = "'true', 't', 'yes', 'y'", "'false', 'f', 'no', 'n'"  # as a label
+ROUNDED = (
+    r"\d(\.\d+)?[eE]\+\d\d+|(\d{17,}|9\d{15})\.\d+"  # as programs write numbers that have more digits than they keep
+)
 SEARCHED = 100_000  # ids of the catalogue that are searched for another spelling
 TIES = {"file": "row", "random": "md5(concat_ws(' ', u.number, i.number, {seed})), row", "item": "i.number, row"}
 
@@ -55,7 +58,7 @@ def validate(raw: Raw, config: DataConfig, seed: int = 0) -> Interactions:
     titles, untitled, found = _titles(catalogue, raw, config)
     notices += found
     user_ids, item_ids = (_ids(rows, name) for name in ("user", "item"))
-    notices += [*_blanks(engine, user_ids, "user"), *_blanks(engine, item_ids, "item"), *_no_ids(engine, user_ids)]
+    notices += [*_odd_ids(engine, user_ids, "user"), *_odd_ids(engine, item_ids, "item")]
     timed, found = microseconds(rows)
     notices += found
     items = engine.given(key=titles.index.to_numpy(object), number=np.arange(len(titles), dtype=np.int32))
@@ -140,22 +143,27 @@ def _ids(table: Table, column: str) -> str:
     return names
 
 
-def _blanks(engine: Engine, ids: str, noun: str) -> list[str]:
-    """The count of ids that are another's but for blanks around them, and so are taken for the same."""
+def _odd_ids(engine: Engine, ids: str, noun: str) -> list[str]:
+    """What is odd among ids, counted: some are another's but for blanks around them, and so are taken for the same;
+    numbers lost digits before they came here; words for a missing value stand for a user, by which whoever wrote them
+    meant nobody, or several people."""
+    notices = []
     count, example = engine.one(
         f"SELECT sum(n - 1), min(key) FROM (SELECT bare(raw) AS key, count(*) AS n FROM {ids} GROUP BY key) WHERE n > 1"
     )
-    if not count:
-        return []
-    return [f"{count} {noun} ids differ from another by blanks alone, and are taken for it (as '{brief(example)}')"]
-
-
-def _no_ids(engine: Engine, ids: str) -> list[str]:
-    """The words for a missing value among the users' ids: whoever wrote them meant nobody, or several people."""
+    if count:
+        what = f"{noun} ids differ from another by blanks alone, and are taken for it"
+        notices.append(f"{count} {what} (as '{brief(example)}')")
+    count, example = engine.one(f"SELECT count(*), min(raw) FROM {ids} WHERE regexp_full_match(bare(raw), '{ROUNDED}')")
+    if count:
+        what = f"{noun} ids are numbers that lost digits on the way (as '{brief(example)}')"
+        notices.append(f"{count} {what}: several may have become one; write ids as text")
     words = ", ".join(map(quoted, sorted(MISSING)))
     found = engine.one(f"SELECT list(DISTINCT bare(raw)) FROM {ids} WHERE lower(bare(raw)) IN ({words})")[0]
-    named = " and ".join(f"'{brief(word)}'" for word in sorted(found or []))
-    return [f"the user id {named} means nobody as a rule; its rows are taken as one person's"] if named else []
+    if found and noun == "user":
+        named = " and ".join(f"'{brief(word)}'" for word in sorted(found))
+        notices.append(f"the user id {named} means nobody as a rule; its rows are taken as one person's")
+    return notices
 
 
 def _unknown(rows: Table, of_item: str, catalogue: Table, known: pd.Index) -> list[str]:

@@ -319,7 +319,37 @@ def test_ids_that_a_missing_value_made_fractions_are_whole(tmp_path):
     rows = pd.DataFrame({"user": ["a"] * 3, "item": [1.0, 2.0, 3.0], "timestamp": [1.5, 2, 3], "rating": [None, 1, 2]})
     rows.to_parquet(tmp_path / "interactions.parquet")
     found = read(lay(tmp_path, items__csv=CATALOGUE))
-    assert found.frame["item"].tolist() == ["1", "2", "3"] and found.frame["rating"].fillna(-1).tolist() == [-1, 1, 2]
+    assert (
+        found.notices == []
+        and found.frame["item"].tolist() == ["1", "2", "3"]
+        and found.frame["rating"].fillna(-1).tolist() == [-1, 1, 2]
+    )
+    rows.assign(user=[float("nan"), float("inf"), None]).to_parquet(tmp_path / "interactions.parquet")
+    refused("interactions.parquet, row 1, column 'user': a value is missing", str(tmp_path))
+
+
+LOST = "ids are numbers that lost digits on the way (as '1"
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("float64", 2**53), ("float32", 2**24)])
+def test_ids_that_fractions_could_not_hold_are_told(tmp_path, kind, limit):
+    rows = pd.DataFrame({"user": [limit - 1.0, 2.0, 3.0], "item": [1, 2, 3], "timestamp": [1, 2, 3]})
+    lay(tmp_path, items__csv=CATALOGUE)
+    for users, lost in (([limit - 1, 2, 3], 0), ([10 * limit, 10 * limit + 1, 3], 1)):
+        rows.assign(user=pd.array(users, dtype=kind)).to_parquet(tmp_path / "interactions.parquet")
+        found = read(str(tmp_path))
+        assert found.frame["user"].nunique() == 3 - lost and ("3" in found.user_keys)
+        assert sum(notice.split("as '")[0].startswith(f"{lost} user ids are numb") for notice in found.notices) == lost
+
+
+@pytest.mark.parametrize("key", ["1.23457E+17", "1.2345678901234567e+18", "123456789012345680.0", "1e+16"])
+def test_ids_in_short_are_told_in_text_and_json(tmp_path, key):
+    rows = "".join(f"u{n},{key if n < 2 else n},{n}\n" for n in range(6))
+    found = read(custom(tmp_path, "user,item,timestamp\n" + rows, CATALOGUE + f"{key},Twin\n"))
+    assert sum(LOST in notice for notice in found.notices) == 1
+    lines = "".join(f'{{"asin": {key}, "reviewerID": {n}, "unixReviewTime": {n}}}\n' for n in range(3))
+    files = {"reviews_Baby__json": lines, "meta_Baby__json": f'{{"asin": {key}, "title": "Soap"}}\n'}
+    assert sum(LOST in notice for notice in read(lay(tmp_path, **files), "amazon").notices) == 1
 
 
 @pytest.mark.parametrize(
