@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -20,8 +20,17 @@ csv.field_size_limit(2**30)
 SHOWN = 20  # names of columns that an error lists
 LONGEST = 2**27  # bytes of a line, where a line is longer than the engine takes at first
 ONE_SIGN = "\x1f"  # what the csv module is given for a separator of several characters
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "'|'"}
-NAMED = {"|": "'|'", "\t": "tab", "::": "'::'"}
+SEPARATORS = {
+    ",": "commas",
+    ";": "semicolons",
+    "\t": "tabs",
+    "|": "'|'",
+    "::": "'::'",
+    "#": "'#'",
+    ":": "':'",
+    " ": "blanks",
+}
+WEAK = (":", " ")  # text and times hold them too
 LINE_END = re.compile(r"\r\n|\r|\n")
 MOMENT = re.compile(r"\s*\d[-+\d.:eTZ\s]*")  # a number or an ISO date
 
@@ -45,10 +54,7 @@ class TextFile:
         """Each row that is not blank with the line that it begins on, read slowly, as errors need it."""
         line = 1
         with self._text() as text:
-            sign = self.delimiter if len(self.delimiter) == 1 else ONE_SIGN
-            lines = (row.replace(self.delimiter, sign) for row in text) if sign == ONE_SIGN else text
-            quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
-            reader = csv.reader(lines, delimiter=sign, quoting=quoting, strict=True)
+            reader = self._split(text, strict=True)
             try:
                 for fields in reader:
                     if fields:
@@ -104,6 +110,13 @@ class TextFile:
             read.refuse(again, next(iter(fields)), "the line that names the columns stands here again; delete it")
         return read
 
+    def _split(self, lines: Iterable[str], strict: bool = False) -> Iterator[list[str]]:
+        """The csv module's reader."""
+        sign = self.delimiter if len(self.delimiter) == 1 else ONE_SIGN
+        lines = (line.replace(self.delimiter, sign) for line in lines) if sign == ONE_SIGN else lines
+        quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
+        return csv.reader(lines, delimiter=sign, quoting=quoting, strict=strict)
+
     @contextmanager
     def _text(self) -> Iterator[IO[str]]:
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
@@ -122,7 +135,7 @@ class TextFile:
             hint = separator_hint(first, self.delimiter, len(self.names))
             raise KitError(
                 f"{self.path}, line {line}: {len(first)} columns where {len(self.names)} are expected "
-                f"({', '.join(self.names)}), separated by {NAMED.get(self.delimiter, self.delimiter)}{hint}"
+                f"({', '.join(self.names)}), separated by {SEPARATORS.get(self.delimiter, repr(self.delimiter))}{hint}"
             )
         return line, [*self.names, *(f"column {i + 1}" for i in range(len(self.names), len(first)))]
 
@@ -181,9 +194,11 @@ class TextFile:
                     self._check_bytes(at, fields)
         if "\0" in text:
             raise KitError(f"{where}: NUL bytes; the file is damaged")
-        fields = text.split(self.delimiter) if not self.quoted else next(csv.reader([text], delimiter=self.delimiter))
-        hint = separator_hint(fields, self.delimiter, width)
-        if len(fields) > width:
+        fields = next(self._split([text]))
+        hint = separator_hint(fields, self.delimiter, width).partition(" (")[0]  # what would break the other lines
+        if not self.delimiter.strip(" ") and 2 * self.delimiter in text:
+            hint = "; several blanks stand between values, and each of them counts: write one sign there"
+        elif len(fields) > width:
             hint = "; put quotes around a value that holds the delimiter"
         raise KitError(f"{where}: {len(fields)} columns where the first line has {width}{hint}")
 
@@ -224,9 +239,10 @@ def holds_rows(value: str, column: int, width: int, delimiter: str, moment: int 
 
 def separator_hint(fields: Sequence[str], delimiter: str, width: int) -> str:
     """A hint where a line that should have ``width`` columns has them with another separator."""
-    line = delimiter.join(fields)
-    other = max(SEPARATORS, key=line.count)
-    if other == delimiter or not line.count(other) >= max(width - 1, 1) > line.count(delimiter):
+    inside, needed = "\n".join(fields), max(width - 1, 1)
+    signs = [sign for sign in SEPARATORS if inside.count(sign) >= needed and (len(fields) == 1 or sign not in WEAK)]
+    if not signs or len(fields) > needed:
         return ""
+    other = max(signs, key=lambda sign: (sign not in WEAK, inside.count(sign)))
     said, ours = SEPARATORS[other], SEPARATORS.get(delimiter, repr(delimiter))
     return f"; it looks separated by {said}, but {ours} are expected (data.columns: {{separator: {other!r}}} says so)"

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import warnings
 
 import pandas as pd
@@ -86,6 +87,41 @@ def test_any_separator_that_is_said(tmp_path, separator):
     ratings = "".join(f"{u}{separator}{i}{separator}8{separator}{t}\n" for u, i, t in ROWS)
     folder = lay(tmp_path, ratings__dat=ratings, movies__dat=films)  # MovieTweetings' layout
     assert len(read(folder, "ml-1m", columns={"separator": separator})) == 36
+
+
+@pytest.mark.parametrize(
+    ("written", "said", "part"),
+    [
+        *[(sign, ",", f"line 1: no column 'user'; it looks separated by '{sign}'") for sign in ("::", ":", "#", "|")],
+        *[(" ", sign, "line 1: no column 'user'; it looks separated by blanks") for sign in (",", "  ", r"\s+")],
+        ("::", ":: ", "it looks separated by '::', but ':: ' are expected (data.columns: {separator: '::'} says so)"),
+        *[("::", sign, f"data.columns: {sign!r} cannot be a separator") for sign in ("", '"', "\n", "-::-:")],
+    ],
+)
+def test_separators_that_differ_from_what_is_said(tmp_path, written, said, part):
+    text = "".join(f"{u}{written}{i}{written}{t}\n" for u, i, t in [("user", "item", "timestamp"), *ROWS])
+    refused(part, custom(tmp_path, text, CATALOGUE.replace(",", written)), columns={"separator": said})
+
+
+@pytest.mark.parametrize(
+    ("sign", "row", "part"),
+    [
+        (
+            "::",
+            "u9:1:3",
+            "line 38: 1 columns where the first line has 3; it looks separated by ':', but '::' are expected",
+        ),
+        ("::", "u9::1::3::4", "line 38: 4 columns where the first line has 3; put quotes"),
+        ("::", "u9::1", "line 38: 2 columns where the first line has 3"),
+        (",", "u9,2020-01-01 10:00:00", "line 38: 2 columns where the first line has 3"),
+        (" ", "u9     1     3", "line 38: 11 columns where the first line has 3; several blanks stand between values"),
+        (" ", "u9  1     3", "several blanks stand between values, and each of them counts"),
+    ],
+)
+def test_a_row_with_another_separator(tmp_path, sign, row, part):
+    text = "".join(f"{u}{sign}{i}{sign}{t}\n" for u, i, t in [("user", "item", "timestamp"), *ROWS]) + row + "\n"
+    with pytest.raises(KitError, match=re.escape(part) + "($|; but|, and|[^;]*$)"):
+        read(custom(tmp_path, text, CATALOGUE.replace(",", sign)), columns={"separator": sign})
 
 
 @pytest.mark.parametrize("dataset", ["ml-100k", "steam", "amazon", "llara", "recbole"])

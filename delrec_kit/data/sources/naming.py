@@ -19,9 +19,12 @@ def check_columns(config: DataConfig, known: Iterable[str]) -> None:
 
 
 def separator(config: DataConfig, usual: str) -> str:
-    """What ``data.columns`` says separates columns, or the usual."""
+    """What ``data.columns`` says separates columns, or the usual. Raises KitError for what cannot."""
     said = config.columns.get("separator", usual)
-    return SPELLED.get(said, said)
+    sign = SPELLED.get(said, said)
+    if not 1 <= len(sign.encode()) <= 4 or set(sign) & set('"\r\n\0'):
+        raise KitError(f"data.columns: {said!r} cannot be a separator; take one to four signs, no quotation mark")
+    return sign
 
 
 def read_named(
