@@ -17,6 +17,7 @@ from delrec_kit.data.tables import DAMAGE, Table, brief, check_packing, is_packe
 from delrec_kit.settings.errors import KitError, nearest
 
 csv.field_size_limit(2**30)
+REJECTS = 1000  # lines of which the engine says what is wrong; those of blanks are no rows
 SHOWN = 20  # names of columns that an error lists
 LONGEST = 2**27  # bytes of a line, where a line is longer than the engine takes at first
 ONE_SIGN = "\x1f"  # what the csv module is given for a separator of several characters
@@ -52,12 +53,13 @@ class TextFile:
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Each row that is not blank with the line that it begins on, read slowly, as errors need it."""
-        line = 1
+        line, width = 1, None
         with self._text() as text:
             reader = self._split(text, strict=True)
             try:
                 for fields in reader:
-                    if fields:
+                    if self.delimiter.join(fields).strip() or (fields and len(fields) == width):
+                        width = width or len(fields)
                         yield line, fields
                     line = reader.line_num + 1
             except DAMAGE as error:
@@ -159,7 +161,7 @@ class TextFile:
             "auto_detect": "false", "header": "false", "strict_mode": "true", "store_rejects": "true", "skip": skip,
             "delim": quoted(self.delimiter), "quote": quoted(quote), "escape": quoted(quote), "nullstr": "chr(1)",
             "columns": "{" + ", ".join(f"{name}: 'VARCHAR'" for name in names) + "}", "encoding": quoted(self.encoding),
-            "rejects_limit": "1000",
+            "rejects_limit": REJECTS,
         }  # fmt: skip
         while True:
             options |= {"rejects_table": quoted(rejected := engine.name()), "rejects_scan": quoted(engine.name())}
@@ -172,7 +174,9 @@ class TextFile:
                     source = self._copy(engine)
                     continue
                 raise KitError(f"{self.path} cannot be read: {brief(str(error), 200)}") from error
-            found = engine.one(f"SELECT line, column_idx, error_type, csv_line FROM {rejected} ORDER BY ALL LIMIT 1")
+            odd = f"bare(csv_line) <> '' OR csv_line IS NULL OR (SELECT count(*) FROM {rejected}) >= {REJECTS}"
+            first = f"SELECT line, column_idx, error_type, csv_line FROM {rejected} WHERE {odd} ORDER BY ALL LIMIT 1"
+            found = engine.one(first)
             if found is None:
                 return table
             line, column, kind, text = found

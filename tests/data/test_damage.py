@@ -163,7 +163,13 @@ CASES = [
     ("catalogue's header only", items("item,title"), "items.csv has a header and no rows"),
     ("blank lines", rows("\n\n" + H + "\na,1,1\n\n\na,2,2\nb,3,3\n\n\n"), comes()),
     ("blank lines of crlf", rows(("\n" + H + "\n" + B + "\n").replace("\n", "\r\n")), comes()),
-    ("line of blanks", rows(H + "a,1,1\n   \na,2,2\n"), "line 3: 1 columns where the first line has 3"),
+    ("lines of blanks", {
+        **rows("   \n\t\n" + H + "a,1,1\n   \na,2,2\n \u3000\t\nb,3,3\n\t "), **items(" \n" + C)}, comes()),
+    ("line of blanks, cr", rows((" \n" + H + " \n" + B).replace("\n", "\r")), comes()),
+    ("blanks before a fault", rows(" \n" + H + "\n  \na,1,1\n \na,2,x\n"), "line 7, column 'timestamp': 'x' is not"),
+    ("blanks before few fields", rows(H + "  \n" * 9 + "a,2\n" + B), "line 11: 2 columns where the first line has 3"),
+    ("thousands of lines of blanks", rows(H + "  \n" * 3000 + B + "a,2\n"), "columns where the first line has 3"),
+    ("nothing but blanks", rows("  \n\t\n"), "interactions.csv is empty"),
     ("line of commas", rows(H + B + ",,\n"), "line 5, column 'user': the id is empty"),
     ("too few fields", rows(H + B + "a,2\n"), "line 5: 2 columns where the first line has 3"),
     ("too many fields", rows(H + B + "a,2,2,3\n"), ("line 5: 4 columns", "put quotes around")),
@@ -316,6 +322,8 @@ RATED = [["1", "1", 881250940, 3], ["1", "2", 881250949, 5], ["2", "3", 88125095
 PAGE = b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n"
 FILMS_CASES = [
     ("sound", {}, None),
+    ("lines of blanks", {"u.data": b" \n" + U + b"  \n", "u.item": (" \n" + F + "  ").encode("latin-1")}, None),
+    ("tabs alone", {"u.data": b"\t\t\n" + U + b"\t\n"}, None),
     ("crlf", {"u.data": U.replace(b"\n", b"\r\n"), "u.item": F.replace("\n", "\r\n").encode("latin-1")}, None),
     ("utf-8", {"u.item": F.encode()}, None),
     ("utf-8 with a mark", {"u.item": b"\xef\xbb\xbf" + F.encode()}, None),
