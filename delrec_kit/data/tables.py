@@ -16,6 +16,15 @@ TOO_LARGE = (
     "{path} unpacks to more than {ratio} times its size, as no table of interactions does; unpack it by hand and look "
     "into it, if it is meant"
 )
+OTHERS = {  # first bytes of files that are no text
+    b"PK\3\4": "a zip archive, or a workbook; unpack it, or export it as CSV",
+    b"PAR1": "a Parquet file; let its name end in .parquet",
+    b"BZh9": "packed with bzip2; unpack it",
+    b"\xfd7zXZ": "packed with xz; unpack it",
+    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it",
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+    b"Rar!": "a rar archive; unpack it",
+}
 DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
@@ -137,11 +146,16 @@ def check_ratio(path: Path) -> None:
 
 
 def is_packed(path: Path) -> bool:
+    """Whether it is gzip. Raises KitError where it cannot be opened, or is packed in another way."""
     try:
         with open(path, "rb") as raw:
-            return raw.read(2) == b"\x1f\x8b"
+            start = raw.read(8)
     except OSError as error:
         raise KitError(f"{path} cannot be opened: {error.strerror}") from error
+    for first, what in OTHERS.items():
+        if start.startswith(first):
+            raise KitError(f"{path} is {what}")
+    return start.startswith(b"\x1f\x8b")
 
 
 def check_packing(path: Path) -> None:

@@ -60,6 +60,7 @@ FOLDERS = {  # what the folder must hold of a dataset that the kit does not down
     "llara": "a folder with train, valid and test as .csv or .parquet, and id2name.txt or items.csv",
     "custom": "a folder with interactions.csv and items.csv",
 }
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".xz", ".bz2", ".zst")
 MODEL_SUFFIXES = (".json", ".model", ".safetensors")
 TINY = Path(__file__).parents[1] / "llm" / "tiny"
 
@@ -121,8 +122,9 @@ def find_file(folder: Path, patterns: Sequence[str], what: str = "") -> Path:
             raise KitError(f"{folder} has no {named}, but its folder {below.name} has {there[0].name}; give {below}")
     names = sorted(path.name for path in folder.iterdir() if not path.is_dir() and not path.name.startswith("."))
     close = get_close_matches(patterns[0], names, n=1, cutoff=0.5)
+    packed = next((f"; if it is in {name}, unpack that" for name in names if name.lower().endswith(ARCHIVES)), "")
     holds = f"it holds {', '.join(names[:5]) or 'no files'}{' …' if len(names) > 5 else ''}"
-    raise KitError(f"{folder} has no {named}; {f'the nearest there is {close[0]!r}' if close else holds}")
+    raise KitError(f"{folder} has no {named}; {f'the nearest there is {close[0]!r}' if close else holds}{packed}")
 
 
 def reads_files(config: KitConfig, stage: str) -> bool:

@@ -1,8 +1,10 @@
 """Kinds of damage to the files: the right result with a counted notice, or one clear line; never a wrong number."""
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import re
 import struct
@@ -78,7 +80,7 @@ def rated(value):
 CASES = [
     *[(f"gzip cut to {n} bytes", packed(PACKED[:n]), CUT) for n in range(2, len(PACKED), 5)],
     *[(f"large gzip cut to {n} bytes", packed(LARGE[:n]), CUT) for n in (500, 5000, len(LARGE) - 8, len(LARGE) - 1)],
-    ("gzip cut to 1 byte", packed(PACKED[:1]), "line 1: no column 'user'"),
+    ("gzip cut to 1 byte", packed(PACKED[:1]), "interactions.csv.gz is empty"),
     ("gzip then zeros", packed(PACKED + b"\0" * 20), comes()),
     ("gzip then garbage", packed(PACKED + b"garbage"), ("after line 4", CUT)),
     ("gzip then rows", packed(PACKED + b"a,3,9\n"), ("after line 4", CUT)),
@@ -90,7 +92,12 @@ CASES = [
     ("gzip named csv", rows(PACKED), comes()),
     ("plain named gz", packed(H + B), comes()),
     ("catalogue packed", items(gzip.compress(C.encode())), comes()),
-    ("zip named csv", rows(b"PK\x03\x04\x14\0\0\0\x08\0" * 20), ("line 1", NUL)),
+    ("zip named csv", rows(b"PK\x03\x04\x14\0\0\0\x08\0" * 20), "csv is a zip archive, or a workbook; unpack it"),
+    ("bzip2 named gz", packed(bz2.compress(PACKED)), "interactions.csv.gz is packed with bzip2; unpack it"),
+    ("xz named csv", items(lzma.compress(C.encode())), "items.csv is packed with xz; unpack it"),
+    ("Parquet named csv", rows(b"PAR1" + b"\0\1" * 9), "is a Parquet file; let its name end in .parquet"),
+    *[(f"only {name}", {"items.csv": None, name: b"PK\3\4"}, ("no file items.csv", f"is in {name}, unpack that"))
+      for name in ("items.csv.zip", "items.zip", "all.tar.gz", "items.csv.xz", "Data.ZIP")],
     ("utf-16", rows((H + B).encode("utf-16")), ("line 1", "byte 0xff is not UTF-8; save the file as UTF-8")),
     ("utf-16 le without mark", rows((H + B).encode("utf-16-le")), ("line 1", NUL, "not saved as UTF-8")),
     ("utf-16 be without mark", rows((H + B).encode("utf-16-be")), ("line 1", NUL)),
