@@ -62,6 +62,15 @@ def test_faults_are_located(folder, name, text, parts):
     refused(folder, *parts)
 
 
+@pytest.mark.parametrize("spoilt", [b"11::Caf\xe9 (1990)::Drama\n", b"11::A\xff\xfe (1990)::Drama\n"])
+def test_one_line_of_another_encoding_is_refused_and_makes_no_other_latin(folder, spoilt):
+    films = FILMS.replace("2::Lantern", "2::灯り").encode()
+    (folder / "movies.dat").write_bytes(films + spoilt)
+    refused(folder, "movies.dat, line 4, column 2: byte 0x", "is not UTF-8; save the file as UTF-8")
+    (folder / "movies.dat").write_bytes(FILMS.encode("latin-1") + "11::灯り (1990)::Drama\n".encode())
+    refused(folder, "movies.dat, line 3, column 2: byte 0xe9 is not UTF-8")
+
+
 def test_a_missing_file_names_what_is_near(folder):
     (folder / "movies.dat").rename(folder / "movie.dat")
     refused(folder, "no file movies.dat", "'movie.dat'")

@@ -1,5 +1,7 @@
 """MovieLens-100K and MovieLens-1M, from a folder in GroupLens' layout, or downloaded."""
 
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from delrec_kit.data.domain import FILMS
@@ -12,6 +14,9 @@ from delrec_kit.data.validation import Raw
 from delrec_kit.run.inputs import find_file
 from delrec_kit.settings.config import DataConfig
 
+UTF_8 = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)  # not an ASCII letter
 RATINGS, FILM = ("user", "item", "rating", "timestamp"), ("item", "title")
 
 
@@ -43,12 +48,9 @@ def _read(
 
 
 def _encoding(path: Path) -> str:
-    """GroupLens' file is latin-1; a copy that someone saved as UTF-8 is told by its bytes."""
-    with open_bytes(path) as raw:
-        try:
-            raw.read().decode("utf-8")
-        except UnicodeDecodeError:
-            return "latin-1"
-        except DAMAGE:  # told with its line when the rows are read
-            pass
+    """GroupLens' file is latin-1; a copy that someone saved as UTF-8 is told by its bytes, though a line of it may be
+    damaged: that line is refused when the rows are read, as damaged gzip is."""
+    with open_bytes(path) as raw, suppress(*DAMAGE):
+        content = raw.read()
+        return "utf-8" if content.isascii() or UTF_8.search(content) else "latin-1"
     return "utf-8"
