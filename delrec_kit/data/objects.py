@@ -14,6 +14,7 @@ from delrec_kit.data.tables import DAMAGE, Table, brief, check_packing, is_packe
 from delrec_kit.run.progress import progress
 from delrec_kit.settings.errors import KitError, nearest
 
+LOOKED_AT = 1000  # objects that are searched for names of fields
 TEXT = "'VARCHAR', 'BIGINT', 'UBIGINT', 'DOUBLE', 'HUGEINT', 'UHUGEINT'"  # what the engine calls text and numbers
 
 
@@ -28,10 +29,11 @@ class JsonLines:
         return ((line, self._parsed(line, text)) for line, text in self._lines())
 
     def header(self) -> dict:
-        """The first object: its fields tell a publisher's layouts apart."""
-        if (found := next(self.objects(), None)) is None:
+        """The fields of the first objects, for one alone may lack some: they tell a publisher's layouts apart."""
+        found = [fields for _, fields in islice(self.objects(), LOOKED_AT)]
+        if not found:
             raise KitError(f"{self.path} is empty")
-        return found[1]
+        return {name: value for fields in found for name, value in fields.items()}
 
     def at(self, row: int) -> tuple[Path, str]:
         return self.path, f"line {next(islice(self._lines(), row, None))[0]}"
@@ -41,7 +43,6 @@ class JsonLines:
 
         Raises KitError with the line where a field is missing, or holds something that is neither text nor a number.
         """
-        self.header()
         check_packing(self.path)
         name = self._engine_table(engine, self.path, fields)
         name = name or self._engine_table(engine, self._as_json(engine, fields, optional), fields)

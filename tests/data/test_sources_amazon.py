@@ -116,6 +116,22 @@ def test_untitled_and_twice_titled_products_are_counted(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("write", [json.dumps, repr], ids=["json", "literals"])
+@pytest.mark.parametrize("field", ["rating", "parent_asin", "timestamp", "user_id", "title"])
+def test_a_field_that_the_first_row_lacks_is_read_of_the_others(tmp_path, field, write):
+    reviews, products = (
+        [{**one} for one in NEW],
+        [{"parent_asin": key, "title": title} for key, title in TITLES.items()],
+    )
+    (products if field == "title" else reviews)[0].pop(field)
+    store(tmp_path, **{"All_Beauty.jsonl": lines(reviews, write), "meta_All_Beauty.jsonl": lines(products, write)})
+    if field not in ("rating", "title"):
+        return refused(tmp_path, f"All_Beauty.jsonl, line 1: no field '{field}'")
+    wanted = {"rating": [[*WANTED[0][:3], -1], *WANTED[1:]], "title": [row for row in WANTED if row[1] != "B01"]}
+    found = read(tmp_path).frame[["user", "item", "timestamp", "rating"]].fillna(-1)
+    assert found.to_numpy().tolist() == wanted[field]
+
+
 def without(row, field):
     return lines([{k: v for k, v in one.items() if (n, k) != (row, field)} for n, one in enumerate(OLD)])
 
