@@ -319,6 +319,21 @@ def test_one_of_several_categories_and_the_benchmark_splits(tmp_path):
     lay(tmp_path, **{f"Gift_Cards__{part}__csv": text for part, text in texts.items()})
     data = prepare(config(folder, "amazon", columns={"category": "Gift_Cards"}), 0)
     assert (len(data.split.valid), len(data.split.test)) == (6, 6) and data.split.train.lengths.tolist() == [3] * 6
+    assert (
+        "not read: Gift_Cards.csv, for Gift_Cards.train.csv, Gift_Cards.valid.csv, Gift_Cards.test.csv goes before"
+        in (data.notices)
+    )
+    (tmp_path / "Gift_Cards.valid.csv").unlink()
+    data = prepare(config(folder, "amazon", columns={"category": "Gift_Cards"}), 0)
+    assert "6 users' last 'train' row validates: the split has no validation rows" in data.notices
+    assert data.split.train.lengths.tolist() == [2] * 6 and (len(data.split.valid), len(data.split.test)) == (6, 6)
+    lay(tmp_path, Gift_Cards__train__csv__gz=texts["train"])
+    refused(
+        "several files of train rows: Gift_Cards.train.csv, Gift_Cards.train.csv.gz",
+        folder,
+        "amazon",
+        columns={"category": "Gift_Cards"},
+    )
 
 
 def test_a_split_without_validation_rows_takes_them_from_the_training(tmp_path):
@@ -511,6 +526,20 @@ def test_recbole_files_without_validation_and_guessed_titles(tmp_path):
     found = read(lay(tmp_path, x__item=ITEM.replace("title:", "brand_name:")), "recbole")
     assert "6 users' last 'train' row validates: the split has no validation rows" in found.notices
     assert "titles are taken from the column 'brand_name'; --columns title=… names another" in found.notices
+
+
+def test_files_of_two_kinds_side_by_side_are_told_or_refused(tmp_path):
+    lay(tmp_path, x__train__inter=INTER, x__test__inter=INTER.replace("13000", "14000"), x__inter=INTER, x__item=ITEM)
+    told = "not read: x.inter, for x.train.inter, x.test.inter goes before"
+    assert told in read(str(tmp_path), "recbole", ties="item").notices
+    films = "".join(f"{n}::{title}\n" for n, title in enumerate(TITLES, 1))
+    ratings = "".join(f"{u}::{i}::8::{t}\n" for u, i, t in ROWS)
+    lay(tmp_path, ratings__dat=ratings, movies__dat=films, ratings__csv="", movies__parquet="")
+    assert "not read: ratings.csv, movies.parquet, for ratings.dat, movies.dat goes before" in (
+        read(str(tmp_path), "ml-1m").notices
+    )
+    lay(tmp_path, interactions__csv="", interactions__parquet="", items__csv=CATALOGUE)
+    refused("several files: interactions.csv, interactions.parquet; keep one of them", str(tmp_path))
 
 
 def test_text_that_looks_like_tags_or_entities_stays():

@@ -5,7 +5,7 @@ from pathlib import Path
 from delrec_kit.data.domain import PRODUCTS
 from delrec_kit.data.engine import Engine
 from delrec_kit.data.objects import JsonLines
-from delrec_kit.data.sources.naming import check_columns, read_named
+from delrec_kit.data.sources.naming import check_columns, files_of_split, passed_over, read_named
 from delrec_kit.data.tables import Table, joined
 from delrec_kit.data.text import TextFile
 from delrec_kit.data.validation import Raw
@@ -19,11 +19,11 @@ REVIEW = {  # of 2014 and 2018, and of 2023
     "timestamp": ("unixReviewTime", "timestamp"),
 }
 PRODUCT = {"item": ("parent_asin", "asin"), "title": ("title",)}
-PARTS = ("train", "valid", "test")
 
 
 def read_amazon(folder: Path, config: DataConfig, categories: tuple[str, ...]) -> Raw:
-    """One category's interactions and metadata: reviews, else the benchmark splits of 2023, else ratings alone.
+    """One category's interactions and metadata: reviews, else the benchmark splits of 2023, else ratings alone; what is
+    there too is named in a notice.
 
     ``categories`` are the publishers' names for it; none means the one whose metadata lie in the folder, or that
     ``data.columns`` names as ``category``. Which layout a file has is told by its first line. Every review counts,
@@ -34,20 +34,20 @@ def read_amazon(folder: Path, config: DataConfig, categories: tuple[str, ...]) -
     own = config.columns.get("category")
     categories = (own,) if own else categories or (_category(folder),)
     reviews, ratings, splits, metadata = amazon_files(*categories)
-    alone = [] if matching(folder, reviews) else matching(folder, ratings)
-    parts = {part: [path for path in matching(folder, splits) if f".{part}." in path.name] for part in PARTS}
-    benchmark = all(parts.values()) and not matching(folder, reviews)
-    engine = Engine(sum(path.stat().st_size for path in matching(folder, (*reviews, *ratings, *splits))))
-    if benchmark:
-        rows = joined([_ratings(engine, paths[0], config) for paths in parts.values()], PARTS)
-    elif alone:
-        rows = _ratings(engine, find_file(folder, ratings, "ratings"), config)
+    parts = {} if matching(folder, reviews) else files_of_split(folder, splits)
+    alone = not matching(folder, reviews) and matching(folder, ratings)
+    called = (ratings, "ratings") if alone else (reviews, "reviews")
+    paths = [*parts.values()] or [find_file(folder, *called)]
+    engine = Engine(sum(path.stat().st_size for path in paths))
+    if parts or alone:
+        rows = joined([_ratings(engine, path, config) for path in paths], list(parts))
     else:
-        rows = read_named(JsonLines(find_file(folder, reviews, "reviews")), engine, config, REVIEW, ("rating",))
+        rows = read_named(JsonLines(paths[0]), engine, config, REVIEW, ("rating",))
     catalogue = read_named(JsonLines(find_file(folder, metadata, "metadata")), engine, config, PRODUCT, ("title",))
     code = "catalogue rows left out whose title is code of a web page"  # as the publishers of 2018 advise
     products, spoilt = catalogue.without("contains(title, 'getTime')", code)
-    return Raw(rows, products, PRODUCTS, spoilt, chosen_only=True, first_titles=True, several=benchmark)
+    notices = passed_over(folder, (*reviews, *ratings, *splits), paths) + spoilt
+    return Raw(rows, products, PRODUCTS, notices, chosen_only=True, first_titles=True, several=bool(parts))
 
 
 def _category(folder: Path) -> str:

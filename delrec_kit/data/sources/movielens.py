@@ -7,7 +7,7 @@ from pathlib import Path
 from delrec_kit.data.domain import FILMS
 from delrec_kit.data.engine import Engine
 from delrec_kit.data.sources.grouplens import ML_1M, ML_100K, download
-from delrec_kit.data.sources.naming import check_columns, separator
+from delrec_kit.data.sources.naming import check_columns, passed_over, separator
 from delrec_kit.data.tables import DAMAGE, open_bytes
 from delrec_kit.data.text import TextFile
 from delrec_kit.data.validation import Raw
@@ -44,7 +44,8 @@ def _read(
     ratings = TextFile(rows, RATINGS, separator(config, separators[0]), quoted=False)
     catalogue = TextFile(films, FILM, separator(config, separators[1]), quoted=False, encoding=_encoding(films))
     tables = (file.read(engine, dict(zip(file.names, file.names))) for file in (ratings, catalogue))
-    return Raw(*tables, FILMS, chosen_only=chosen_only)
+    others = [f"{path.stem}{end}" for path in (rows, films) for end in (".csv", ".csv.gz", ".parquet")]
+    return Raw(*tables, FILMS, passed_over(folder, others, (rows, films)), chosen_only=chosen_only)
 
 
 def _encoding(path: Path) -> str:

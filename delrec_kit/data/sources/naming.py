@@ -1,9 +1,11 @@
 """What a publisher or a user calls the columns, and what ``data.columns`` says instead."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from delrec_kit.data.engine import Engine
 from delrec_kit.data.tables import DataFile, Table
+from delrec_kit.run.inputs import find_file, matching
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError, nearest
 
@@ -25,6 +27,20 @@ def separator(config: DataConfig, usual: str) -> str:
     if not 1 <= len(sign.encode()) <= 4 or set(sign) & set('"\r\n\0'):
         raise KitError(f"data.columns: {said!r} cannot be a separator; take one to four signs, no quotation mark")
     return sign
+
+
+def files_of_split(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
+    """The file of each part of a split that comes as several, validation or not; none unless it trains and tests.
+    patterns: each with its part, as ``*.train.csv``. Raises KitError where a part has two files."""
+    names = {part: [name for name in patterns if f".{part}." in name] for part in ("train", "valid", "test")}
+    there = [part for part in names if matching(folder, names[part])]
+    return {part: find_file(folder, names[part], f"{part} rows") for part in there if {"train", "test"} <= {*there}}
+
+
+def passed_over(folder: Path, patterns: Iterable[str], read: Sequence[Path]) -> list[str]:
+    """The notice that files beside those that are ``read`` could have been meant."""
+    others = ", ".join(path.name for path in matching(folder, patterns) if path not in read)
+    return [f"not read: {others}, for {', '.join(path.name for path in read)} goes before"] if others else []
 
 
 def read_named(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from delrec_kit.data.domain import FILMS, GAMES, ITEMS, PRODUCTS
 from delrec_kit.data.engine import Engine
-from delrec_kit.data.sources.naming import check_columns, read_named, separator
+from delrec_kit.data.sources.naming import check_columns, files_of_split, passed_over, read_named, separator
 from delrec_kit.data.tables import joined
 from delrec_kit.data.text import TextFile
 from delrec_kit.data.validation import Raw
-from delrec_kit.run.inputs import find_file, matching
+from delrec_kit.run.inputs import find_file
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
@@ -24,7 +24,6 @@ FIELDS = {  # what RecBole's own datasets call them: Steam product_id, Yelp busi
     "year": ("release_year", "year"),
 }
 DOMAINS = {"movie_title": FILMS, "app_name": GAMES, "product_name": PRODUCTS, "product_title": PRODUCTS}
-PARTS = ("train", "valid", "test")
 
 
 def read_recbole(folder: Path, config: DataConfig) -> Raw:
@@ -36,12 +35,8 @@ def read_recbole(folder: Path, config: DataConfig) -> Raw:
     .item file is missing, or a header lacks a field.
     """
     check_columns(config, {*FIELDS, "separator"})
-    split = {part: matching(folder, [f"*.{part}.inter"]) for part in PARTS}
-    parts = [part for part in PARTS if split[part]] if split["train"] and split["test"] else [PARTS[0]]
-    if len(parts) > 1:
-        inters = [find_file(folder, [f"*.{part}.inter"], f"{part} interactions") for part in parts]
-    else:
-        inters = [find_file(folder, ["*.inter"], "interactions")]
+    parts = files_of_split(folder, ["*.train.inter", "*.valid.inter", "*.test.inter"])
+    inters = [*parts.values()] or [find_file(folder, ["*.inter"], "interactions")]
     items = folder / (inters[0].name.removesuffix(".inter").removesuffix(".train") + ".item")
     if not items.is_file():
         raise KitError(f"{folder} has no file {items.name}; the kit works on titles, which stand in that file")
@@ -55,9 +50,11 @@ def read_recbole(folder: Path, config: DataConfig) -> Raw:
     catalogue = read_named(file, engine, config, names, ("year",))
     called = catalogue.spelled["title"]
     guessed = called not in FIELDS["title"] and "title" not in config.columns
-    notices = [f"titles are taken from the column '{called}'; --columns title=… names another"] if guessed else []
+    notices = passed_over(folder, ["*.inter"], inters)
+    if guessed:
+        notices.append(f"titles are taken from the column '{called}'; --columns title=… names another")
     domain = DOMAINS.get(called, ITEMS)
-    return Raw(joined(tables, parts), catalogue, domain, notices, chosen_only=True, several=len(tables) > 1)
+    return Raw(joined(tables, list(parts)), catalogue, domain, notices, chosen_only=True, several=bool(parts))
 
 
 def _opened(path: Path, config: DataConfig) -> TextFile:
