@@ -2,13 +2,13 @@
 
 from delrec_kit.data.candidates import answer_index, draw_candidates, draw_distractors
 from delrec_kit.data.domain import Domain
-from delrec_kit.data.filters import drop_short_users, k_core
+from delrec_kit.data.filters import k_core
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.prepared import PreparedData, prepare
 from delrec_kit.data.ragged import Ragged
 from delrec_kit.data.sources import read_source
-from delrec_kit.data.split import Cases, Split, brought_split, by_user, halves, leave_one_out, temporal
-from delrec_kit.data.titles import clean_title, item_of
+from delrec_kit.data.split import Cases, Split, halves, leave_one_out
+from delrec_kit.data.titles import item_of
 
 __all__ = [
     "Cases",
@@ -18,17 +18,12 @@ __all__ = [
     "Ragged",
     "Split",
     "answer_index",
-    "brought_split",
-    "by_user",
-    "clean_title",
     "draw_candidates",
     "draw_distractors",
-    "drop_short_users",
     "halves",
     "item_of",
     "k_core",
     "leave_one_out",
     "prepare",
     "read_source",
-    "temporal",
 ]

@@ -19,11 +19,11 @@ def checked_split(read: Interactions, rows: Table, several: bool) -> Interaction
 
     def refuse(query: str, what: str) -> None:
         found = engine.table(f"SELECT row FROM ({query})")
-        if engine.one(f"SELECT count(*) FROM {found}")[0]:
+        if engine.count(found):
             rows.refuse(f"row IN (SELECT row FROM {found})", "split", what)
 
     def change(condition: str, label: int, what: str) -> None:
-        count = engine.one(f"SELECT count(*) FROM {table} WHERE {condition}")[0]
+        count = engine.count(table, condition)
         if count:
             engine.run(f"UPDATE {table} SET split = {label} WHERE {condition}")
             notices.append(f"{count} {what}")
@@ -35,7 +35,7 @@ def checked_split(read: Interactions, rows: Table, several: bool) -> Interaction
         f"SELECT row FROM {table} SEMI JOIN ({twice}) USING (user, item, time) WHERE {TARGET}",
         "the same user, item and timestamp stand under another label, beside '{value}'",
     )
-    if not engine.one(f"SELECT count(*) FROM {table} WHERE split = {VALID}")[0]:
+    if not engine.count(table, f"split = {VALID}"):
         tested = (
             f"SELECT max(rowid) FILTER (split = {TRAIN}) FROM {table} GROUP BY user HAVING bool_or(split = {TEST}) AND "
             f"NOT bool_or(split = {HISTORY}) AND count(*) FILTER (split = {TRAIN}) > 1"
@@ -59,14 +59,12 @@ def checked_split(read: Interactions, rows: Table, several: bool) -> Interaction
             "this row marked '{value}' is earlier than what is known of the user before it",
         )
     alone = f"{TARGET} AND user NOT IN (SELECT user FROM {table} WHERE split IN ({TRAIN}, {HISTORY}))"
-    count = engine.one(f"SELECT count(*) FROM {table} WHERE {alone}")[0]
+    count = engine.count(table, alone)
     if count:
         engine.run(f"DELETE FROM {table} WHERE {alone}")
         notices.append(f"{count} targets with nothing known before them left out")
-    ahead = engine.one(
-        f"SELECT count(*) FROM (SELECT user FROM {table} GROUP BY user "
-        f"HAVING max(time) FILTER (split = {TRAIN}) > min(time) FILTER ({TARGET}))"
-    )[0]
+    later = f"max(time) FILTER (split = {TRAIN}) > min(time) FILTER ({TARGET})"
+    ahead = engine.count(f"(SELECT user FROM {table} GROUP BY user HAVING {later})")
     if ahead:
         notices.append(f"{ahead} users have 'train' rows later than their own target: the training sees their future")
     return read.noting(*notices)
@@ -77,9 +75,8 @@ def _in_training(read: Interactions, rows: Table) -> list[str]:
     choice; raises KitError where it is so of most."""
     known = f"SELECT user, item FROM {read.table} WHERE split IN ({TRAIN}, {HISTORY})"
     found = read.engine.table(f"SELECT row FROM {read.table} SEMI JOIN ({known}) USING (user, item) WHERE {TARGET}")
-    (count,) = read.engine.one(f"SELECT count(*) FROM {found}")
-    (targets,) = read.engine.one(f"SELECT count(*) FROM {read.table} WHERE {TARGET}")
-    if 2 * count > targets:
+    count = read.engine.count(found)
+    if 2 * count > read.engine.count(read.table, TARGET):
         what = "most targets, as of this '{value}' row, stand among their user's 'train' rows too, and leak the test"
         rows.refuse(f"row IN (SELECT row FROM {found})", "split", what)
     same = "targets are items that their user has in training too; without times it cannot be told whether chosen twice"

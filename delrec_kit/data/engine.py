@@ -87,6 +87,10 @@ class Engine:
         """The first row of a query with few, None where it has none."""
         return next(iter(self.connection.execute(query).fetchall()), None)
 
+    def count(self, rows: str, condition: str = "true") -> int:
+        """Rows of a table, a view or a query in brackets for which ``condition`` is true."""
+        return self.one(f"SELECT count(*) FROM {rows} WHERE {condition}")[0]
+
     def frame(self, query: str) -> pd.DataFrame:
         return self.connection.execute(query).df()
 

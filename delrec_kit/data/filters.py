@@ -40,7 +40,7 @@ def k_core(interactions: Interactions, core: int) -> Interactions:
             engine.table(f"SELECT {name} FROM {left.table} GROUP BY {name} HAVING count(*) < {core}")
             for name in ("user", "item")
         ]
-        if not sum(engine.one(f"SELECT count(*) FROM {table}")[0] for table in few):
+        if not sum(map(engine.count, few)):
             break
         if left is interactions:
             left = interactions.keep("true")
@@ -51,12 +51,7 @@ def k_core(interactions: Interactions, core: int) -> Interactions:
     kept = np.isin(interactions.places, engine.frame(f"SELECT DISTINCT item FROM {left.table}")["item"])
     gone = users - engine.one(f"SELECT count(DISTINCT user) FROM {left.table}")[0]
     notice = f"{core}-core: {gone} users, {(~kept).sum()} items and {rows - len(left)} interactions left out"
-    return replace(
-        left,
-        titles=left.titles[kept],
-        places=left.places[kept],
-        notices=[*interactions.notices, notice],
-    )
+    return replace(left, titles=left.titles[kept], places=left.places[kept]).noting(notice)
 
 
 def positive_only(interactions: Interactions, least: float) -> Interactions:
@@ -68,7 +63,7 @@ def positive_only(interactions: Interactions, least: float) -> Interactions:
     name = next((name for name in ("label", "rating") if name in there), None)
     if name is None:
         raise KitError(f"data.positive={least:g}, but this data has neither labels nor ratings; set it to null")
-    gone = len(interactions) - (kept := _count(interactions, f"{name} >= {least}"))
+    gone = len(interactions) - (kept := interactions.engine.count(interactions.table, f"{name} >= {least}"))
     if not kept:
         raise KitError(f"data.positive={least:g} leaves no interactions; take a smaller number")
     what = "labelled" if name == "label" else "rated"
@@ -80,7 +75,7 @@ def with_titles(interactions: Interactions) -> Interactions:
     titled = ~interactions.titles.index.isin(list(interactions.untitled))
     lost = interactions.engine.given(item=interactions.places[~titled])
     condition = f"item NOT IN (SELECT item FROM {lost})"
-    kept = _count(interactions, condition)
+    kept = interactions.engine.count(interactions.table, condition)
     if not kept:
         raise KitError("no interaction is with an item that has a title; do the items bear titles in their file?")
     if titled.all():
@@ -95,7 +90,7 @@ def one_of_repeats(interactions: Interactions, which: str) -> Interactions:
     """Of a user's interactions with the same item only the ``first`` or the ``last`` by time."""
     end = "min" if which == "first" else "max"
     chosen = f"rowid IN (SELECT {end}(rowid) FROM {interactions.table} GROUP BY user, item)"
-    gone = len(interactions) - _count(interactions, chosen)
+    gone = len(interactions) - interactions.engine.count(interactions.table, chosen)
     if not gone:
         return interactions
     return interactions.keep(chosen, f"{gone} choices of an item that the user had before or after left out")
@@ -104,7 +99,7 @@ def one_of_repeats(interactions: Interactions, which: str) -> Interactions:
 def last_of_each(interactions: Interactions, length: int) -> Interactions:
     """Of each user only the last ``length`` interactions."""
     ends = f"SELECT user, max(rowid) AS last, count(*) AS n FROM {interactions.table} GROUP BY user"
-    users = interactions.engine.one(f"SELECT count(*) FROM ({ends}) WHERE n > {length}")[0]
+    users = interactions.engine.count(f"({ends})", f"n > {length}")
     if not users:
         return interactions
     number = "row_number() OVER (PARTITION BY user ORDER BY rowid DESC) AS n"
@@ -112,10 +107,6 @@ def last_of_each(interactions: Interactions, length: int) -> Interactions:
     kept = interactions.keep(f"rowid IN (SELECT place FROM ({ranked}) WHERE n <= {length})")
     gone = len(interactions) - len(kept)
     return kept.noting(f"{gone} interactions of {users} users before their last {length} left out")
-
-
-def _count(interactions: Interactions, condition: str) -> int:
-    return interactions.engine.one(f"SELECT count(*) FROM {interactions.table} WHERE {condition}")[0]
 
 
 def _kept(interactions: Interactions, condition: str, what: str, items: np.ndarray | None = None) -> Interactions:

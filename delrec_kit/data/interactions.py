@@ -55,7 +55,7 @@ class Interactions:
         return cls(engine, table, keys, titles, np.arange(len(titles)), domain, list(notices))
 
     def __len__(self) -> int:
-        return self.engine.one(f"SELECT count(*) FROM {self.table}")[0]
+        return self.engine.count(self.table)
 
     @property
     def brings_split(self) -> bool:
@@ -65,24 +65,6 @@ class Interactions:
     def user_keys(self) -> list[str]:
         """Keys of the users that have rows."""
         return self._users()[0]
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The rows as people read them: user and item (categories), timestamp (whole seconds), rating and split."""
-        columns = self.engine.columns(self.table)
-        frame = self.engine.frame(f"SELECT * FROM {self.table}")
-        keys = pd.Index(self.user_keys, dtype="str")
-        user = np.unique(frame["user"], return_inverse=True)[1]
-        read = {
-            "user": pd.Categorical.from_codes(user, keys),
-            "item": pd.Categorical.from_codes(self._numbers()[frame["item"]] - 1, self.titles.index),
-            "timestamp": frame["time"] // SECOND,
-        }
-        if "rating" in columns:
-            read["rating"] = frame["rating"]
-        if "split" in columns:
-            read["split"] = np.array(LABELS, dtype=object)[frame["split"]]
-        return pd.DataFrame(read)
 
     def keep(self, condition: str, notice: str | None = None, items: np.ndarray | None = None) -> "Interactions":
         """The rows for which ``condition`` is true, and of the catalogue the ``items`` that are true."""

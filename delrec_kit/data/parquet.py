@@ -65,6 +65,6 @@ class ParquetFile:
             table = engine.table(f"SELECT {', '.join(picked)} FROM {self._source}")
         except duckdb.Error as error:
             raise KitError(f"{self.path} cannot be read as Parquet: {brief(str(error), 120)}") from error
-        if not engine.one(f"SELECT count(*) FROM {table}")[0]:
+        if not engine.count(table):
             raise KitError(f"{self.path} has no rows")
         return Table(engine, engine.view(f"SELECT rowid AS row, * FROM {table}"), self, fields)

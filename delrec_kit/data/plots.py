@@ -67,13 +67,13 @@ def plot_time(data: PreparedData) -> tuple[Figure, pd.DataFrame]:
     if not len(table):
         raise KitError("this data was prepared without a timeline; run notebook 01 again")
     figure, axes = plt.subplots(2, sharex=True, figsize=(7.0, 4.5))
+    days = data.statistics["days"] / len(table)
     for axis, name, colour in zip(axes, ("interactions", "users"), PALETTE):
-        axis.bar(table["start"], table[name], width=_width(table), align="edge", color=colour, edgecolor="white")
+        axis.bar(table["start"], table[name], width=max(days, 1 / 86400), align="edge", color=colour, edgecolor="white")
         axis.set_ylabel({"users": "active users"}.get(name, name))
     locator = AutoDateLocator()
     axes[1].xaxis.set_major_locator(locator)
     axes[1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    days = data.statistics["days"] / len(table)
     span = f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
     axes[1].set_xlabel(f"time (UTC), in spans of {span}")
     share = table["interactions"].max() / table["interactions"].sum()
@@ -107,7 +107,3 @@ def plot_split(data: PreparedData, users: int = 24) -> tuple[Figure, pd.DataFram
     axis.set_yticks([])
     axis.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=4)
     return figure, table
-
-
-def _width(table: pd.DataFrame) -> pd.Timedelta:
-    return table["start"].diff().median() if len(table) > 1 else pd.Timedelta(seconds=1)

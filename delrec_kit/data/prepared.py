@@ -16,13 +16,14 @@ from delrec_kit.data.cold import ColdItems, choose, cold_items, without
 from delrec_kit.data.domain import Domain
 from delrec_kit.data.fonts import use_fonts_for
 from delrec_kit.data.interactions import Interactions
-from delrec_kit.data.made_world.world import World, make_world, true_probabilities
+from delrec_kit.data.made_world.world import make_world, true_probabilities
 from delrec_kit.data.ragged import Ragged
 from delrec_kit.data.sources import read_source
 from delrec_kit.data.split import Split, brought_split, by_user, knowing_all, leave_one_out, of_few, temporal
 from delrec_kit.data.statistics import describe, timeline, told_of_ties
 from delrec_kit.data.stored import case_table, lists, matrix, read_cases, read_table
 from delrec_kit.run.directory import read_json, write_json
+from delrec_kit.run.inputs import check_data_dir
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
@@ -110,7 +111,8 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
     A split that the data brings is taken as it is, unless ``split`` asks for another: no filter may be set then.
     Raises KitError for whatever is wrong with the settings or the files.
     """
-    world = _world(config, seed) if config.dataset == "demo" else None
+    check_data_dir(config)
+    world = make_world(config.world_users, WORLD_ITEMS, seed) if config.dataset == "demo" else None
     interactions = read_source(config, seed) if world is None else world.interactions
     interactions, split, withheld = _split(interactions, config, seed)
     consumed = split.consumed()
@@ -132,12 +134,6 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
     return PreparedData(
         split, interactions.domain, valid, test, found, notices, oracle, timeline(interactions), patterns, cold
     )
-
-
-def _world(config: DataConfig, seed: int) -> World:
-    if config.data_dir is not None:
-        raise KitError("the dataset demo reads no folder; choose another dataset, or leave data.data_dir out")
-    return make_world(config.world_users, WORLD_ITEMS, seed)
 
 
 def _split(

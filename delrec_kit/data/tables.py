@@ -85,7 +85,7 @@ class Table:
         return self.engine.columns(self.name)
 
     def count(self, condition: str = "true") -> int:
-        return self.engine.one(f"SELECT count(*) FROM {self.name} WHERE {condition}")[0]
+        return self.engine.count(self.name, condition)
 
     def select(self, columns: str, condition: str = "true") -> "Table":
         """Other columns, or only the rows for which ``condition`` is true."""

@@ -87,9 +87,8 @@ class TextFile:
         for theirs in fields.values():
             if theirs not in columns:
                 wanted = [theirs for name, theirs in fields.items() if name not in optional]
-                hint = separator_hint(columns, self.delimiter, len(wanted)) or nearest(
-                    theirs, map(brief, columns[:SHOWN])
-                )
+                known = nearest(theirs, map(brief, columns[:SHOWN]))
+                hint = separator_hint(columns, self.delimiter, len(wanted)) or known
                 if hint.startswith(" (") and not set(columns) & set(wanted):
                     hint += "; the first line names the columns"
                 raise KitError(f"{self.path}, line {line}: no column '{theirs}'{hint}")
@@ -98,17 +97,15 @@ class TextFile:
         check_packing(self.path)
         skip = line + sum(len(LINE_END.findall(name)) for name in columns) if self.names is None else 0
         table = self._engine_table(engine, columns, fields, skip)
-        if not engine.one(f"SELECT count(*) FROM {table}")[0]:
+        if not engine.count(table):
             raise KitError(f"{self.path} has a header and no rows")
         if self.quoted:
             self._check_quotes(engine, table, columns, fields.get("timestamp", ""))
             engine.run(f"ALTER TABLE {table} DROP COLUMN lines")
         read = Table(engine, engine.view(f"SELECT rowid AS row, * FROM {table}"), self, fields)
         if self.names is None:
-            again = " AND ".join(
-                f"contains({name}, {quoted(theirs)}) AND bare({name}) = {quoted(theirs)}"
-                for name, theirs in fields.items()
-            )
+            same = ((name, quoted(theirs)) for name, theirs in fields.items())
+            again = " AND ".join(f"contains({name}, {called}) AND bare({name}) = {called}" for name, called in same)
             read.refuse(again, next(iter(fields)), "the line that names the columns stands here again; delete it")
         return read
 
@@ -196,8 +193,7 @@ class TextFile:
             for at, fields in self.rows():
                 if at >= line:
                     self._check_bytes(at, fields)
-        if "\0" in text:
-            raise KitError(f"{where}: NUL bytes; the file is damaged")
+        self._check_bytes(line, [text])
         fields = next(self._split([text]))
         hint = separator_hint(fields, self.delimiter, width).partition(" (")[0]  # what would break the other lines
         if not self.delimiter.strip(" ") and 2 * self.delimiter in text:

@@ -170,7 +170,7 @@ def _unknown(rows: Table, of_item: str, catalogue: Table, known: pd.Index) -> li
     """The count of interactions with items that the catalogue lacks. Raises KitError where they are most."""
     engine = rows.engine
     lost = f"SELECT raw FROM {of_item} WHERE number IS NULL"
-    if not engine.one(f"SELECT count(*) FROM ({lost})")[0]:
+    if not engine.count(f"({lost})"):
         return []
     unknown = f"item IN ({lost})"
     count, row = engine.one(f"SELECT count(*), min(row) FROM {rows.name} WHERE {unknown}")
@@ -236,13 +236,13 @@ def _without_repeats(engine, table: str, more: dict[str, str]) -> list[str]:
     """Rows that repeat another in every column are dropped: only neighbours of the same user and time can."""
     beside = f"SELECT user, time, lag(user) OVER () AS u, lag(time) OVER () AS t FROM {table}"
     tied = engine.table(f"SELECT user, time FROM ({beside}) WHERE user = u AND time = t GROUP BY ALL")
-    if not engine.one(f"SELECT count(*) FROM {tied}")[0]:
+    if not engine.count(tied):
         return []
     same = ", ".join(["user", "item", "time", *more])
     order = f"row_number() OVER (PARTITION BY {same} ORDER BY row) AS n"
     near = f"SELECT row, {order} FROM {table} SEMI JOIN {tied} USING (user, time)"
     again = engine.table(f"SELECT row FROM ({near}) WHERE n > 1")
-    count = engine.one(f"SELECT count(*) FROM {again}")[0]
+    count = engine.count(again)
     if count:
         engine.run(f"DELETE FROM {table} WHERE row IN (SELECT row FROM {again})")
     return [f"{count} repeated rows dropped"] if count else []

@@ -164,8 +164,6 @@ def digest_of(folder: Path) -> str:
 def check_folders(config: KitConfig) -> None:
     """Raise KitError for a raw-data folder, or a language model's folder or file, that is not there."""
     check_data_dir(config.data)
-    if config.data.dataset == "demo" and config.data.data_dir:
-        raise KitError("dataset demo is made by the kit and reads no --data-dir; add --dataset, such as custom")
     if config.data.data_dir:
         find_folder(config.data.data_dir)
     name = config.llm.name
@@ -194,7 +192,9 @@ def settled(profile: str, overrides: Sequence[str]) -> tuple[KitConfig, list[str
 
 
 def check_data_dir(data: DataConfig) -> None:
-    """Raise KitError where a dataset that the kit cannot download is asked for without a folder."""
+    """Raise KitError where a dataset that the kit cannot download is asked for without a folder, or a made one with."""
+    if data.dataset == "demo" and data.data_dir:
+        raise KitError("dataset demo is made by the kit and reads no --data-dir; add --dataset, such as custom")
     if not data.data_dir and data.dataset in FOLDERS:
         raise KitError(f"dataset {data.dataset} needs --data-dir (data.data_dir): {FOLDERS[data.dataset]}")
 

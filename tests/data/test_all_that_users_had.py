@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delrec_kit.data import PreparedData, prepare, temporal
+from delrec_kit.data import PreparedData, prepare
 from delrec_kit.data.plots import plot_popularity, plot_split, plot_time
+from delrec_kit.data.split import temporal
 from delrec_kit.data.statistics import one_case
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError

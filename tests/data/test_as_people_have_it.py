@@ -7,6 +7,7 @@ import warnings
 
 import pandas as pd
 import pytest
+from as_frame import as_frame
 
 from delrec_kit.data import fonts, prepare, read_source
 from delrec_kit.data.titles import clean_title
@@ -74,7 +75,7 @@ def test_atomic_files_with_other_fields_and_separators(tmp_path, separator, inte
             text = text.replace(old + ":", new + ":", 1)
         texts.append(text.replace("\t", separator))
     found = read(lay(tmp_path, x__inter=texts[0], x__item=texts[1]), "recbole", columns=columns)
-    assert found.frame["item"].tolist()[:6] == [str(n * 3 % 12 + 1) for n in range(6)] and found.domain.noun == noun
+    assert as_frame(found)["item"].tolist()[:6] == [str(n * 3 % 12 + 1) for n in range(6)] and found.domain.noun == noun
     assert [title.replace("_", " ") for title in found.titles] == TITLES
 
 
@@ -180,14 +181,19 @@ SPELLINGS = [
 def test_times_as_they_are_written(tmp_path, time, seconds, before):
     text = f'user,item,timestamp\na,1,"{time}"\na,2,"{before}"\na,3,"{time}"\n'
     found = read(custom(tmp_path, text))
-    assert found.frame["item"].tolist() == ["2", "1", "3"] and found.frame["timestamp"].tolist()[1:] == [seconds] * 2
+    assert (
+        as_frame(found)["item"].tolist() == ["2", "1", "3"]
+        and as_frame(found)["timestamp"].tolist()[1:] == [seconds] * 2
+    )
 
 
 def test_integers_that_are_dates_are_dates_in_parquet_too(tmp_path):
     rows = pd.DataFrame({"user": ["a", "a"], "item": [2, 1], "timestamp": [20200302, 20200301]})
     rows.to_parquet(tmp_path / "interactions.parquet")
     found = read(lay(tmp_path, items__csv=CATALOGUE))
-    assert found.frame["timestamp"].tolist() == [1_583_020_800, 1_583_107_200] and found.frame["item"].tolist() == [
+    assert as_frame(found)["timestamp"].tolist() == [1_583_020_800, 1_583_107_200] and as_frame(found)[
+        "item"
+    ].tolist() == [
         "1",
         "2",
     ]
@@ -220,7 +226,7 @@ def test_numbers_too_small_for_seconds_are_told_and_keep_their_order(tmp_path, f
     text = table([float(first) + 5 - n for n in range(5)] + [first])
     found = read(custom(tmp_path, text))
     assert found.notices[0].startswith("36 timestamps (") and "too small for seconds since 1970" in found.notices[0]
-    assert found.frame["item"][:6].tolist() == [str((n * 3) % 12 + 1) for n in (5, 4, 3, 2, 1, 0)]
+    assert as_frame(found)["item"][:6].tolist() == [str((n * 3) % 12 + 1) for n in (5, 4, 3, 2, 1, 0)]
     assert read(custom(tmp_path, table([0, 4, 999, 2, 7, 1]))).notices == [], "places in an order"
 
 
@@ -307,7 +313,9 @@ AMAZON = [
 def test_any_category_of_amazon_in_any_layout(tmp_path, files):
     found = read(lay(tmp_path, **files), "amazon")
     assert len(found) == 36 and found.titles.tolist() == TITLES and found.domain.noun == "product"
-    assert found.frame["item"].tolist()[:2] == ["1", "4"] and not found.frame["rating"].iloc[0] <= 3, "none is NaN"
+    assert as_frame(found)["item"].tolist()[:2] == ["1", "4"] and not as_frame(found)["rating"].iloc[0] <= 3, (
+        "none is NaN"
+    )
 
 
 def test_one_of_several_categories_and_the_benchmark_splits(tmp_path):
@@ -372,8 +380,8 @@ def test_ids_that_a_missing_value_made_fractions_are_whole(tmp_path):
     found = read(lay(tmp_path, items__csv=CATALOGUE))
     assert (
         found.notices == []
-        and found.frame["item"].tolist() == ["1", "2", "3"]
-        and found.frame["rating"].fillna(-1).tolist() == [-1, 1, 2]
+        and as_frame(found)["item"].tolist() == ["1", "2", "3"]
+        and as_frame(found)["rating"].fillna(-1).tolist() == [-1, 1, 2]
     )
     rows.assign(user=[float("nan"), float("inf"), None]).to_parquet(tmp_path / "interactions.parquet")
     refused("interactions.parquet, row 1, column 'user': a value is missing", str(tmp_path))
@@ -389,7 +397,7 @@ def test_ids_that_fractions_could_not_hold_are_told(tmp_path, kind, limit):
     for users, lost in (([limit - 1, 2, 3], 0), ([10 * limit, 10 * limit + 1, 3], 1)):
         rows.assign(user=pd.array(users, dtype=kind)).to_parquet(tmp_path / "interactions.parquet")
         found = read(str(tmp_path))
-        assert found.frame["user"].nunique() == 3 - lost and ("3" in found.user_keys)
+        assert as_frame(found)["user"].nunique() == 3 - lost and ("3" in found.user_keys)
         assert sum(notice.split("as '")[0].startswith(f"{lost} user ids are numb") for notice in found.notices) == lost
 
 
@@ -440,8 +448,8 @@ def test_names_of_folders_are_no_columns(tmp_path):
         frame.to_parquet(folder / "interactions.parquet")
         pd.DataFrame({"item": range(1, 13), "title": TITLES}).to_parquet(folder / "items.parquet")
         found = read(str(folder))
-        assert found.frame["user"].nunique() == 6 and not found.brings_split and found.titles.tolist() == TITLES
-        assert found.frame["timestamp"].min() == 1_300_000_000
+        assert as_frame(found)["user"].nunique() == 6 and not found.brings_split and found.titles.tolist() == TITLES
+        assert as_frame(found)["timestamp"].min() == 1_300_000_000
 
 
 def test_bytes_are_text_and_lists_are_no_ids(tmp_path):

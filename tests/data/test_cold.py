@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from as_frame import as_frame
 
 from delrec_kit.data import Interactions, PreparedData, prepare
 from delrec_kit.data.cold import COLD, LEAST, MIXED
 from delrec_kit.data.domain import FILMS
-from delrec_kit.data.prepared import _world
+from delrec_kit.data.made_world.world import make_world
+from delrec_kit.data.prepared import WORLD_ITEMS
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
@@ -16,7 +18,7 @@ SETTINGS = DataConfig(cold_items=0.1, world_users=150, candidates=8)
 
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
-    return _world(SETTINGS, 0).interactions.frame.astype({"user": str, "item": str})
+    return as_frame(make_world(150, WORLD_ITEMS, 0).interactions).astype({"user": str, "item": str})
 
 
 @pytest.fixture(scope="module", params=[0.1, "newest"])
@@ -30,14 +32,13 @@ def keys(data):
 
 def test_what_is_learned_from_is_what_data_without_these_items_gives(data, rows, monkeypatch):
     """The proof: split, catalogue and candidate sets equal those of a world in which nobody ever had these items."""
-    world = _world(SETTINGS, 0)
+    world = make_world(150, WORLD_ITEMS, 0)
     gone = set(data.cold.item_keys)
     left = rows[~rows["item"].isin(gone)]
     titles = world.interactions.titles.drop(list(gone))
     never = Interactions.of_frame(left, titles, FILMS, [])
-    monkeypatch.setattr("delrec_kit.data.prepared._world", lambda config, seed: None)
     monkeypatch.setattr("delrec_kit.data.prepared.read_source", lambda config, seed: never)
-    same = prepare(SETTINGS.model_copy(update={"cold_items": 0.0}), 0)
+    same = prepare(SETTINGS.model_copy(update={"cold_items": 0.0, "dataset": "custom", "data_dir": "."}), 0)
     for name in ("titles", "item_keys", "user_keys", "train"):
         assert getattr(same.split, name) == getattr(data.split, name), name
     for part in ("valid", "test"):

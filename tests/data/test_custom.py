@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from as_frame import as_frame
 
 from delrec_kit.data import read_source
 from delrec_kit.settings.config import DataConfig
@@ -28,20 +29,20 @@ def refused(folder, *parts):
 
 def test_a_sound_folder(write):
     read = read_custom(write(HEADER + "b,1,5\na,2,9\nb,3,1\na,1,9\n", CATALOGUE))
-    assert read.frame.to_dict("list") == {
+    assert as_frame(read).to_dict("list") == {
         "user": ["a", "a", "b", "b"],
         "item": ["2", "1", "3", "1"],
         "timestamp": [9, 9, 1, 5],
     }
     assert read.titles.to_dict() == {"1": "One", "2": "Two", "3": "Three"}
     assert read.notices == [] and read.domain.noun == "item"
-    assert read.frame["timestamp"].dtype == "int64" and read.frame["user"].cat.categories.tolist() == ["a", "b"]
+    assert as_frame(read)["timestamp"].dtype == "int64" and as_frame(read)["user"].cat.categories.tolist() == ["a", "b"]
 
 
 def test_order_of_columns_extra_columns_crlf_and_bom(write):
     text = "\ufefftimestamp,rating,user,item\r\n5,1,b,1\r\n1,2,b,3\r\n"
     read = read_custom(write(text, "\ufeff" + CATALOGUE.replace("\n", "\r\n")))
-    assert read.frame.to_numpy().tolist() == [["b", "3", 1, 2.0], ["b", "1", 5, 1.0]]
+    assert as_frame(read).to_numpy().tolist() == [["b", "3", 1, 2.0], ["b", "1", 5, 1.0]]
     assert read.titles.tolist() == ["One", "Two", "Three"]
 
 
@@ -49,7 +50,7 @@ def test_gzip_quotes_blank_lines_and_no_last_newline(write):
     items = 'title,item\n"Sex, Lies, and ""Tape""",1\n\n"two\nlines",2'
     read = read_custom(write(HEADER + "\n\na, 1 ,3\n\n a,2,4.0", items, packed=True))
     assert read.titles.to_dict() == {"1": 'Sex, Lies, and "Tape"', "2": "two lines"}
-    assert read.frame.to_numpy().tolist() == [["a", "1", 3], ["a", "2", 4]]
+    assert as_frame(read).to_numpy().tolist() == [["a", "1", 3], ["a", "2", 4]]
 
 
 ROWS = "a,1,1\na,2,2\n"
@@ -102,7 +103,7 @@ def test_a_packed_and_an_unpacked_file_side_by_side(write):
 def test_clean_ups_are_counted(write):
     rows = "a,1,1\na,1,1\na,2,2\na,1,3\na,9,4\na,3,5\na,1,1\n"
     read = read_custom(write(HEADER + rows, CATALOGUE + "3,Three\n"))
-    assert read.frame["item"].tolist() == ["1", "2", "1", "3"], "a repeated choice at another time stays"
+    assert as_frame(read)["item"].tolist() == ["1", "2", "1", "3"], "a repeated choice at another time stays"
     assert read.notices == [
         "1 repeated catalogue rows dropped",
         "1 interactions with items that the catalogue lacks dropped (the first is '9' in line 6)",
@@ -120,7 +121,7 @@ def test_titles_empty_equal_long_and_of_other_scripts_are_kept(write):
 
 def test_equal_times_keep_file_order(write):
     read = read_custom(write(HEADER + "a,3,7\nb,1,7\na,1,7\na,2,6\nb,3,7\n", CATALOGUE))
-    assert read.frame["item"].tolist() == ["2", "3", "1", "1", "3"]
+    assert as_frame(read)["item"].tolist() == ["2", "3", "1", "1", "3"]
 
 
 def test_columns_under_other_names_and_parquet(write, tmp_path):
@@ -129,7 +130,7 @@ def test_columns_under_other_names_and_parquet(write, tmp_path):
     pd.DataFrame(rows).to_parquet(tmp_path / "interactions.parquet")
     called = {"user": "uid", "item": "movie", "timestamp": "when", "title": "name", "rating": "stars"}
     read = read_custom(tmp_path, columns=called)
-    assert read.frame[["user", "item", "timestamp", "rating"]].to_numpy().tolist() == [
+    assert as_frame(read)[["user", "item", "timestamp", "rating"]].to_numpy().tolist() == [
         ["a", "2", 9, 2], ["b", "1", 1, 3], ["b", "3", 5, 1],
     ]  # fmt: skip
     assert read.titles.to_dict() == {"1": "One", "2": "Two", "3": "Three"}

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from as_frame import as_frame
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -297,7 +298,7 @@ def test_damage(tmp_path, files, outcome):
     if isinstance(outcome, tuple) and isinstance(outcome[0], list):
         frame, notices, titles = outcome
         read = read_custom(tmp_path)
-        assert read.frame.to_numpy().tolist() == frame and read.notices == notices
+        assert as_frame(read).to_numpy().tolist() == frame and read.notices == notices
         assert titles is None or read.titles.tolist() == titles
         return
     with pytest.raises(KitError) as caught:
@@ -310,7 +311,7 @@ def test_damage(tmp_path, files, outcome):
 @pytest.mark.parametrize("value", WORDED)
 def test_a_rating_that_is_no_number_stops_only_who_asks_for_ratings(tmp_path, value):
     lay(tmp_path, rated(value))
-    frame = read_custom(tmp_path).frame
+    frame = as_frame(read_custom(tmp_path))
     assert frame["item"].tolist() == ["1", "2"] and frame["rating"].fillna(-1).tolist() == [-1, 3]
     with pytest.raises(KitError) as caught:
         read_custom(tmp_path, positive=2)
@@ -374,7 +375,7 @@ def test_damage_to_movielens(tmp_path, files, outcome):
     if outcome is None:
         read = read_movielens(tmp_path)
         assert read.titles.tolist() == FILMS and read.notices == ["2" + TIDY]
-        assert read.frame[["user", "item", "timestamp", "rating"]].to_numpy().tolist() == RATED
+        assert as_frame(read)[["user", "item", "timestamp", "rating"]].to_numpy().tolist() == RATED
         return
     with pytest.raises(KitError) as caught:
         read_movielens(tmp_path, positive=1)
@@ -530,7 +531,7 @@ def holds(folder):
     except KitError as error:
         one_line(error)
         return None
-    frame = read.frame
+    frame = as_frame(read)
     users = frame["user"].cat.codes.to_numpy()
     assert len(frame) and frame.notna().all(axis=None)
     assert list(frame["item"].cat.categories) == list(read.titles.index) and read.titles.index.is_unique
@@ -590,7 +591,7 @@ def test_one_byte_changed_removed_or_inserted(folder, place, byte, how):
     middle = [bytes([byte]), b"", bytes([byte]) + WHOLE_FILE[place : place + 1]][how]
     read = holds(lay(folder, rows(WHOLE_FILE[:place] + middle + WHOLE_FILE[place + 1 :])))
     if read is not None:
-        assert len(read.frame) + sum("lacks dropped" in notice for notice in read.notices) in (4, 5, 3)
+        assert len(as_frame(read)) + sum("lacks dropped" in notice for notice in read.notices) in (4, 5, 3)
 
 
 MOMENTS = st.lists(st.integers(0, 10**6), min_size=12, max_size=40, unique=True)

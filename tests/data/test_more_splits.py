@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from as_frame import as_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delrec_kit.data import Interactions, by_user, draw_candidates, leave_one_out, prepare, temporal
+from delrec_kit.data import Interactions, draw_candidates, leave_one_out, prepare
 from delrec_kit.data.domain import FILMS
 from delrec_kit.data.filters import last_of_each, one_of_repeats, positive_only, with_titles
+from delrec_kit.data.split import by_user, temporal
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
@@ -78,23 +80,23 @@ def test_popular_items_are_drawn_as_often_as_they_are_chosen(made):
 
 def test_filters_leave_out_what_they_say(made):
     repeated = made([("a", 1, 1), ("a", 2, 2), ("a", 1, 3), ("b", 1, 4), ("a", 1, 5)])
-    times = [one_of_repeats(repeated, which).frame["timestamp"].tolist() for which in ("first", "last")]
+    times = [as_frame(one_of_repeats(repeated, which))["timestamp"].tolist() for which in ("first", "last")]
     assert times == [[1, 2, 4], [2, 5, 4]]
     assert one_of_repeats(repeated, "first").notices[-1].startswith("2 choices of an item")
     last = last_of_each(repeated, 2)
-    assert last.frame["timestamp"].tolist() == [3, 5, 4]
+    assert as_frame(last)["timestamp"].tolist() == [3, 5, 4]
     assert last.notices == ["2 interactions of 1 users before their last 2 left out"]
     assert last_of_each(repeated, 4) is repeated
-    rated = Interactions.of_frame(repeated.frame.assign(rating=[5, 1, 3, 2, 4]), repeated.titles, FILMS, [])
-    assert positive_only(rated, 3).frame["timestamp"].tolist() == [1, 3, 4]
+    rated = Interactions.of_frame(as_frame(repeated).assign(rating=[5, 1, 3, 2, 4]), repeated.titles, FILMS, [])
+    assert as_frame(positive_only(rated, 3))["timestamp"].tolist() == [1, 3, 4]
     assert positive_only(rated, 3).notices == ["2 interactions rated below 3 left out"]
-    assert positive_only(rated, 3).frame["user"].cat.categories.tolist() == ["a", "b"]
+    assert as_frame(positive_only(rated, 3))["user"].cat.categories.tolist() == ["a", "b"]
     with pytest.raises(KitError, match="neither labels nor ratings"):
         positive_only(repeated, 3)
     with pytest.raises(KitError, match="leaves no interactions"):
         positive_only(rated, 6)
     titled = with_titles(replace(repeated, untitled=frozenset(["1", "9"])))
-    assert titled.frame["item"].tolist() == ["2"] and len(titled.titles) == 28
+    assert as_frame(titled)["item"].tolist() == ["2"] and len(titled.titles) == 28
     assert titled.notices == ["2 items without a title and their 4 interactions, and with them 1 users, left out"]
 
 

@@ -38,7 +38,8 @@ def test_custom_data_is_prepared_saved_and_loaded(folder, tmp_path):
     data = prepare(config, seed=4)
     assert data.test_candidates.shape == data.valid_candidates.shape == (12, 7)
     assert data.oracle is None and data.domain.past == "chose"
-    assert data.notices == ["1 users with fewer than 3 interactions left out"]
+    assert data.notices[0].startswith("73 timestamps (1 to 1500) are too small for seconds since 1970")
+    assert data.notices[1:] == ["1 users with fewer than 3 interactions left out"]
     assert not np.array_equal(np.sort(data.valid_candidates), np.sort(data.test_candidates))
     data.save(tmp_path / "data")
     assert {p.suffix for p in (tmp_path / "data").iterdir()} == {".parquet", ".json", ".csv"}
@@ -84,7 +85,7 @@ def test_k_core_applies_before_the_split(folder):
     ("settings", "message"),
     [
         ({"dataset": "custom"}, r"needs --data-dir \(data\.data_dir\)"),
-        ({"dataset": "demo", "data_dir": "x"}, "demo reads no folder"),
+        ({"dataset": "demo", "data_dir": "x"}, "demo is made by the kit and reads no --data-dir"),
         ({"dataset": "custom", "data_dir": "nowhere/at/all"}, "no data folder"),
         ({"dataset": "custom", "candidates": 26}, r"data\.candidates=26 .* at most 25"),
         ({"dataset": "custom", "core": 40}, r"data\.core=40 leaves no interactions"),

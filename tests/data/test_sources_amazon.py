@@ -4,6 +4,7 @@ import gzip
 import json
 
 import pytest
+from as_frame import as_frame
 
 from delrec_kit.data.sources import read_source
 from delrec_kit.settings.config import DataConfig
@@ -84,7 +85,7 @@ LAYOUTS = {
 def test_every_layout_gives_the_same(tmp_path, layout):
     dataset, reviews, text, meta, products = LAYOUTS[layout]
     found = read(store(tmp_path, **{reviews: text, meta: products}), dataset)
-    assert found.frame[["user", "item", "timestamp", "rating"]].to_numpy().tolist() == WANTED
+    assert as_frame(found)[["user", "item", "timestamp", "rating"]].to_numpy().tolist() == WANTED
     assert found.titles.to_dict() == {"B01": "Soap & Brush", "B02": "Rose Balm"}
     assert found.domain.plural == "products" and found.domain.past == "bought"
     assert found.notices[0] == "1 catalogue items that nobody chose left out"
@@ -94,9 +95,9 @@ def test_every_layout_gives_the_same(tmp_path, layout):
 def test_ratings_without_reviews(tmp_path):
     ratings = "".join(f"{u},{i},{float(r)},{t}\n" for u, i, r, t in CHOICES)
     store(tmp_path, **{"ratings_Beauty.csv": ratings, "meta_Beauty.json.gz": metadata("asin", repr)})
-    assert read(tmp_path).frame[["user", "item", "timestamp", "rating"]].to_numpy().tolist() == WANTED
+    assert as_frame(read(tmp_path))[["user", "item", "timestamp", "rating"]].to_numpy().tolist() == WANTED
     store(tmp_path, **{"reviews_Beauty.json": lines(OLD[:2])})
-    assert len(read(tmp_path).frame) == 2, "reviews go before ratings"
+    assert len(as_frame(read(tmp_path))) == 2, "reviews go before ratings"
 
 
 def test_untitled_and_twice_titled_products_are_counted(tmp_path):
@@ -108,7 +109,7 @@ def test_untitled_and_twice_titled_products_are_counted(tmp_path):
         {"asin": "B02", "title": "var start = new Date().getTime();"},
     ]
     found = read(store(tmp_path, **{"All_Beauty.json": lines(OLD), "meta_All_Beauty.json": lines(products)}))
-    assert found.titles.to_dict() == {"B01": "Soap"} and len(found.frame) == 2
+    assert found.titles.to_dict() == {"B01": "Soap"} and len(as_frame(found)) == 2
     assert found.notices[:3] == [
         "1 catalogue rows left out whose title is code of a web page",
         "2 catalogue rows with a second title for an item, or none, left out",
@@ -128,7 +129,7 @@ def test_a_field_that_the_first_row_lacks_is_read_of_the_others(tmp_path, field,
     if field not in ("rating", "title"):
         return refused(tmp_path, f"All_Beauty.jsonl, line 1: no field '{field}'")
     wanted = {"rating": [[*WANTED[0][:3], -1], *WANTED[1:]], "title": [row for row in WANTED if row[1] != "B01"]}
-    found = read(tmp_path).frame[["user", "item", "timestamp", "rating"]].fillna(-1)
+    found = as_frame(read(tmp_path))[["user", "item", "timestamp", "rating"]].fillna(-1)
     assert found.to_numpy().tolist() == wanted[field]
 
 
@@ -175,7 +176,7 @@ def test_half_characters_and_numbers_as_ids_are_read(tmp_path):
     reviews = lines([OLD[0] | {"reviewerID": "\ud83d", "asin": 7}, OLD[1] | {"asin": 7}])
     products = '{"asin": 7, "title": "Half \\ud83d"}\n'
     found = read(store(tmp_path, **{"All_Beauty.json": reviews, "meta_All_Beauty.json": products}))
-    assert found.frame["item"].tolist() == ["7", "7"] and found.frame["user"].tolist() == ["?", "Ann"]
+    assert as_frame(found)["item"].tolist() == ["7", "7"] and as_frame(found)["user"].tolist() == ["?", "Ann"]
     assert found.titles.to_dict() == {"7": "Half ?"}
 
 

@@ -5,8 +5,9 @@ import re
 import pandas as pd
 import pytest
 
-from delrec_kit.data import brought_split, prepare
+from delrec_kit.data import prepare
 from delrec_kit.data.sources import read_source
+from delrec_kit.data.split import brought_split
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 

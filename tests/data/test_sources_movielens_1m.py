@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pooch
 import pytest
+from as_frame import as_frame
 
 from delrec_kit.data.sources import read_source
 from delrec_kit.data.sources.grouplens import ML_1M, download, extract
@@ -39,7 +40,7 @@ def test_the_layout_of_grouplens(folder, encoding):
     (folder / "movies.dat").write_bytes(FILMS.replace("\n", "\r\n").encode(encoding))
     read = read_movielens_1m(folder)
     assert read.titles.to_dict() == {"2": "The Lantern (1991)", "10": "Le Café Gris (1993)"}
-    rows = read.frame[["user", "item", "timestamp", "rating"]].to_numpy().tolist()
+    rows = as_frame(read)[["user", "item", "timestamp", "rating"]].to_numpy().tolist()
     assert rows == [["1", "10", 978300760, 5], ["1", "2", 978302109, 3], ["2", "10", 978301968, 4]]
     assert read.domain.past == "watched"
     assert read.notices[0] == "1 catalogue items that nobody chose left out"
@@ -101,7 +102,7 @@ def test_the_download_takes_out_two_members_and_mends_a_spoilt_one(archive, tmp_
     assert asked == [("https://files.grouplens.org/datasets/movielens/ml-1m.zip", ML_1M.known_hash, "ml-1m.zip")]
     assert ML_1M.known_hash == "sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20"
     (folder / "ratings.dat").write_text("spoilt")
-    assert len(read_movielens_1m(download(ML_1M, tmp_path / "cache")).frame) == 3
+    assert len(as_frame(read_movielens_1m(download(ML_1M, tmp_path / "cache")))) == 3
 
 
 def test_another_archive_is_refused(archive, tmp_path):

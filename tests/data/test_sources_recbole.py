@@ -1,6 +1,7 @@
 """RecBole's atomic files, with made-up items."""
 
 import pytest
+from as_frame import as_frame
 
 from delrec_kit.data.sources import read_source
 from delrec_kit.run.inputs import digests
@@ -37,7 +38,7 @@ def refused(folder, *parts):
 
 def test_atomic_files(folder):
     read = read_recbole(folder)
-    rows = read.frame[["user", "item", "timestamp", "rating"]].to_numpy().tolist()
+    rows = as_frame(read)[["user", "item", "timestamp", "rating"]].to_numpy().tolist()
     assert rows == [["1", "9", 881250940, 3], ["1", "10", 881250949, 5], ["2", "10", 881250950, 4]]
     assert read.titles.to_dict() == {"9": '"Quoted Song', "10": "River, Tune"}
     assert read.notices == ["1 catalogue items that nobody chose left out"] and read.domain.noun == "item"
@@ -46,8 +47,8 @@ def test_atomic_files(folder):
 def test_no_ratings_other_order_and_whole_seconds(folder):
     (folder / "tunes.inter").write_text("timestamp:float\titem_id:token\tuser_id:token\n5\t9\ta\n4\t10\ta\n")
     read = read_recbole(folder)
-    assert read.frame.to_numpy().tolist() == [["a", "10", 4], ["a", "9", 5]]
-    assert sorted(read.frame) == ["item", "timestamp", "user"]
+    assert as_frame(read).to_numpy().tolist() == [["a", "10", 4], ["a", "9", 5]]
+    assert sorted(as_frame(read)) == ["item", "timestamp", "user"]
 
 
 @pytest.mark.parametrize("name", ["title", "movie_title", "product_name", "app_name", "track_name"])

@@ -4,6 +4,7 @@ import gzip
 import json
 
 import pytest
+from as_frame import as_frame
 
 from delrec_kit.data.sources import read_source
 from delrec_kit.settings.config import DataConfig
@@ -53,7 +54,7 @@ def refused(folder, *parts):
 @pytest.mark.parametrize("reviews", ["steam_reviews.json.gz", "steam_new.json"])
 def test_the_publishers_layout(tmp_path, write, reviews):
     read = read_steam(store(tmp_path, lines(REVIEWS, write), lines(GAMES, write), (reviews, "steam_games.json")))
-    assert read.frame[["user", "item", "timestamp"]].to_numpy().tolist() == [
+    assert as_frame(read)[["user", "item", "timestamp"]].to_numpy().tolist() == [
         ["Bé", "10", 1514764800],
         ["Ann", "7", 1509753600],
         ["Ann", "10", 1509840000],

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delrec_kit.data import brought_split, leave_one_out
+from delrec_kit.data.split import brought_split, leave_one_out
 from delrec_kit.data.statistics import one_case
 from delrec_kit.settings.errors import KitError
 

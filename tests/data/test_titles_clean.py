@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delrec_kit.data import Domain, clean_title
-from delrec_kit.data.titles import CONTROL, LENGTH, clean_titles
+from delrec_kit.data import Domain
+from delrec_kit.data.titles import CONTROL, LENGTH, clean_title, clean_titles
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from as_frame import as_frame
 
 from delrec_kit.data.made_world.titles import LEXICON, make_catalogue
 from delrec_kit.data.made_world.world import MIXTURE, PATTERNS, make_world
@@ -14,7 +15,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def sequences(world):
-    frame = world.interactions.frame
+    frame = as_frame(world.interactions)
     place = world.interactions.titles.index.get_indexer(frame["item"])
     return np.split(place, np.flatnonzero(frame["user"].to_numpy()[1:] != frame["user"].to_numpy()[:-1]) + 1)
 
@@ -27,8 +28,8 @@ def test_the_catalogue_is_the_same_whatever_the_users_seed(world):
 
 def test_a_seed_gives_one_world():
     one, two = make_world(40, 360, 3), make_world(40, 360, 3)
-    assert one.interactions.frame.equals(two.interactions.frame)
-    assert not one.interactions.frame.equals(make_world(40, 360, 4).interactions.frame)
+    assert as_frame(one.interactions).equals(as_frame(two.interactions))
+    assert not as_frame(one.interactions).equals(as_frame(make_world(40, 360, 4).interactions))
 
 
 def test_titles_are_distinct_and_their_words_tell_the_genre(world):
@@ -124,7 +125,7 @@ def test_each_source_of_knowledge_is_worth_what_was_planned(world, sequences):
 
 
 def test_the_table_is_plausible(world):
-    frame = world.interactions.frame
+    frame = as_frame(world.interactions)
     assert 20_000 < len(frame) < 30_000
     assert frame.groupby("user").size().min() >= 12
     assert (frame.groupby("user")["timestamp"].diff().dropna() > 0).all()

@@ -127,24 +127,25 @@ def resuming(url: str, output_file: str, pooch: pooch.Pooch | None = None) -> No
     tries without progress.
     """
     part, failed = Path(output_file).parent / f".{url.rpartition('/')[2]}.part", 0
+    part.touch()
     while True:
-        before = _size(part)
+        before = part.stat().st_size
         try:
             _fetch_part(url, part)
             break
         except OSError:
-            failed = 0 if _size(part) > before else failed + 1
+            failed = 0 if part.stat().st_size > before else failed + 1
             if failed >= TRIES:
                 raise
     part.replace(output_file)
 
 
 def _fetch_part(url: str, part: Path) -> None:
-    there, got = _size(part), 0
+    there, got = part.stat().st_size, 0
     asked = {"Accept-Encoding": "identity", **({"Range": f"bytes={there}-"} if there else {})}
     with requests.get(url, headers=asked, stream=True, timeout=SECONDS) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
-            part.unlink()  # as long as the file or longer: no part of it
+            part.write_bytes(b"")  # it was as long as the file or longer: no part of it
         answer.raise_for_status()
         left = int(answer.headers.get("Content-Length", 0))
         chunks = progress(answer.iter_content(CHUNK), f"downloading {part.stem[1:]}", total=-(-left // CHUNK) or None)
@@ -153,7 +154,3 @@ def _fetch_part(url: str, part: Path) -> None:
                 got += file.write(chunk)
         if got < left:
             raise requests.ConnectionError(f"{url} ended {left - got} bytes early")
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
