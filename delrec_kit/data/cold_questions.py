@@ -94,11 +94,6 @@ def _half_of_each(cold: Cases, warm: Cases, rng: np.random.Generator) -> Cases:
     both = np.intersect1d(cold.user, warm.user)
     first = rng.permutation(np.arange(len(both)) % 2).astype(bool)
     parts = [c.take(np.searchsorted(c.user, both[of])) for c, of in ((cold, first), (warm, ~first))]
-    joined = Cases(
-        np.concatenate([c.user for c in parts]),
-        Ragged.of_lengths(
-            np.concatenate([c.history.values for c in parts]), np.concatenate([c.history.lengths for c in parts])
-        ),
-        np.concatenate([c.target for c in parts]),
-    )
+    users, targets = (np.concatenate([getattr(c, name) for c in parts]) for name in ("user", "target"))
+    joined = Cases(users, Ragged.from_lists(sequence for c in parts for sequence in c.history), targets)
     return joined.take(np.argsort(joined.user, kind="stable"))

@@ -31,25 +31,15 @@ ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);")  # with its sem
 DATED = re.compile(r"\(\d{4}\)$")
 
 
-def clean_title(raw: str, length: int = LENGTH, films: bool = True) -> str:
-    """One title, tidied: HTML entities resolved, tags, control and invisible characters gone, blanks single, Unicode
-    NFC, at most ``length`` characters. Letters of every script stay.
-
-    An article behind a comma comes to the front (in brackets too) where ``films`` are meant or a year ends the title,
-    as with films: elsewhere, as in "USB Cable, Type, A", it is none.
-    """
-    return shorten(_tidied(raw, films), length)
-
-
 def clean_titles(raw: pd.Series, domain: Domain, length: int = LENGTH) -> tuple[pd.Series, pd.Index, list[str]]:
     """Titles by raw item id, cleaned; the ids of those with nothing in them; and what was done, counted.
 
     A title with nothing in it becomes the noun and the id ("film 267"), so that no sequence loses an item. Equal
     titles stay as they are, they tie when they are scored; those that only the cut makes equal keep their end.
     """
-    whole = raw.map(lambda title: _tidied(title, domain == FILMS)).astype("str")
+    whole = raw.map(lambda title: tidied(title, domain == FILMS)).astype("str")
     empty = whole.str.lower().isin(MISSING)
-    whole[empty] = [_tidied(f"{domain.noun} {item}", False) for item in whole.index[empty]]
+    whole[empty] = [tidied(f"{domain.noun} {item}", False) for item in whole.index[empty]]
     tidy = whole.map(lambda title: shorten(title, length)).astype("str")
     cut = (tidy != whole) & ~empty
     alike = cut & tidy.duplicated(keep=False) & ~whole.duplicated(keep=False)
@@ -66,7 +56,13 @@ def clean_titles(raw: pd.Series, domain: Domain, length: int = LENGTH) -> tuple[
     return tidy, tidy.index[empty], [f"{count} {what}" for count, what in notices if count]
 
 
-def _tidied(raw: str, films: bool) -> str:
+def tidied(raw: str, films: bool = True) -> str:
+    """One title with HTML entities resolved, tags, control and invisible characters gone, blanks single, in Unicode
+    NFC. Letters of every script stay.
+
+    An article behind a comma comes to the front (in brackets too) where ``films`` are meant or a year ends the title,
+    as with films: elsewhere, as in "USB Cable, Type, A", it is none.
+    """
     text = TAG.sub(" ", ENTITY.sub(lambda entity: html.unescape(entity[0]), raw))
     text = " ".join(INVISIBLE.sub("", CONTROL.sub(" ", text)).split())
     if films or DATED.search(text):

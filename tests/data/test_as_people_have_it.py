@@ -10,7 +10,7 @@ import pytest
 from as_frame import as_frame
 
 from delrec_kit.data import fonts, prepare, read_source
-from delrec_kit.data.titles import clean_title
+from delrec_kit.data.titles import tidied
 from delrec_kit.settings.config import DataConfig
 from delrec_kit.settings.errors import KitError
 
@@ -420,7 +420,7 @@ def test_ids_in_short_are_told_in_text_and_json(tmp_path, key):
     ],
 )
 def test_articles_are_for_films_and_tags_for_nobody(raw, product, film):
-    assert (clean_title(raw, films=False), clean_title(raw, films=True)) == (product, film)
+    assert (tidied(raw, films=False), tidied(raw, films=True)) == (product, film)
 
 
 def test_titles_that_the_cut_would_make_equal_keep_their_end(tmp_path):
@@ -551,9 +551,9 @@ def test_files_of_two_kinds_side_by_side_are_told_or_refused(tmp_path):
 
 
 def test_text_that_looks_like_tags_or_entities_stays():
-    assert clean_title("Black&regular Pen&notebook") == "Black&regular Pen&notebook"
-    assert clean_title("List<String> in Java") == "List<String> in Java" and clean_title("<Untitled>") == "<Untitled>"
-    assert clean_title("<b>Bold</b> &amp; <br/>plain") == "Bold & plain"
+    assert tidied("Black&regular Pen&notebook") == "Black&regular Pen&notebook"
+    assert tidied("List<String> in Java") == "List<String> in Java" and tidied("<Untitled>") == "<Untitled>"
+    assert tidied("<b>Bold</b> &amp; <br/>plain") == "Bold & plain"
 
 
 def test_letters_without_a_font_are_told_once(monkeypatch, capsys):

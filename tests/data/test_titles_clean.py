@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delrec_kit.data import Domain
-from delrec_kit.data.titles import CONTROL, LENGTH, clean_title, clean_titles
+from delrec_kit.data.titles import CONTROL, LENGTH, clean_titles, shorten, tidied
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ from delrec_kit.data.titles import CONTROL, LENGTH, clean_title, clean_titles
     ],
 )
 def test_one_title(raw, clean):
-    assert clean_title(raw) == clean
+    assert tidied(raw) == clean
 
 
 @given(st.text(max_size=400))
 def test_every_title_comes_out_plain(raw):
-    clean = clean_title(raw)
+    clean = shorten(tidied(raw), LENGTH)
     assert len(clean) <= LENGTH
     assert clean == " ".join(clean.split())
     assert unicodedata.is_normalized("NFC", clean)
@@ -55,13 +55,13 @@ def test_every_title_comes_out_plain(raw):
 
 
 def test_long_titles_are_cut_between_words_and_inside_none():
-    words = clean_title("seventeen letters " * 20)
+    words = shorten(tidied("seventeen letters " * 20), LENGTH)
     assert words.endswith(" letters…") or words.endswith(" seventeen…")
     assert LENGTH - 40 <= len(words) <= LENGTH
-    assert clean_title("x" * 500) == "x" * (LENGTH - 1) + "…"
-    accents = clean_title("q\u0307\u0323" * 200)[:-1]
+    assert shorten(tidied("x" * 500), LENGTH) == "x" * (LENGTH - 1) + "…"
+    accents = shorten(tidied("q\u0307\u0323" * 200), LENGTH)[:-1]
     assert len(accents) % 3 == 0, "a letter keeps all its accents"
-    assert clean_title("x" * LENGTH) == "x" * LENGTH
+    assert shorten(tidied("x" * LENGTH), LENGTH) == "x" * LENGTH
 
 
 def test_clean_ups_are_counted_and_empty_titles_are_named():

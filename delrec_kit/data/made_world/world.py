@@ -42,12 +42,9 @@ class World:
     links: np.ndarray
     tastes: np.ndarray
 
-    def next_distribution(self, user: int, history: np.ndarray) -> np.ndarray:
-        """(N,) probabilities of the next film of ``user`` after ``history`` (positions in ``films``, oldest first)."""
-        return sum(self.parts_of_next(user, history).values())
-
     def parts_of_next(self, user: int, history: np.ndarray) -> dict[str, np.ndarray]:
-        """What each part of the mixture adds to ``next_distribution``, (N,) each."""
+        """What each part of the mixture adds to the probabilities (N,) of the next film of ``user`` after ``history``
+        (positions in ``films``, oldest first)."""
         seen = np.zeros((1, len(self.films)), dtype=bool)
         seen[0, history] = True
         recent = np.array([[-1, -1, *history][:-3:-1]])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from delrec_kit.data.engine import Engine, quoted
+from delrec_kit.data.engine import Engine
 from delrec_kit.data.parquet import ParquetFile
 from delrec_kit.data.sources.naming import check_columns, read_named
 from delrec_kit.data.tables import Table, brief
@@ -89,14 +89,9 @@ def _cases(engine: Engine, part: str, path: Path, catalogue: Table, config: Data
     rows = rows.select(f"row, seq, next, ids[:{used}] AS ids")
     names = f"SELECT bare(item) FROM {catalogue.name}"
     where = catalogue.file.path.name
-    distinct = f"SELECT DISTINCT unnest(ids) AS id FROM {rows.name}"
-    lost = engine.one(f"SELECT list(id) FROM ({distinct}) WHERE id NOT IN ({names})")[0]
-    if lost:
-        unknown = f"list_has_any(ids, [{', '.join(map(quoted, lost))}])"
-        first = engine.one(f"SELECT arg_min(ids, row) FROM {rows.name} WHERE {unknown}")[0]
-        key = next(id for id in first if id in lost)
-        hint = "" if "::INT" in used else "; if it is padding, export len_seq too"
-        rows.refuse(unknown, "seq", f"the id '{brief(key)}' is not in {where}{hint}")
+    hint = "" if "::INT" in used else "; if it is padding, export len_seq too"
+    each = rows.select("row, unnest(ids) AS id").select("DISTINCT ON (row) row, id AS seq", f"id NOT IN ({names})")
+    each.refuse("true", "seq", f"the id '{{value}}' is not in {where}{hint}")
     rows.refuse(f"next IS NULL OR bare(next) NOT IN ({names})", "next", f"the id '{{value}}' is not in {where}")
     user = f"'{part}-' || row AS user"
     known = f"SELECT {user}, unnest(ids) AS item, unnest(range(len(ids))) AS timestamp, '{LABELS[part]}' AS split"
