@@ -58,9 +58,8 @@ class Joined:
     files: Sequence[DataFile]
     starts: Sequence[int]
 
-    @property
-    def path(self) -> Path:
-        return self.files[0].path
+    def header(self) -> Collection[str]:
+        return self.files[0].header()
 
     def at(self, row: int) -> tuple[Path, str]:
         which = max(n for n, start in enumerate(self.starts) if start <= row)

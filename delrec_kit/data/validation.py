@@ -99,21 +99,18 @@ def _titles(catalogue: Table, raw: Raw, config: DataConfig) -> tuple[pd.Series, 
     frame = catalogue.engine.frame(
         f"SELECT row, bare(item) AS item, COALESCE(bare(title), '') AS title{year} FROM {catalogue.name} ORDER BY row"
     ).astype({"item": "str", "title": "str"})
-    notices, repeated = [], frame.duplicated(["item", "title"])
+    every, frame = len(frame), frame.drop_duplicates(["item", "title"])
+    notices = [f"{every - len(frame)} repeated catalogue rows dropped"] if len(frame) < every else []
     if raw.first_titles:
         first = frame[frame["title"] != ""].drop_duplicates("item").set_index("item")["title"]
         other = frame["title"] != frame["item"].map(first).fillna("")
-        frame, repeated = frame[~other], repeated[~other]
+        frame = frame[~other]
         if other.any():
             notices.append(f"{other.sum()} catalogue rows with a second title for an item, or none, left out")
-    clash = frame[~repeated].duplicated("item")
-    if clash.any():
-        rows = frame[~repeated]["row"][clash]
+    clash = frame["row"][frame.duplicated("item")]
+    if len(clash):
         what = "item '{value}' already has another title; give each item one row"
-        catalogue.refuse(f"row IN ({', '.join(map(str, rows[:1000]))})", "item", what)
-    frame = frame[~repeated]
-    if repeated.any():
-        notices.append(f"{repeated.sum()} repeated catalogue rows dropped")
+        catalogue.refuse(f"row IN ({', '.join(map(str, clash[:1000]))})", "item", what)
     if year:
         years = frame["year"].fillna("").astype("str").str.extract(r"^(\d{4})(?:\.0)?$")[0]
         lacks = years.notna() & ~frame["title"].str.contains(r"\(\d{4}\)\s*$")

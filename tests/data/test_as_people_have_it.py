@@ -534,6 +534,13 @@ def test_recbole_files_without_validation_and_guessed_titles(tmp_path):
     found = read(lay(tmp_path, x__item=ITEM.replace("title:", "brand_name:")), "recbole")
     assert "6 users' last 'train' row validates: the split has no validation rows" in found.notices
     assert "titles are taken from the column 'brand_name'; --columns title=… names another" in found.notices
+    for part, places in (("train", (0, 1, 2)), ("test", (3,))):  # the fifth item is the first again
+        text = "".join(
+            row.rpartition("\t")[0] + "\n" for row in (head, *(r for n, r in enumerate(rows) if n % 6 in places))
+        )
+        lay(tmp_path, **{f"x__{part}__inter": text})
+    assert not (found := read(str(tmp_path), "recbole")).timed and found.brings_split
+    assert any(notice.startswith("there is no column of times") for notice in found.notices)
 
 
 def test_files_of_two_kinds_side_by_side_are_told_or_refused(tmp_path):
