@@ -41,7 +41,7 @@ class Interactions:
     def of_frame(cls, frame: pd.DataFrame, titles: pd.Series, domain: Domain, notices: Sequence[str]) -> "Interactions":
         """From sound rows in any order: user and item by key, timestamp in seconds, and perhaps rating and split."""
         engine = Engine()
-        users = natural_order(pd.Index(frame["user"].unique()))
+        users = pd.Index(sorted(frame["user"].unique(), key=lambda key: (len(key), key)), dtype="str")
         columns = {
             "user": users.get_indexer(frame["user"]).astype(np.int32),
             "item": titles.index.get_indexer(frame["item"]).astype(np.int32),
@@ -99,8 +99,3 @@ class Interactions:
         numbers = np.zeros(int(self.places.max(initial=-1)) + 1, dtype=np.int64)
         numbers[self.places] = np.arange(1, len(self.places) + 1)
         return numbers
-
-
-def natural_order(keys: pd.Index) -> pd.Index:
-    """Shorter ids first, then by letters: "9" before "10", "u2" before "u10"."""
-    return pd.Index(sorted(keys, key=lambda key: (len(key), key)), dtype="str")

@@ -34,7 +34,8 @@ def describe(interactions: Interactions, split: Split) -> dict:
     used = engine.one(f"SELECT count(DISTINCT item) FROM {rows}")[0]
     counts = titles.value_counts()
     low, high = low // SECOND, high // SECOND
-    timed = {"first_day": _day(low), "last_day": _day(high)} if interactions.timed else {}
+    first, last = (str(np.datetime64(int(seconds), "s"))[:10] for seconds in (low, high))
+    timed = {"first_day": first, "last_day": last} if interactions.timed else {}
     return {
         **({"rows_read": interactions.rows_read} if interactions.rows_read is not None else {}),
         "users": len(lengths),
@@ -149,7 +150,3 @@ def _each_once(interactions: Interactions) -> str:
 def _quantiles(lengths: np.ndarray) -> dict[str, float]:
     points = {"min": 0, "quarter": 0.25, "median": 0.5, "three_quarters": 0.75, "max": 1}
     return {"mean": float(lengths.mean()), **{n: float(np.quantile(lengths, q)) for n, q in points.items()}}
-
-
-def _day(seconds: int) -> str:
-    return str(np.datetime64(int(seconds), "s").astype("datetime64[D]"))

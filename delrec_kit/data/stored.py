@@ -17,9 +17,8 @@ def case_table(cases: Cases, candidates: np.ndarray) -> pa.Table:
     return pa.table({**columns, "candidates": lists(candidates)})
 
 
-def read_cases(table: Path | pa.Table) -> tuple[Cases, np.ndarray]:
-    """The cases and their candidates (U, m), of a file or of a table that was read from one."""
-    table = read_table(table) if isinstance(table, Path) else table
+def read_cases(table: pa.Table) -> tuple[Cases, np.ndarray]:
+    """The cases and their candidates (U, m)."""
     cases = Cases(table["user"].to_numpy(), Ragged.from_arrow(table["history"]), table["target"].to_numpy())
     return cases, matrix(table["candidates"])
 

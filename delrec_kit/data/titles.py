@@ -44,11 +44,9 @@ def clean_titles(raw: pd.Series, domain: Domain, length: int = LENGTH) -> tuple[
     cut = (tidy != whole) & ~empty
     alike = cut & tidy.duplicated(keep=False) & ~whole.duplicated(keep=False)
     tidy[alike] = [shorten(title, length, both_ends=True) for title in whole[alike]]
+    changed = (tidy != raw) & ~empty
     notices = [
-        (
-            ((tidy != raw) & ~empty).sum(),
-            "titles tidied (article in front, blanks, tags, entities, control characters)",
-        ),
+        (changed.sum(), "titles tidied (article in front, blanks, tags, entities, control characters)"),
         (cut.sum(), f"titles cut to {length} characters"),
         (empty.sum(), f"{EMPTY_TITLES} as '{domain.noun}' and the item's id"),
         (tidy.duplicated().sum(), "items bear a title that stands earlier in the catalogue; equal titles tie"),
