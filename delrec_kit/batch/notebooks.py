@@ -6,7 +6,6 @@ not changed is skipped, and a stage that was cut off takes up its work from the 
 """
 
 import ast
-import asyncio
 import hashlib
 import json
 import logging
@@ -14,14 +13,14 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from delrec_kit.batch.ahead import ahead
-from delrec_kit.batch.kernel import interruptible, kernel_manager
+from delrec_kit.batch.kernel import OPTIONS, Kernels, end_kernel, interruptible
 from delrec_kit.batch.output import Indented, plain
 from delrec_kit.run.directory import STAGES, RunDirectory
 from delrec_kit.run.inputs import looks_like_path
@@ -84,13 +83,16 @@ def run_notebooks(
 
 
 def _run_all(run: RunDirectory, numbers: Sequence[str], parameters: Mapping[str, Any]) -> list[Path]:
-    copies, took = [], {}
-    for place, number in enumerate(numbers):
-        if line := ahead(run, took, numbers[place:]):
-            print(line, flush=True)
-        started = time.monotonic()
-        copies.append(_run_one(run, number, parameters))
-        took[number] = time.monotonic() - started
+    copies, took, kernels = [], {}, Kernels(run.path / "notebooks")
+    try:
+        for place, number in enumerate(numbers):
+            if line := ahead(run, took, numbers[place:]):
+                print(line, flush=True)
+            started, take = time.monotonic(), partial(kernels.take, another=number != numbers[-1])
+            copies.append(_run_one(run, number, parameters, take))
+            took[number] = time.monotonic() - started
+    finally:
+        kernels.close()
     return copies
 
 
@@ -99,7 +101,8 @@ def run_experiments(folder: Path) -> Path:
     source = sources()[EXPERIMENTS]
     copy, draft = folder / source.name, folder / f".{source.stem}.running.ipynb"
     with _environment(None):
-        failure = _execute(source, draft, {"sweep_dir": str(folder.resolve()), "grid": None})
+        own = {"sweep_dir": str(folder.resolve()), "grid": None}
+        failure = _execute(source, draft, own, partial(Kernels(folder).take, another=False))
     if failure is not None:
         raise type(failure)(f"{failure} [{source.stem}; see {draft}]")
     _finish(draft, copy, {"source": hashlib.sha256(source.read_bytes()).hexdigest()})
@@ -129,7 +132,7 @@ def _stamp(run: RunDirectory, number: str) -> dict[str, str]:
     return {"source": source, "fingerprint": run.fingerprint(_stage(number))}
 
 
-def _run_one(run: RunDirectory, number: str, parameters: Mapping[str, Any]) -> Path:
+def _run_one(run: RunDirectory, number: str, parameters: Mapping[str, Any], take: Callable[[], Any]) -> Path:
     source, folder = sources()[number], run.path / "notebooks"
     copy, draft = folder / source.name, folder / f".{source.stem}.running.ipynb"
     failed = folder / f"{source.stem}.failed.ipynb"
@@ -138,7 +141,8 @@ def _run_one(run: RunDirectory, number: str, parameters: Mapping[str, Any]) -> P
         return copy
     print(f"{source.stem} …", flush=True)
     started, stamp = time.monotonic(), _stamp(run, number)
-    failure = _execute(source, draft, {key: parameters[key] for key in parameters_of(source) if key in parameters})
+    own = {key: parameters[key] for key in parameters_of(source) if key in parameters}
+    failure = _execute(source, draft, own, take)
     if failure is None and not run.is_done(_stage(number)):
         failure = NotebookFailed(f"it ended before stage {number} ({_stage(number)}) was done")
     failed.unlink(missing_ok=True)
@@ -166,8 +170,8 @@ def _clear_drafts(run: RunDirectory) -> None:
         notebook.unlink(missing_ok=True)
 
 
-def _execute(source: Path, target: Path, parameters: dict) -> KitError | NotebookFailed | None:
-    """Run one notebook; what went wrong comes back as one line."""
+def _execute(source: Path, target: Path, parameters: dict, take: Callable[[], Any]) -> KitError | NotebookFailed | None:
+    """Run one notebook in the kernel that ``take`` gives; what went wrong comes back as one line."""
     stage = STAGES.get(source.name.partition("_")[0])
     try:
         import papermill
@@ -176,7 +180,7 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
         return KitError(f"{error.name} is missing; install the kit's extra: pip install 'delrec_kit[notebooks]'")
     # Papermill looks for the parameters with a pattern that trips over comments, and warns; a test checks their cell.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    output, kernel = Indented(sys.stdout), kernel_manager()
+    output, kernel = Indented(sys.stdout), take()
     try:
         work = partial(
             papermill.execute_notebook,
@@ -186,7 +190,8 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
             kernel_name="python3",
             language="python",
             km=kernel,
-            extra_arguments=["--log-level=ERROR"],
+            extra_arguments=list(OPTIONS),
+            start_timeout=300,  # a kernel that waited may still import on a busy machine
             progress_bar=False,
             stdout_file=output,
             stderr_file=output,
@@ -203,8 +208,7 @@ def _execute(source: Path, target: Path, parameters: dict) -> KitError | Noteboo
         return NotebookFailed(f"the notebook's Python process died, most likely for lack of memory; {lower(stage)}")
     finally:
         output.end()
-        if kernel.has_kernel:  # a manager that was handed over is not ended by the client: its kernel would stay
-            asyncio.run(kernel.shutdown_kernel(now=True))
+        end_kernel(kernel)
     return None
 
 

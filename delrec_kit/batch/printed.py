@@ -22,6 +22,7 @@ def print_report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | No
     from delrec_kit.evaluation import (
         costs_table,
         differences_table,
+        labelled,
         results_table,
         results_text,
         times_table,
@@ -33,9 +34,9 @@ def print_report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | No
         {"differences": differences_table(run_dirs), "costs": costs_table(run_dirs)},
     )
     others["seconds"] = times_table(run_dirs).reset_index()
-    print(results_text(table).to_string(index=False))
+    print(labelled(results_text(table)).to_string(index=False))
     for name, other in others.items():
-        shown = _surest(other) if name == "differences" and len(other) else other
+        shown = labelled(_surest(other) if name == "differences" and len(other) else other)
         print("\n" + shown.to_string(index=False, float_format="{:.3f}".format))
         if len(shown) < len(other):
             print(f"{len(shown)} of {len(other)} {name}, {int(other['sure'].sum())} of them sure; all with --csv FILE")
@@ -47,7 +48,7 @@ def print_report(run_dirs: Sequence[Path], csv: Path | None, markdown: Path | No
 def print_summary(run: RunDirectory) -> None:
     """The comparison in brief, if there is one for these settings, and where to look further."""
     if run.is_done("evaluation"):
-        from delrec_kit.evaluation import comparison_table, load_comparison, main_first
+        from delrec_kit.evaluation import comparison_table, labelled, load_comparison, main_first
         from delrec_kit.evaluation.tables import ROWS
 
         comparison = load_comparison(run.folder("evaluation"))
@@ -56,6 +57,6 @@ def print_summary(run: RunDirectory) -> None:
         print(
             f"\n{comparison['users']} users, the answer among {comparison['m']}; in brackets 95 % intervals; "
             f"{len(shown)} of {len(table)} rows, all in {run.folder('evaluation') / 'comparison.json'}\n"
-            f"{shown.to_string()}"
+            f"{labelled(shown).to_string()}"
         )
     print(f"\nexecuted notebooks  {run.path / 'notebooks'}\nfigures             {run.figures}")

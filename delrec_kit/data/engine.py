@@ -10,20 +10,29 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
+import psutil
 
-MEMORY = "400MB"  # of the engine alone; beyond it, it works in a folder of TMPDIR
+MEMORY = 400  # MB of the engine alone; beyond it, it works in a folder of TMPDIR
+SHARE, FREE = 4, 2  # a file's part that the engine may take beyond that, and the part of what memory is free
 SMALL = 2**22  # bytes of input up to which one thread is quicker than several
 LARGE = 2**28  # bytes of input from which tables lie on disk, compressed, from the start
 BLANKS = r"[\s\p{Z}\x0b\x1c-\x1f\x85]+"  # what Python's strip takes away
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"  # the engine itself reads 1_000 and 0x10 as numbers too
 BATCH = 2**18  # rows fetched at a time
-SETTINGS = {"memory_limit": MEMORY, "autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+SETTINGS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 
 @lru_cache(maxsize=1)
 def _shared() -> duckdb.DuckDBPyConnection:
     """One database for all small inputs, for a database of its own takes longer than reading them; on one thread."""
-    return duckdb.connect(":memory:", config={**SETTINGS, "threads": 1, "temp_directory": tempfile.gettempdir()})
+    config = {**SETTINGS, "memory_limit": f"{MEMORY}MB", "threads": 1, "temp_directory": tempfile.gettempdir()}
+    return duckdb.connect(":memory:", config=config)
+
+
+def memory_limit(bytes_in: int) -> str:
+    """What the engine may take for files of this size. It sorts on disk, but what it joins by, a row an id, it holds:
+    300 million rows of 12 million people stopped at 400 MB."""
+    return f"{max(MEMORY, min(bytes_in / SHARE, psutil.virtual_memory().available / FREE) / 1e6):.0f}MB"
 
 
 class Engine:
@@ -37,7 +46,8 @@ class Engine:
         if bytes_in < SMALL:
             self.connection = _shared().cursor()
         else:
-            self.connection = duckdb.connect(":memory:", config={**SETTINGS, "temp_directory": str(self.folder)})
+            config = {**SETTINGS, "memory_limit": memory_limit(bytes_in), "temp_directory": str(self.folder)}
+            self.connection = duckdb.connect(":memory:", config=config)
         self._kind = "TEMP"
         if bytes_in > LARGE:
             self.connection.execute(f"ATTACH {quoted(str(self.folder / 'tables.db'))} AS disk; USE disk")

@@ -22,6 +22,7 @@ from delrec_kit.evaluation.slices import gap_table, slice_table, slices_by_metho
 from delrec_kit.evaluation.tables import (
     comparison_table,
     difference_table,
+    labelled,
     main_first,
     results_text,
     shown,

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from delrec_kit.evaluation.ranks import METRICS
 from delrec_kit.settings.errors import KitError
-from delrec_kit.settings.methods import BOUNDS, FUSED
-from delrec_kit.settings.style import DASHES, dot, filled_if, headline, label, look, styled
+from delrec_kit.settings.methods import BOUNDS, FUSED, base_of
+from delrec_kit.settings.style import DASHES, FIRST, dot, filled_if, headline, label, look, styled
 
 LETTER = 0.078  # inches, at the size of tick labels
+PAIRS_SHOWN = 14  # rows of a picture of differences
 INTERVALS = "Dots: means over users; bars: 95 % bootstrap intervals."
 
 
@@ -44,26 +45,33 @@ def plot_results(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.
 @styled
 def plot_differences(table: pd.DataFrame, metric: str = "HR@1") -> tuple[Figure, pd.DataFrame]:
     """The differences in ``metric`` of ``difference_table`` or, under one protocol, of ``differences_table``, with
-    their 95 % intervals, one panel a group of settings; filled where the table says ``sure``. Returns the figure and
-    its rows. Raises KitError for a table of many runs that is empty."""
+    their 95 % intervals, one panel a group of settings; filled where the table says ``sure``. Drawn are at most
+    ``PAIRS_SHOWN`` pairs: those of rows that every claim is measured by, then the surest. Returns the figure and all
+    rows. Raises KitError for a table of many runs that is empty."""
     rows = table[table["metric"] == metric].reset_index(drop=True)
     of = rows["settings"] if "settings" in rows else pd.Series("", rows.index)
     if "settings" in rows and rows.empty:
         raise KitError("the runs have no two methods in common to compare")
     names = [f"{label(a)} − {label(b)}" for a, b in zip(rows["a"], rows["b"])]
-    order, groups = list(dict.fromkeys(names)), list(dict.fromkeys(of)) or [""]
+    main = rows["a"].map(base_of).isin(FIRST) & rows["b"].map(base_of).isin(FIRST)
+    surest = rows.assign(name=names, main=main, size=rows["value"].abs())
+    surest = surest.sort_values(["main", "sure", "size"], ascending=False, kind="stable")
+    drawn = set(surest["name"].drop_duplicates()[:PAIRS_SHOWN])
+    order, groups = [name for name in dict.fromkeys(names) if name in drawn], list(dict.fromkeys(of)) or [""]
     size = (_beside(order) + 3.0 * len(groups), 1.6 + 0.3 * len(order))
     figure, axes = plt.subplots(1, len(groups), figsize=size, sharey=True, squeeze=False)
     for axis, settings in zip(axes[0], groups):
-        for row in rows[of == settings].itertuples():
+        for row in rows[(of == settings) & pd.Series(names, rows.index, dtype=object).isin(drawn)].itertuples():
             dot(axis, order.index(names[row.Index]), row.value, row.low, row.high, **filled_if(row.sure))
         axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
         axis.set(xlabel=f"difference in {metric}", title="\n".join(wrap(settings, 34)))
     axes[0][0].set_yticks(range(len(order)), order)
     axes[0][0].set_ylim(max(len(order), 1) - 0.5, -0.5)
+    left = len(set(names)) - len(order)
     headline(
         figure,
-        f"{rows['sure'].sum()} of {len(rows)} differences in {metric} are sure (filled)",
+        f"{rows['sure'].sum()} of {len(rows)} differences in {metric} are sure (filled)"
+        + (f"; {len(order)} of {len(order) + left} pairs are drawn, the table has all" if left else ""),
         "Paired by user, with 95 % bootstrap intervals. Sure: p below .05 after Holm's correction for all that "
         "the table compares, so that an interval may leave out 0 where the dot stays hollow.",
     )

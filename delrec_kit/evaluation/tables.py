@@ -44,14 +44,17 @@ def results_text(table: pd.DataFrame) -> pd.DataFrame:
     return wide[[metric for metric in METRICS if metric in wide]].reset_index().rename_axis(columns=None)
 
 
+def labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """``table`` with methods, in its index or its columns, by the names that figures give them."""
+    if "method" in table.index.names:
+        table = table.rename(label, axis=0, level="method" if table.index.nlevels > 1 else None)
+    return table.assign(**{column: table[column].map(label) for column in ("method", "a", "b") if column in table})
+
+
 def shown(table: pd.DataFrame, file: str = "", rows: int = ROWS, digits: int = 2) -> "Styler":
     """``table`` as a notebook shows it: methods by the names that figures give them, at most ``rows`` rows, what is
     ``sure`` in bold. file: where the rest stands, which is said where rows are left out."""
-    named = table.head(rows).rename(label, axis=0) if table.index.name == "method" else table.head(rows)
-    if "method" in (table.index.names or ()) and table.index.nlevels > 1:
-        named = named.rename(label, axis=0, level="method")
-    for column in {"method", "a", "b"} & set(named):
-        named = named.assign(**{column: named[column].map(label)})
+    named = labelled(table.head(rows))
     plain = named.index.names == [None] and pd.api.types.is_integer_dtype(named.index)
     sure = named["sure"].to_numpy(dtype=bool) if "sure" in named else np.zeros(len(named), dtype=bool)
     bold = pd.DataFrame(

@@ -15,9 +15,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from delrec_kit.interpret.attention import ROLLOUT, answering
-from delrec_kit.interpret.faithfulness import RANDOM
 from delrec_kit.settings.methods import DISTILLED
-from delrec_kit.settings.style import headline, label, styled
+from delrec_kit.settings.style import dot, headline, label, styled
 
 KINDS = {"encoder": "the prompt reads itself", "cross": "titles read the prompt"}
 READING = {"encoder": "where the prompt reads itself", "cross": "where titles read it"}
@@ -153,28 +152,29 @@ def plot_effects(effects: pd.DataFrame, method: str = DISTILLED) -> tuple[Figure
 
 @styled
 def plot_faithfulness(
-    curves: Mapping[str, pd.DataFrame], verdicts: Sequence[Mapping[str, Any]], method: str = DISTILLED
+    over_random: Mapping[str, pd.DataFrame], verdicts: Sequence[Mapping[str, Any]], method: str = DISTILLED
 ) -> tuple[Figure, pd.DataFrame]:
-    """What each explanation has over random orders, mean over shares and users with 95 % normal intervals, a row each;
-    ``verdicts`` from ``verdict``. The curves themselves are ``deletion.csv`` and ``insertion.csv`` of a run."""
-    parts = []
-    for test, of in curves.items():
-        mean = of.pivot_table(index="user", columns="explanation", values="nats", sort=False)
-        over = mean.drop(columns=RANDOM).sub(mean[RANDOM], axis=0).agg(["mean", "sem"]).T
-        parts.append(over.rename_axis("explanation").reset_index().assign(test=test))
-    numbers = pd.concat(parts, ignore_index=True)
-    figure, axes = plt.subplots(1, len(curves), figsize=(8.5, 2.9), squeeze=False, sharey=True)
+    """What each explanation has over random orders by each test, a row each with its 95 % interval.
+
+    over_random: a ``faithfulness_table`` a test; verdicts: from ``verdict``, by the same intervals. The curves
+    themselves are ``deletion.csv`` and ``insertion.csv`` of a run.
+    """
+    numbers = pd.concat([table.assign(test=test) for test, table in over_random.items()], ignore_index=True)
+    word = {found["explanation"]: f"{found['explanation']}: {found['verdict']}" for found in verdicts}
+    figure, axes = plt.subplots(1, len(over_random), figsize=(8.5, 2.9), squeeze=False, sharey=True)
     for axis, (test, rows) in zip(axes[0], numbers.groupby("test", sort=False), strict=True):
-        places = range(len(rows))
-        axis.errorbar(rows["mean"], places, xerr=1.96 * rows["sem"], fmt="o", color="black", capsize=3)
-        axis.axvline(0, color="black", linewidth=0.8, linestyle="--")
-        axis.set(title=test, xlabel=TESTS[test], yticks=places, yticklabels=rows["explanation"])
+        for place, row in enumerate(rows.itertuples()):
+            dot(axis, place, row.value, row.low, row.high, color="black")
+        axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
+        names = [word.get(name, name) for name in rows["explanation"]]
+        axis.set(title=test, xlabel=TESTS[test], yticks=range(len(rows)), yticklabels=names)
     axes[0][0].invert_yaxis()
     headline(
         figure,
         f"{label(method)}: {', '.join(map('{explanation} is {verdict} ({spearman:.2f})'.format_map, verdicts))}",
-        "Right of 0, where a random order stands, an explanation knows what matters; right of the kind of piece, also "
-        "which one of a kind. Leaving out one by one is the yardstick; in brackets the rank correlation with it among "
-        "pieces of a kind. Mean over shares of the pieces, with 95 % intervals over users.",
+        "An explanation that is not surely right of 0, where a random order stands, in both tests is unsure or "
+        "misleading. How good any other is says its rank correlation, in brackets, with leaving out one by one among "
+        "pieces of a kind: good from .6, poor or coarse below .3. Mean over shares of the pieces, 95 % intervals over "
+        "users.",
     )
     return figure, numbers

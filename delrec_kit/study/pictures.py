@@ -118,8 +118,8 @@ def effects(run: Run, method: str | None = None) -> Picture:
 def faithfulness(run: Run, method: str | None = None) -> Picture:
     """What deletion and insertion say of every explanation, over random orders."""
     found = verdicts(run, method)
-    curves = {test: _inside(run, method, test) for test in found["over_random"]}
-    return plot_faithfulness(curves, found["verdicts"], _looked(run, method))
+    over_random = {test: pd.DataFrame(rows) for test, rows in found["over_random"].items()}
+    return plot_faithfulness(over_random, found["verdicts"], _looked(run, method))
 
 
 def verdict_table(run: Run) -> pd.DataFrame:

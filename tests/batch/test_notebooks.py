@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from threading import Timer
 
@@ -15,6 +16,7 @@ import pytest
 
 from delrec_kit.batch import notebooks as notebook_runner
 from delrec_kit.batch.ahead import DEMO, ahead
+from delrec_kit.batch.kernel import Kernels
 from delrec_kit.batch.notebooks import NotebookFailed, run_notebooks
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.settings.errors import KitError
@@ -247,3 +249,20 @@ def test_a_notebooks_process_ends_with_it(tmp_path, sources):
     pid = int((run.path / "notebooks" / "pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_the_next_notebooks_process_imports_while_the_first_one_works(tmp_path, sources):
+    folder = sources("import sys\nprint('delrec_kit.study.pictures' in sys.modules)")
+    kernels, said = Kernels(tmp_path), []
+    for another in (True, True, False):
+        copy = tmp_path / "copy.ipynb"
+        source = folder / "01_data_prep.ipynb"
+        failure = notebook_runner._execute(source, copy, {}, partial(kernels.take, another=another))
+        assert failure is None
+        said.append(json.loads(copy.read_text())["cells"][-1]["outputs"][0]["text"])
+    assert said == [["False\n"], ["True\n"], ["True\n"]]
+    kernels.take(another=True)
+    pid = kernels._next.provisioner.pid
+    assert psutil.pid_exists(pid)
+    kernels.close()
+    assert not psutil.pid_exists(pid)

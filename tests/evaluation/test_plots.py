@@ -12,6 +12,7 @@ from delrec_kit.evaluation import (
     plot_differences,
     plot_results,
 )
+from delrec_kit.evaluation.plots import PAIRS_SHOWN
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.methods import LABELS
 
@@ -70,7 +71,12 @@ def test_dots_of_one_run_are_filled_by_the_corrected_p():
 
 def test_dots_of_many_runs_are_filled_by_the_same_and_nothing_is_cut_off():
     figure, rows = plot_differences(differences([0.001, 0.06] * 8, SETTINGS))
-    assert [filled for _, filled in drawn(figure)] == [True, False] * 16 and len(rows) == 32
+    filled = [is_sure for _, is_sure in drawn(figure)]
+    assert len(rows) == 32 and len(filled) == 2 * PAIRS_SHOWN and sum(filled) == 16, "each sure one is drawn"
+    assert (
+        "16 of 32" in figure.get_suptitle()
+        and f"{PAIRS_SHOWN} of 16 pairs are drawn" in figure.get_suptitle().replace("\n", " ")
+    )
     assert within(figure) and within(plot_differences(differences([0.001, 0.06]))[0])
     assert len(plot_differences(difference_table({"differences": []}))[1]) == 0
     with pytest.raises(KitError, match="no two methods"):

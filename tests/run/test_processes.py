@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from delrec_kit.__main__ import app
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.resolve import resolve
 from delrec_kit.study import stages
@@ -16,6 +18,7 @@ from delrec_kit.study import stages
 SMALL = ["data.world_users=60", "distill.examples=20", "train.batch=4", "finetune.examples=16"]
 SMALL += ["llm.quantization=fp32", "data.cold_items=0"]
 SMALL += ["finetune.methods=[llm_finetuned_joint_prompt, delrec]"]
+TRAININGS = ("distill", "finetune")
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +29,10 @@ def runs(tmp_path_factory, launch):
     stages.prepare_stage(run)
     stages.teacher_stage(run)
     shutil.copytree(one, two)
-    said = [
-        launch(processes, "-m", "delrec_kit", "stage", stage, str(folder), cwd=folder)
-        for processes, folder in ((1, one), (2, two))
-        for stage in ("distill", "finetune")
-    ]
+    with pytest.MonkeyPatch.context() as here:
+        here.setenv("ACCELERATE_USE_CPU", "true")
+        said = [CliRunner().invoke(app, ["stage", stage, str(one)]).output for stage in TRAININGS]
+    said += [launch(2, "-m", "delrec_kit", "stage", stage, str(two), cwd=two) for stage in TRAININGS]
     return one, two, said
 
 

@@ -15,7 +15,7 @@ from delrec_kit.study.study import Study
 MODEL = "gemma3_text"
 SETTINGS = [
     "llm.history=4", "llm.listed=false", "llm.prior=calibrated", "distill.k=3",
-    "data.world_users=100", "data.cold_items=0.1", "finetune.methods=[delrec]",
+    "data.world_users=60", "data.candidates=8", "data.cold_items=0.1", "finetune.methods=[delrec]",
     "finetune.examples=32", "distill.examples=32", "evaluation.draws=2", "evaluation.protocols=[last-2]",
     "evaluation.methods=[llm_zero_shot, llm_distilled_prompt]", "evaluation.users=4",
 ]  # fmt: skip

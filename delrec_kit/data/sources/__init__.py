@@ -39,7 +39,8 @@ def read_source(config: DataConfig, seed: int = 0) -> Interactions:
     try:
         return validate(READERS[config.dataset](folder, config), config, seed)
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-        reason = f"{str(error).splitlines()[0][:200]}; it works on disk in {tempfile.gettempdir()}"
-        raise KitError(
-            f"the engine that reads data stopped: {reason}, set TMPDIR to a folder with more room"
-        ) from error
+        reason, memory = str(error).splitlines()[0][:200], isinstance(error, duckdb.OutOfMemoryException)
+        mend = f"it works on disk in {tempfile.gettempdir()}, set TMPDIR to a folder with more room"
+        if memory and "max_temp_directory_size" not in str(error):
+            mend = "end what else takes memory, or leave rows out of the file"
+        raise KitError(f"the engine that reads data stopped: {reason}; {mend}") from error
