@@ -50,8 +50,7 @@ def checked_split(read: Interactions, rows: Table, several: bool) -> Interaction
             change(f"split = {label} AND rowid NOT IN ({first})", UNUSED, late)
     again = f"SELECT row, row_number() OVER (PARTITION BY user, split ORDER BY rowid) AS n FROM {table} WHERE {TARGET}"
     refuse(
-        f"SELECT row FROM ({again}) WHERE n > 1",
-        "a second row marked '{value}' for this user; a user has at most one",
+        f"SELECT row FROM ({again}) WHERE n > 1", "a second row marked '{value}' for this user; a user has at most one"
     )
     for label in (VALID, TEST):
         refuse(

@@ -86,7 +86,9 @@ def choose(interactions: Interactions, wanted: float | str, m: int, seed: int) -
     few for m candidates.
     """
     share = NEWEST if wanted == "newest" else wanted
-    counts, first = _each_item(interactions)
+    query = f"SELECT item, count(*) AS n, min(time) AS first FROM {interactions.table} GROUP BY item"
+    each = interactions.engine.frame(query).set_index("item").reindex(interactions.places)
+    counts, first = (each[name].fillna(0).to_numpy(np.int64) for name in ("n", "first"))
     tests = round(share * len(counts))
     total = tests + max(tests // 2, 2 * m)  # a user may have had many of them
     least = min(LEAST, max(2, np.sort(counts)[::-1][: 2 * total].min()))  # where few are popular, less will do
@@ -159,10 +161,3 @@ def cold_items(
         names = [*split.item_keys, *keys]
         oracle = {name: truth(names, asked.whole(of["test"][0]), of["test"][1])[0] for name, of in sets.items()}
     return ColdItems(titles, keys, part.tolist(), asked.counts[len(split.titles) :], sets, oracle)
-
-
-def _each_item(interactions: Interactions) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) choices of each item of the catalogue, and the time of its first."""
-    query = f"SELECT item, count(*) AS n, min(time) AS first FROM {interactions.table} GROUP BY item"
-    found = interactions.engine.frame(query).set_index("item").reindex(interactions.places)
-    return found["n"].fillna(0).to_numpy(np.int64), found["first"].fillna(0).to_numpy(np.int64)

@@ -80,8 +80,10 @@ class Interactions:
     def sequences(self) -> tuple[Ragged, list[str]]:
         """Each user's items 1 … N, oldest first, and the users' keys."""
         keys, lengths = self._users()
+        numbers = np.zeros(int(self.places.max(initial=-1)) + 1, dtype=np.int64)  # of an item of the table
+        numbers[self.places] = np.arange(1, len(self.places) + 1)
         query, rows = f"SELECT item FROM {self.table}", int(lengths.sum())
-        return Ragged.of_lengths(self.engine.column(query, rows, through=self._numbers()), lengths), keys
+        return Ragged.of_lengths(self.engine.column(query, rows, through=numbers), lengths), keys
 
     def column(self, name: str, kind: type = np.int64) -> np.ndarray:
         """(rows,) one of the table's columns, in order."""
@@ -93,9 +95,3 @@ class Interactions:
         query = f"SELECT key, n FROM ({counts}) JOIN {self.users} ON user = number ORDER BY number"
         found = self.engine.connection.sql(query).to_arrow_table()
         return found["key"].to_pylist(), found["n"].to_numpy()
-
-    def _numbers(self) -> np.ndarray:
-        """What an item of the table is called from 1 to N."""
-        numbers = np.zeros(int(self.places.max(initial=-1)) + 1, dtype=np.int64)
-        numbers[self.places] = np.arange(1, len(self.places) + 1)
-        return numbers

@@ -64,7 +64,7 @@ def tidied(raw: str, films: bool = True) -> str:
     text = TAG.sub(" ", ENTITY.sub(lambda entity: html.unescape(entity[0]), raw))
     text = " ".join(INVISIBLE.sub("", CONTROL.sub(" ", text)).split())
     if films or DATED.search(text):
-        text = MOVED.sub(_article_first, text)
+        text = MOVED.sub(lambda at: at["before"] + (at["elided"] or f"{at['article']} ") + at["rest"], text)
     return unicodedata.normalize("NFC", text)
 
 
@@ -83,11 +83,6 @@ def shorten(text: str, length: int, both_ends: bool = False) -> str:
     while stop > 1 and unicodedata.combining(text[stop]):
         stop -= 1
     return text[:stop].rstrip() + "…" + tail
-
-
-def _article_first(match: re.Match) -> str:
-    article = match["elided"] or f"{match['article']} "
-    return f"{match['before']}{article}{match['rest']}"
 
 
 def item_of(titles: Sequence[str], wanted: str) -> int:
