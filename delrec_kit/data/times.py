@@ -56,13 +56,14 @@ def microseconds(rows: Table) -> tuple[Table, list[str]]:
 
 
 def _text(rows: Table) -> tuple[Table, list[str]]:
-    t = "bare(timestamp)"
+    bare = "bare(timestamp)"
+    length = f"CASE WHEN left({bare}, 2) IN ('19', '20') THEN length(split_part({bare}, '.', 1)) END"  # of what may be a year
     total, whole, dated, digits = rows.engine.one(
-        f"SELECT count(*), count(*) FILTER (regexp_full_match(timestamp, '{WHOLE}')), count(*) FILTER (left({t}, 2) IN "
-        f"('19', '20')), mode(length(split_part({t}, '.', 1))) FILTER (left({t}, 2) IN ('19', '20')) FROM {rows.name}"
+        f"SELECT count(*), count(*) FILTER (regexp_full_match(timestamp, '{WHOLE}')), count({length}), mode({length}) "
+        f"FROM {rows.name}"
     )
     if 2 * dated > total and digits in DIGITS:
-        number = rf"regexp_replace({t}, '\.0+$', '')"  # a missing value among them makes whole numbers fractions
+        number = rf"regexp_replace({bare}, '\.0+$', '')"  # a missing value among them makes whole numbers fractions
         stamp = f"CASE WHEN length({number}) = {digits} THEN try_strptime({number}, '{DIGITS[digits]}') END"
         stamped = rows.select(f"*, epoch_us({stamp}) AS time")
         if 2 * stamped.count("year(make_timestamp(time)) BETWEEN 1900 AND 2099") > total:
