@@ -59,8 +59,6 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
         check_loaded(info, config.name)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # nothing reads it, and a checkpoint for masked words brings no weights for it
-    if config.gradient_checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
     for module in model.modules():
         # One no-grad forward would repack such a layer's weights for AVX512-BF16, and training through it would then
         # silently yield no gradient.
@@ -74,6 +72,8 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
         format,
     )
     llm.lists = family.lists and config.listed
+    if config.gradient_checkpointing:
+        llm.recompute()
     return llm
 
 

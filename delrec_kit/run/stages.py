@@ -28,9 +28,11 @@ def until(stage: str) -> list[str]:
 
 
 def counted_settings(config: KitConfig) -> dict:
-    """The settings, without where raw data lie: what counts of a folder is what lies in it."""
+    """The settings, without where raw data lie, for what counts of a folder is what lies in it, and without how many
+    prompts the memory holds at a time."""
     settings = config.model_dump(mode="json")
     settings["data"].pop("data_dir")
+    settings["train"].pop("at_once")
     return settings
 
 

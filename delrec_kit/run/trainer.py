@@ -55,7 +55,8 @@ class Loop:
     together; warmup: steps until the learning rate, which then falls to zero; clip: of the gradient norm; best: the
     validation metric that says which weights are kept, the lowest if its name ends in "loss", else the highest;
     patience: validations without a better one before stopping; untrained: whether the weights before the first step
-    may be the best; pause: seconds between two printed lines, at least.
+    may be the best; pause: seconds between two printed lines, at least; at_once: examples that go through the model at
+    a time, 0: as many as memory holds.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Loop:
     optimizer: str = "adamw_torch"
     untrained: bool = False
     pause: float = 0.0
+    at_once: int = 0
 
 
 class KitTrainer(Trainer):
@@ -93,7 +95,7 @@ class KitTrainer(Trainer):
         resumables: Sequence[Resumable] = (),
     ):
         self.loop, self.validate, self.resumables = loop, validate, resumables
-        self.collate, self.halving = collate or default_data_collator, Halving(loop.name)
+        self.collate, self.halving = collate or default_data_collator, Halving(loop.name, loop.at_once, self.spare)
         self.started = time.monotonic()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -143,7 +145,14 @@ class KitTrainer(Trainer):
             inputs = self._prepare_inputs(self.collate(part))
             return self.backward(model, inputs, self.count(part) / whole)
 
-        return sum(self.halving(work, rows, undo=self.model.zero_grad))
+        return sum(self.halving(work, rows, undo=self.undo))
+
+    def undo(self) -> None:
+        """Forget what the parts of a batch left of which one took too much memory."""
+        self.model.zero_grad()
+
+    def spare(self) -> str | None:
+        """Make a single example take less memory, and say how; None where nothing can be done."""
 
     def backward(self, model: nn.Module, inputs: dict, share: float) -> torch.Tensor:
         """Add the gradients of ``share`` times the loss of ``inputs``, a batch or a part of it; returns that."""

@@ -1,5 +1,5 @@
-"""What a machine runs out of: disk and permission, as one line that says what to do; memory, which half a batch may
-spare."""
+"""What a machine runs out of: disk and permission, as one line that says what to do; memory, which smaller parts of a
+batch may spare."""
 
 import errno
 import re
@@ -16,7 +16,7 @@ FULL = ("no space left on device", "disk quota exceeded", "inline_container", "p
 MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed", "unable to allocate")
 SPENT = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
 READ_ONLY = ("read-only file system", "permission denied", "operation not permitted")
-BIG = "llm.quantization=nf4 and llm.gradient_checkpointing=true"
+BIG = "llm.quantization=nf4"
 LOWER = {  # stage -> the settings that make it smaller
     "data": "data.max_length or data.world_users, or raise data.core",
     "teacher": "teacher.batch, teacher.length or teacher.width",
@@ -59,33 +59,38 @@ def lower(stage: str | None) -> str:
 
 
 class Halving:
-    """Does work by batches, and by half batches from the first one on that takes more memory than there is. what: the
-    work, in the line that says so. (Trainer's ``auto_find_batch_size`` begins anew with another effective batch.)"""
+    """Does work by batches, in parts of at most ``most`` rows (0: a whole batch). From the first part on that takes
+    more memory than there is, parts are half as large, down to single rows. (Trainer's ``auto_find_batch_size`` begins
+    anew with another effective batch.)
 
-    def __init__(self, what: str):
-        self.what, self.halved = what, False
+    what: the work, in the lines that say so; spare: what makes a single row smaller, once: it says what it did, or None
+    where nothing can be done.
+    """
+
+    def __init__(self, what: str, most: int = 0, spare: Callable[[], str | None] = lambda: None):
+        self.what, self.most, self.spare = what, most, spare
 
     def __call__(self, work: Callable[[Sequence], Found], rows: Sequence, undo: Callable = lambda: None) -> list[Found]:
-        """[work(rows)], or work of each half, after ``undo()``. Where several processes work together, or a batch is a
-        single row, the error is raised."""
+        """work of each part, after ``undo()`` where one failed. Where several processes work together, or nothing is
+        left to spare, the error is raised."""
         from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
-        if not self.halved:
+        while True:
+            size = min(self.most or len(rows), len(rows))
             try:
-                return [work(rows)]
+                return [work(rows[first : first + size]) for first in range(0, len(rows), size)]
             except RuntimeError as error:
-                if several() or len(rows) < 2 or not should_reduce_batch_size(error):
+                if several() or not should_reduce_batch_size(error):
+                    raise
+                if size > 1:
+                    self.most = (size + 1) // 2
+                    mend = f"from here on {self.most} at a time"
+                elif (mend := self.spare()) is None:
                     raise
                 said = _first(str(error))
-            self.halved = True
-            noted(
-                f"{self.what}: a batch of {len(rows)} ran out of memory ({said}); from here on in two halves each, the "
-                "same up to rounding"
-            )
+            noted(f"{self.what}: a batch of {size} ran out of memory ({said}); {mend}, the same up to rounding")
             undo()
             clear_device_cache(garbage_collection=True)
-        middle = (len(rows) + 1) // 2
-        return [work(part) for part in (rows[:middle], rows[middle:]) if len(part)]
 
 
 def _first(text: str) -> str:

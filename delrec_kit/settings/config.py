@@ -81,7 +81,11 @@ class LlmConfig(StageConfig):
         ".gguf file",
     )
     quantization: Literal["nf4", "fp4", "int8", "bf16", "fp16", "fp32"] = "nf4"
-    gradient_checkpointing: bool = Field(False, description="recompute activations: a third slower, much less memory")
+    gradient_checkpointing: bool = Field(
+        False,
+        description="recompute activations from the start, a third slower with much less memory; without it, only "
+        "where a single example does not fit",
+    )
     history: Count = Field(10, description="n: last titles of the history that the prompt lists")
     verbalizer: Literal["title", "index", "first_token"] = Field(
         "title",
@@ -107,7 +111,10 @@ class TrainConfig(StageConfig):
     """What stages 1 and 2 share."""
 
     epochs: Count = 2
-    batch: Count = 20
+    batch: Count = Field(20, description="prompts a step")
+    at_once: CountOrNone = Field(
+        0, description="prompts that go through the model at a time; 0: the batch, or the half, quarter … that fits"
+    )
     optimizer: Literal["adamw", "paged_lion_8bit"] = "adamw"
     valid_users: Count = Field(256, description="validation users scored at each validation")
 

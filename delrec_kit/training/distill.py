@@ -74,6 +74,9 @@ class DistillTrainer(StageTrainer):
             p.grad = total.view_as(p) if p.grad is None else p.grad + total.view_as(p)
         return (weights * losses).sum()
 
+    def undo(self) -> None:
+        self.found.clear()
+
     def backward(self, model, inputs, share) -> torch.Tensor:
         """Keeps losses (tasks,) and gradients (tasks, numbers of P)."""
         learns = list(learning(model).values())

@@ -26,6 +26,11 @@ class StageTrainer(KitTrainer):
         examples = train_dataset or self.train_dataset
         return ByLength(examples.lengths, self.args.train_batch_size * self.args.world_size, self.args.seed)
 
+    def spare(self) -> str | None:
+        """Recompute activations in the backward pass: a third slower, much less memory."""
+        llm = self.model.llm
+        return "activations are recomputed from here on" if llm.recompute() else None
+
 
 class ByLength(LengthGroupedSampler):
     """Batches of prompts of like length in random order, the same in every process and after a resume."""
@@ -59,6 +64,7 @@ def stage_loop(
         steps=steps,
         every=max(1, steps // VALIDATIONS),
         batch=config.train.batch,
+        at_once=config.train.at_once,
         learning_rate=stage.learning_rate,
         weight_decay=WEIGHT_DECAY[type(stage)],
         warmup=int(WARMUP * steps),

@@ -151,23 +151,34 @@ class Narrow(Numbers):
         return super().forward(wanted)
 
 
-def test_a_batch_that_is_too_large_is_taken_in_halves_to_the_same_end(loop, capsys):
+@pytest.mark.parametrize("most", [2, 1])
+def test_a_batch_that_is_too_large_is_taken_in_parts_to_the_same_end(loop, capsys, most):
     whole, curve = trained(loop(batch=3))
     surroundings(0)  # what was noted before
-    model = Narrow(2, torch.OutOfMemoryError(FULL))
+    model = Narrow(most, torch.OutOfMemoryError(FULL))
     halves = KitTrainer(model, EXAMPLES, loop(batch=3), lambda: {"loss": abs(model.learns.item() - 3)}).fit()
     assert model.learns.item() == pytest.approx(whole.learns.item(), abs=1e-6) and model.learns.item() > 1
     pd.testing.assert_frame_equal(curve.drop(columns=["seconds", "peak_mib"]), halves[list(curve)[:3]], rtol=1e-5)
-    says = "numbers: a batch of 3 ran out of memory (CUDA out of memory); from here on in two halves each, "
+    says = "numbers: a batch of {} ran out of memory (CUDA out of memory); from here on {} at a time, "
     says += "the same up to rounding"
-    assert capsys.readouterr().out.count(says) == 1
-    assert surroundings(0)["notes"] == [says] and "notes" not in surroundings(0), "it is in the record of the stage"
+    says = [says.format(size, (size + 1) // 2) for size in (3, 2)[: 3 - most]]
+    said = capsys.readouterr().out
+    assert all(said.count(line) == 1 for line in says)
+    assert surroundings(0)["notes"] == says and "notes" not in surroundings(0), "it is in the record of the stage"
+
+
+def test_as_few_at_a_time_as_is_asked_lead_to_the_same_end(loop, capsys):
+    whole, _ = trained(loop(batch=4))
+    model = Narrow(1, RuntimeError("two at a time"))
+    KitTrainer(model, EXAMPLES, loop(batch=4, at_once=1), lambda: {"loss": abs(model.learns.item() - 3)}).fit()
+    assert model.learns.item() == pytest.approx(whole.learns.item(), abs=1e-6)
+    assert "memory" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("most", "error"), [(1, torch.OutOfMemoryError(FULL)), (2, RuntimeError("shapes differ"))], ids=["halves", "other"]
+    ("most", "error"), [(0, torch.OutOfMemoryError(FULL)), (2, RuntimeError("shapes differ"))], ids=["memory", "other"]
 )
-def test_halves_that_are_too_large_and_other_errors_end_the_training(loop, most, error):
+def test_a_single_example_that_is_too_large_and_other_errors_end_the_training(loop, most, error):
     with pytest.raises(type(error), match=str(error)[:12]):
         KitTrainer(Narrow(most, error), EXAMPLES, loop(batch=4, untrained=False)).fit()
 

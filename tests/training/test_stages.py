@@ -254,10 +254,11 @@ def test_stage_2_resumes_where_it_was_killed(toy_llm_folder, asking, tasks, tmp_
     torch.testing.assert_close(first, second, **CLOSE)
 
 
-def test_both_stages_end_the_same_where_only_half_a_batch_fits(
-    toy_llm_folder, asking, tasks, validation, tmp_path, capsys
+@pytest.mark.parametrize("fits", [2, 1, 0], ids=["half a batch", "one", "one, recomputed"])
+def test_both_stages_end_the_same_where_a_batch_does_not_fit(
+    toy_llm_folder, asking, tasks, validation, tmp_path, capsys, fits
 ):
-    """A stand-in for a GPU that is full. No dropout here: halves would draw other numbers for it."""
+    """A stand-in for a GPU that is full. No dropout here: parts would draw other numbers for it."""
 
     def ends(name):
         delrec = asking(load_llm(LlmConfig(name=str(toy_llm_folder), quantization="fp32"), "cpu"))
@@ -274,7 +275,7 @@ def test_both_stages_end_the_same_where_only_half_a_batch_fits(
     forward = Ranker.forward
 
     def narrow(self, prompts, titles, targets, weights=None):
-        if len(targets) > 2:
+        if len(targets) > max(fits, int(self.llm.model.is_activation_checkpointing)):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return forward(self, prompts, titles, targets, weights)
 
@@ -282,7 +283,9 @@ def test_both_stages_end_the_same_where_only_half_a_batch_fits(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ranker, "forward", narrow)
         halves = ends("halves")
-    assert capsys.readouterr().out.count("a batch of 4 ran out of memory") == 2
+    said = capsys.readouterr().out
+    assert said.count("a batch of 4 ran out of memory") == said.count("from here on 2 at a time") == 2
+    assert said.count("activations are recomputed") == (fits == 0), "stage 2 finds the model so"
     for one, two in zip(whole[:2], halves[:2], strict=True):
         pd.testing.assert_frame_equal(one, two, **CLOSE)
     for one, two in zip(whole[2:], halves[2:], strict=True):

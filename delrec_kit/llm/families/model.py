@@ -76,6 +76,12 @@ class LanguageModel(nn.Module, ABC):
                 "lower llm.history, data.candidates or distill.k"
             )
 
+    def recompute(self) -> bool:
+        """Compute activations anew in every backward pass from now on; False where that was so before."""
+        before = self.model.is_activation_checkpointing
+        self.model.activation_checkpointing_enable({"use_reentrant": False})
+        return not before
+
     def embed(self, prompts: PromptBatch, soft: torch.Tensor | None) -> torch.Tensor:
         """(B, L, d) input embeddings, with row j of ``soft`` (k, d) or (B, k, d) where a prompt holds soft token j."""
         self.check_length(prompts.ids.shape[1])
