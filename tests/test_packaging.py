@@ -87,7 +87,7 @@ def test_every_dependency_is_used_and_everything_used_is_declared():
         {IMPORT_NAMES.get(d, d) for d in declared}
         | COME_ALONG
         | PEERS
-        | {"delrec_kit", "tools", "benchmarks", "families"}
+        | {"delrec_kit", "tools", "benchmarks", "families", "as_frame"}
     )
     assert used - set(sys.stdlib_module_names) <= names
 
