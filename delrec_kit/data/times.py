@@ -51,13 +51,18 @@ def microseconds(rows: Table) -> tuple[Table, list[str]]:
         read, notices = _dates(rows.select("*, epoch_us(timestamp::TIMESTAMPTZ) AS time"), "a date")
     else:
         read, notices = _text(rows.select("* REPLACE (timestamp::VARCHAR AS timestamp)"))
-    ahead = read.count("time > epoch_us(now())")
-    return read, notices + ([f"{ahead} interactions lie in the future"] if ahead else [])
+    if ahead := read.count("time > epoch_us(now())"):
+        notices.append(f"{ahead} interactions lie in the future")
+    if kind == "FLOAT" and (coarse := read.count(f"time >= {2**24 * SECOND}")):
+        notices.append(
+            f"{coarse} timestamps are fractions of 32 bits, which hold no seconds: write them as whole numbers"
+        )
+    return read, notices
 
 
 def _text(rows: Table) -> tuple[Table, list[str]]:
     bare = "bare(timestamp)"
-    length = f"CASE WHEN left({bare}, 2) IN ('19', '20') THEN length(split_part({bare}, '.', 1)) END"  # of what may be a year
+    length = f"CASE WHEN left({bare}, 2) IN ('19', '20') THEN length(split_part({bare}, '.', 1)) END"  # a year's?
     total, whole, dated, digits = rows.engine.one(
         f"SELECT count(*), count(*) FILTER (regexp_full_match(timestamp, '{WHOLE}')), count({length}), mode({length}) "
         f"FROM {rows.name}"

@@ -199,6 +199,15 @@ def test_integers_that_are_dates_are_dates_in_parquet_too(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("kind", "told"), [("float32", 1), ("float64", 0), ("int64", 0)])
+def test_times_that_fractions_of_32_bits_blurred_are_told(tmp_path, kind, told):
+    rows = pd.DataFrame({"user": "a", "item": [1, 2, 3], "timestamp": pd.array([1.3e9, 1.3e9 + 9, 1.4e9], dtype=kind)})
+    rows.to_parquet(tmp_path / "interactions.parquet")
+    assert [n[:44] for n in read(lay(tmp_path, items__csv=CATALOGUE)).notices] == [
+        "3 timestamps are fractions of 32 bits, which"
+    ] * told
+
+
 @pytest.mark.parametrize(
     ("odd", "usual", "part"),
     [
