@@ -31,10 +31,14 @@ class ParquetFile:
                 counted = f"SELECT sum(num_rows) FROM parquet_file_metadata({quoted(self.path)})"
                 (rows,) = engine.execute(counted).fetchone()
         except duckdb.Error as error:
-            raise KitError(f"{self.path} cannot be read as Parquet: {brief(str(error), 120)}") from error
+            raise self._unreadable(error) from error
         if 8 * len(found) * rows > max(PROBED, RATIO * self.path.stat().st_size):
             raise KitError(TOO_LARGE.format(path=self.path, ratio=RATIO))
         return {row[0]: row[1] for row in found}
+
+    def _unreadable(self, error: duckdb.Error) -> KitError:
+        reason = brief(str(error).splitlines()[0], 120)
+        return KitError(f"{self.path} cannot be read as Parquet: it is damaged, or another kind of file ({reason})")
 
     def at(self, row: int) -> tuple[Path, str]:
         return self.path, f"row {row + 1}"
@@ -64,7 +68,7 @@ class ParquetFile:
         try:
             table = engine.table(f"SELECT {', '.join(picked)} FROM {self._source}")
         except duckdb.Error as error:
-            raise KitError(f"{self.path} cannot be read as Parquet: {brief(str(error), 120)}") from error
+            raise self._unreadable(error) from error
         if not engine.count(table):
             raise KitError(f"{self.path} has no rows")
         return Table(engine, engine.view(f"SELECT rowid AS row, * FROM {table}"), self, fields)

@@ -53,9 +53,9 @@ def microseconds(rows: Table) -> tuple[Table, list[str]]:
         read, notices = _text(rows.select("* REPLACE (timestamp::VARCHAR AS timestamp)"))
     if ahead := read.count("time > epoch_us(now())"):
         notices.append(f"{ahead} interactions lie in the future")
-    if kind == "FLOAT" and (coarse := read.count(f"time >= {2**24 * SECOND}")):
+    if kind == "FLOAT" and (coarse := rows.count(f"timestamp >= {2**24}")):
         notices.append(
-            f"{coarse} timestamps are fractions of 32 bits, which hold no seconds: write them as whole numbers"
+            f"{coarse} timestamps are fractions of 32 bits, which cannot hold so many digits: write whole numbers"
         )
     return read, notices
 

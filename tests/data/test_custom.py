@@ -138,7 +138,7 @@ def test_columns_under_other_names_and_parquet(write, tmp_path):
     refused_with({**called, "user": "uidd"}, "interactions.parquet: no column 'uidd'", "did you mean 'uid'")
     refused_with({**called, "usr": "uid"}, "data.columns: no column 'usr'", "did you mean 'user'")
     (tmp_path / "interactions.parquet").write_bytes(b"PAR1 damaged")
-    refused_with(called, "interactions.parquet cannot be read")
+    refused_with(called, "interactions.parquet cannot be read as Parquet: it is damaged, or another kind of file (")
     pd.DataFrame({**rows, "uid": ["b", None, "a"]}).to_parquet(tmp_path / "interactions.parquet")
     refused_with(called, "interactions.parquet, row 2, column 'uid': a value is missing")
 
