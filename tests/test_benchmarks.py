@@ -16,9 +16,12 @@ def test_scoring_and_training_give_their_rows(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_stages_run_on_both_families_in_4_bit(monkeypatch):
+def test_the_stages_run_on_both_families_in_4_bit(monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "STEPS", 2)
-    assert {(row["shape"][:5], row["stage"]) for row in gpu.bench()} >= {("t5-mi", "stage 1"), ("llama", "stage 2")}
+    rows = gpu.bench(pictures=tmp_path)
+    assert {(row["shape"][:5], row["stage"]) for row in rows} >= {("t5-mi", "stage 1"), ("llama", "stage 2")}
+    assert all(row["share of matmul peak"] > 0 < row["over the bare backbone"] for row in rows)
+    assert len(list(tmp_path.glob("gpu_*.png"))) == 4
 
 
 @pytest.mark.slow
