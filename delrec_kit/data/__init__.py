@@ -8,7 +8,7 @@ from delrec_kit.data.prepared import PreparedData, prepare
 from delrec_kit.data.ragged import Ragged
 from delrec_kit.data.sources import read_source
 from delrec_kit.data.split import Cases, Split, halves, leave_one_out
-from delrec_kit.data.titles import item_of
+from delrec_kit.data.titles import items_of
 
 __all__ = [
     "Cases",
@@ -21,7 +21,7 @@ __all__ = [
     "draw_candidates",
     "draw_distractors",
     "halves",
-    "item_of",
+    "items_of",
     "k_core",
     "leave_one_out",
     "prepare",

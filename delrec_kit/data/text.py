@@ -18,7 +18,6 @@ from delrec_kit.settings.errors import KitError, nearest
 
 csv.field_size_limit(2**30)
 REJECTS = 1000  # lines of which the engine says what is wrong; those of blanks are no rows
-SHOWN = 20  # names of columns that an error lists
 LONGEST = 2**27  # bytes of a line, where a line is longer than the engine takes at first
 ONE_SIGN = "\x1f"  # what the csv module is given for a separator of several characters
 SEPARATORS = {
@@ -87,7 +86,7 @@ class TextFile:
         for theirs in fields.values():
             if theirs not in columns:
                 wanted = [theirs for name, theirs in fields.items() if name not in optional]
-                known = nearest(theirs, map(brief, columns[:SHOWN]))
+                known = nearest(theirs, map(brief, columns[:20]))
                 hint = separator_hint(columns, self.delimiter, len(wanted)) or known
                 if hint.startswith(" (") and not set(columns) & set(wanted):
                     hint += "; the first line names the columns"
@@ -242,7 +241,8 @@ def holds_rows(value: str, column: int, width: int, delimiter: str, moment: int 
 def separator_hint(fields: Sequence[str], delimiter: str, width: int) -> str:
     """A hint where a line that should have ``width`` columns has them with another separator."""
     inside, needed = "\n".join(fields), max(width - 1, 1)
-    signs = [sign for sign in SEPARATORS if inside.count(sign) >= needed and (len(fields) == 1 or sign not in WEAK)]
+    whole = len(fields) == 1 and not inside.startswith("<")  # no page of the web
+    signs = [sign for sign in SEPARATORS if inside.count(sign) >= needed and (whole or sign not in WEAK)]
     if not signs or len(fields) > needed:
         return ""
     other = max(signs, key=lambda sign: (sign not in WEAK, inside.count(sign)))

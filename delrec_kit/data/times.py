@@ -54,9 +54,7 @@ def microseconds(rows: Table) -> tuple[Table, list[str]]:
     if ahead := read.count("time > epoch_us(now())"):
         notices.append(f"{ahead} interactions lie in the future")
     if kind == "FLOAT" and (coarse := rows.count(f"timestamp >= {2**24}")):
-        notices.append(
-            f"{coarse} timestamps are fractions of 32 bits, which cannot hold so many digits: write whole numbers"
-        )
+        notices.append(f"{coarse} timestamps are fractions of 32 bits, which are too short: write whole numbers")
     return read, notices
 
 

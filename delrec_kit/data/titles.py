@@ -85,14 +85,9 @@ def shorten(text: str, length: int, both_ends: bool = False) -> str:
     return text[:stop].rstrip() + "…" + tail
 
 
-def item_of(titles: Sequence[str], wanted: str) -> int:
-    """The item of a title, whatever its case; of equal titles the first. titles: by item, 0 is padding. Raises KitError
-    for a title that is not in the catalogue, naming the nearest."""
-    return items_of(titles, [wanted])[0]
-
-
 def items_of(titles: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """The item of each of ``wanted``, as ``item_of`` finds it. Raises KitError for the first that is not there."""
+    """The item of each title of ``wanted``, whatever its case; of equal titles the first. titles: by item, 0 is
+    padding. Raises KitError for the first title that is not in the catalogue, naming the nearest."""
     folded = {title.casefold(): item for item, title in reversed(list(enumerate(titles))) if item}
     items = [folded.get(title.strip().casefold()) for title in wanted]
     if None in items:

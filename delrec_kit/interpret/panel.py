@@ -11,7 +11,7 @@ from pathlib import Path
 import ipywidgets
 import matplotlib.pyplot as plt
 
-from delrec_kit.data import item_of
+from delrec_kit.data import items_of
 from delrec_kit.interpret.by_hand import ATTENTION, SAID, ByHand
 from delrec_kit.interpret.by_piece import side
 from delrec_kit.interpret.page import plot_ranking, prompt_html
@@ -138,7 +138,7 @@ class OneUser:
 
     def _add(self) -> None:
         title, self.new.value = self.new.value, ""  # also where it is refused: the same title can be tried again
-        self.history.append(item_of(self.asked.titles, title))
+        self.history += items_of(self.asked.titles, [title])
         self._next = len(self.history) - 1
 
     def _chosen(self) -> int:

@@ -75,7 +75,8 @@ def download(archive: Archive, cache: Path | None = None) -> Path:
     """
     cache = Path(cache or pooch.os_cache("delrec_kit"))
     folder, failed = cache / archive.name, []
-    if all(_is_known(folder / name, digest) for name, digest in archive.members.items()):
+    there = {folder / name: digest for name, digest in archive.members.items()}
+    if all(digest and path.is_file() and sha256(path) == digest for path, digest in there.items()):
         return folder
     print(LICENCE.format(called=archive.called))
     for url in archive.urls:
@@ -114,10 +115,6 @@ def extract(archive: Archive, path: Path, folder: Path) -> None:
         raise KitError(f"{path} is not {archive.called}'s archive ({reason}); delete it and retry") from error
     except OSError as error:
         raise KitError(f"{path} could not be unpacked into {folder}: {error.strerror or error}") from error
-
-
-def _is_known(path: Path, digest: str | None) -> bool:
-    return digest is not None and path.is_file() and sha256(path) == digest
 
 
 def resuming(url: str, output_file: str, pooch: pooch.Pooch | None = None) -> None:
