@@ -6,6 +6,7 @@ The file is YAML, such as::
     set: {data.dataset: ml-100k, data.data_dir: path/to/ml-100k}    # of every run
     grid: {seed: [0, 1, 2], distill.k: [5, 10]}                     # every combination
     one_of: [{}, {distill.tasks: [rps]}, {teacher.name: caser}]      # each with every combination: one change a time
+    stages: 01-05a                                                  # the notebooks of each run; by default 01-05
 
 A run whose stages are done is skipped, one that was killed resumes, and one that fails does not stop the others. What
 is the same in two runs, such as data and teacher where only ``distill.k`` differs, is made once and copied.
@@ -27,23 +28,25 @@ import yaml
 
 from delrec_kit.batch import elsewhere
 from delrec_kit.batch.elsewhere import Runner, each_through
+from delrec_kit.batch.notebooks import numbers_of
 from delrec_kit.run.directory import RunDirectory
 from delrec_kit.run.inputs import check_folders
 from delrec_kit.settings.config import KitConfig
 from delrec_kit.settings.errors import KitError, nearest
 from delrec_kit.settings.resolve import resolve
 
-PARTS = ("profile", "set", "grid", "one_of")
+PARTS = ("profile", "set", "grid", "one_of", "stages")
 LONGEST = 100  # letters of a folder's name that come from the settings
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a sweep. name: of its folder; overrides: as ``--set`` takes them."""
+    """One run of a sweep. name: of its folder; overrides: as ``--set`` takes them; stages: as ``--stages`` does."""
 
     name: str
     profile: str
     overrides: tuple[str, ...]
+    stages: str = "01-05"
 
     @property
     def config(self) -> KitConfig:
@@ -73,11 +76,13 @@ def read_grid(path: Path, settings: Sequence[str] = ()) -> list[Cell]:
     variants = content.get("one_of") or [{}]
     if not isinstance(variants, list) or not all(isinstance(variant, Mapping) for variant in variants):
         raise KitError(f"{path}: one_of must list tables of settings, such as [{{}}, {{distill.k: 5}}]")
-    cells = []
+    cells, stages = [], str(content.get("stages", Cell.stages))
+    numbers_of(stages)
     for variant, *values in itertools.product(variants, *grid.values()):
         chosen = {**dict(zip(grid, values, strict=True)), **variant}
         overrides = tuple(f"{key}={json.dumps(value)}" for key, value in {**common, **chosen}.items())
-        cells.append(Cell(_name(chosen) or "run", content.get("profile", "demo"), (*overrides, *settings)))
+        profile, overrides = content.get("profile", "demo"), (*overrides, *settings)
+        cells.append(Cell(_name(chosen) or "run", profile, overrides, stages))
     for cell in cells:
         check_folders(cell.config)
     if len({cell.name for cell in cells}) < len(cells):
@@ -121,7 +126,8 @@ def run_sweep(cells: Sequence[Cell], folder: Path, jobs: int = 1, runner: Runner
 def _run(cell: Cell, path: Path, runner: Runner) -> str | None:
     """Run a cell to its end, its output added to its log; None, or the last line of one that failed."""
     settings = [word for override in cell.overrides for word in ("--set", override)]
-    command = [sys.executable, "-m", "delrec_kit", "run", "--profile", cell.profile, "--run-dir", str(path), *settings]
+    command = [sys.executable, "-m", "delrec_kit", "run", "--profile", cell.profile, "--run-dir", str(path)]
+    command += ["--stages", cell.stages, *settings]
     log = path.with_name(f"{path.name}.log")
     if not runner(command, log):
         return None

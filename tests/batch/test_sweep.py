@@ -50,13 +50,16 @@ def test_every_combination_is_a_run_of_its_own(grid):
     assert [(c.config.seed, c.config.distill.k) for c in ablation] == [(0, 10), (1, 10), (0, 7), (1, 7)]
     assert ablation[-1].name == "seed=1_k=7_h=3"
     assert [c.config.data.candidates for c in read_grid(grid(), ["data.candidates=8"])] == [8] * 4
+    assert {cell.stages for cell in cells} == {"01-05"}
+    assert {cell.stages for cell in read_grid(grid(f"{GRID}stages: 01-05a"))} == {"01-05a"}
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("grid: [", "is not YAML"),
-        ("- 1", "it needs the parts profile, set, grid, one_of"),
+        ("- 1", "it needs the parts profile, set, grid, one_of, stages"),
+        ("stages: 7-9", "unknown stage '07'"),
         ("gird: {seed: [1]}", "unknown part 'gird'; did you mean 'grid'?"),
         ("grid: {seed: 1}", "grid.seed must list the values"),
         ("grid: {seed: []}", "grid.seed must list the values"),
