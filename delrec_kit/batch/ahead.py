@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from delrec_kit.run.directory import RunDirectory, read_json
 
-DEMO = {"01": 10, "02": 30, "03": 60, "04": 70, "05a": 55, "05b": 55, "05c": 10}  # seconds on two free cores
+DEMO = {"01": 17, "02": 28, "03": 52, "04": 48, "05a": 47, "05b": 54, "05c": 5}  # seconds on two free cores
 SKIPPED = 2.0  # seconds under which a notebook was not run
 
 
