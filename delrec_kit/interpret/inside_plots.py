@@ -168,7 +168,7 @@ def plot_faithfulness(
         axis.axvline(0, color="black", linewidth=0.8, linestyle="--", marker="")
         names = [word.get(name, name) for name in rows["explanation"]]
         axis.set(title=test, xlabel=TESTS[test], yticks=range(len(rows)), yticklabels=names)
-    axes[0][0].invert_yaxis()
+    axes[0][0].set_ylim(len(rows) - 0.5, -0.5)
     headline(
         figure,
         f"{label(method)}: {', '.join(map('{explanation} is {verdict} ({spearman:.2f})'.format_map, verdicts))}",
