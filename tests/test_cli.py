@@ -152,7 +152,7 @@ def test_run_ends_with_the_comparison(started, capsys):
     finished("runs/demo", 0, right=3)
     assert main(["run", "--run-dir", "runs/demo"]) == 0
     shown = capsys.readouterr().out
-    delrec = next(line for line in shown.splitlines() if line.startswith("delrec"))
+    delrec = next(line for line in shown.splitlines() if line.startswith("DELRec"))
     assert "0.750 [" in delrec
     assert "4 users, the answer among 15" in shown
 
@@ -162,7 +162,7 @@ def test_report_is_the_mean_and_spread_over_seeds(capsys):
         finished(f"s{seed}", seed, right)
     assert main(["report", "s0", "s1", "--csv", "table.csv", "--markdown", "table.md"]) == 0
     shown = capsys.readouterr().out
-    delrec = next(line for line in shown.splitlines() if "delrec" in line)
+    delrec = next(line for line in shown.splitlines() if "DELRec" in line)
     assert "0.500 ± 0.354" in delrec
     numbers = pd.read_csv("table.csv").set_index(["method", "metric"])
     assert numbers.loc[("delrec", "HR@1"), "value"] == 0.5
