@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from delrec_kit.batch.ahead import ahead
-from delrec_kit.batch.kernel import OPTIONS, Kernels, end_kernel, interruptible
+from delrec_kit.batch.kernel import OPTIONS, Kernels, end_kernel, interruptible, kernel_manager
 from delrec_kit.batch.output import Indented, plain
 from delrec_kit.run.directory import STAGES, RunDirectory
 from delrec_kit.run.inputs import looks_like_path
@@ -102,7 +102,7 @@ def run_experiments(folder: Path) -> Path:
     copy, draft = folder / source.name, folder / f".{source.stem}.running.ipynb"
     with _environment(None):
         own = {"sweep_dir": str(folder.resolve()), "grid": None}
-        failure = _execute(source, draft, own, partial(Kernels(folder).take, another=False))
+        failure = _execute(source, draft, own, kernel_manager)
     if failure is not None:
         raise type(failure)(f"{failure} [{source.stem}; see {draft}]")
     _finish(draft, copy, {"source": hashlib.sha256(source.read_bytes()).hexdigest()})
