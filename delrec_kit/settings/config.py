@@ -170,9 +170,10 @@ class FinetuneConfig(StageConfig):
 
     methods: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(partial(_methods, known=ADAPTED))] = Field(
         ("llm_finetuned", "delrec"),
-        description="rows of settings/methods.py with an adapter, each trained by itself",
+        description="rows of settings/methods.py that learn from labels, each trained by itself",
     )
     examples: Count = Field(2000, description="true labels, at most")
+    epochs: CountOrNone = Field(0, description="passes over them; 0: train.epochs")
     learning_rate: Rate = 3e-3
     adapter: Literal["adalora", "lora", "none"] = "adalora"
     targets: tuple[str, ...] | None = Field(None, description="layers that get an adapter; None: query and value")

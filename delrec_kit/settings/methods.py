@@ -17,13 +17,15 @@ LABELS_ONLY, TEACHER_ONLY, BOTH = ("labels",), ("stage 1",), ("stage 1", "labels
 @dataclass(frozen=True)
 class Method:
     """label: in figures; prompt: what stands in the place of P; learns_from: what an adapter learns from, nothing where
-    the language model stays frozen; learns_prompt: P learns together with the adapter; fades: the examples of stage 1
-    weigh less with every step, in the end nothing; history: whether the prompt shows what the user had; of_another: a
-    conditioned P hears what the teacher expects of somebody else; base: the row whose P is the paper's."""
+    the language model stays frozen; adapts: whether it has an adapter; learns_prompt: P learns, with the adapter or by
+    itself; fades: the examples of stage 1 weigh less with every step, in the end nothing; history: whether the prompt
+    shows what the user had; of_another: a conditioned P hears what the teacher expects of somebody else; base: the row
+    whose P is the paper's."""
 
     label: str
     prompt: str = "none"  # none, untrained, distilled, shuffled, described (the pattern in words), teacher (its items)
     learns_from: tuple[str, ...] = ()
+    adapts: bool = True
     learns_prompt: bool = False
     fades: bool = False
     history: bool = True
@@ -48,6 +50,7 @@ PAPER = {
     "llm_distilled_weights": Method("LLM, distilled weights", "none", TEACHER_ONLY),
     "llm_distilled_both": Method("LLM, distilled P and weights", "distilled", TEACHER_ONLY),
     "llm_finetuned": Method("LLM, fine-tuned", "none", LABELS_ONLY),
+    "llm_prompt_tuned": Method("LLM, P from labels", "untrained", LABELS_ONLY, adapts=False, learns_prompt=True),
     "llm_finetuned_teacher_items": Method("LLM, fine-tuned, items", "teacher", LABELS_ONLY),
     "llm_finetuned_untrained_prompt": Method("LLM, fine-tuned, untrained P", "untrained", LABELS_ONLY),
     "llm_finetuned_joint_prompt": Method("LLM, fine-tuned with P", "untrained", LABELS_ONLY, learns_prompt=True),

@@ -1,6 +1,6 @@
 """Stage 2 (DELRec section 4.3, arXiv 2406.11156): P stays as it is, the LLM learns to rank next items by AdaLoRA."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from delrec_kit.run.learning_curve import valid_columns
 from delrec_kit.run.processes import main_only
 from delrec_kit.run.trainer import Validate
 from delrec_kit.settings.config import KitConfig
+from delrec_kit.settings.methods import METHODS
 from delrec_kit.training.adalora import RankBudget, add_adapter, live_ranks, orthogonality, save_adapter
 from delrec_kit.training.examples import Joined, collate
 from delrec_kit.training.identity import identity
@@ -52,21 +53,25 @@ def finetune(
 ) -> Finetuned:
     """Train an adapter inside the language model of ``recommender`` (in place), and resume where a killed run left off.
 
-    P learns too where its parameters require gradients. With ``finetune.adapter=none`` nothing is trained, and the
+    P learns too where its parameters require gradients. Where there is no adapter (``finetune.adapter=none``, or a row
+    without one) P learns by itself, as fast as in stage 1: prompt tuning (arXiv 2104.08691). Where nothing learns, the
     curve is one validation of the language model as it is.
     """
-    if config.finetune.adapter == "none":
+    P, kind = recommender.P, config.finetune.adapter if METHODS[recommender.name].adapts else "none"
+    prompt = {f"soft.{name}" for name, p in P.named_parameters() if p.requires_grad} if P is not None else set()
+    if kind == "none" and not prompt:
         curve = pd.DataFrame([{"step": 0, "train_loss": float("nan"), **valid_columns(validate())}])
         return Finetuned(curve, None, 0, identity(loss))
-    P = recommender.P
-    prompt = {f"soft.{name}" for name, p in P.named_parameters() if p.requires_grad} if P is not None else set()
     steps = checkpoints / identity(loss, [(recommender.name, part) for part in examples.datasets])
     loop = stage_loop(f"stage 2, {recommender.name}", config, config.finetune, len(examples), steps)
-    peft_model = add_adapter(recommender.llm, config.finetune, loop.steps, config.seed)
+    if kind == "none":
+        loop, peft_model = replace(loop, learning_rate=config.distill.learning_rate), None
+    else:
+        peft_model = add_adapter(recommender.llm, config.finetune, loop.steps, config.seed)
     model = Ranker(recommender, loss)
     others = {name for name in learning(model) if "lora_" not in name}
     assert others == prompt, "only the adapter may learn in stage 2, and P where it is told to"
-    budgets = [RankBudget(peft_model)] if config.finetune.adapter == "adalora" else []
+    budgets = [RankBudget(peft_model)] if kind == "adalora" else []
     trainer = FinetuneTrainer(
         model,
         examples,
@@ -86,9 +91,10 @@ class FinetuneTrainer(StageTrainer):
     """The task loss, plus AdaLoRA's orthogonality penalty; the log keeps the task loss by itself. fades: examples that
     are no true labels weigh 1 - (share of the steps done)."""
 
-    def __init__(self, *args, peft_model: PeftModel, fades: bool, **kwargs):
+    def __init__(self, *args, peft_model: PeftModel | None, fades: bool, **kwargs):
         super().__init__(*args, **kwargs)
         self.peft_model = peft_model
+        self.adalora = peft_model is not None and peft_model.peft_config["default"].peft_type == "ADALORA"
         self.fades = fades
 
     def backward(self, model, inputs, share) -> torch.Tensor:
@@ -97,6 +103,6 @@ class FinetuneTrainer(StageTrainer):
             done = self.state.global_step / self.state.max_steps
             inputs["weights"] = torch.where(true_label, 1.0, 1.0 - done)
         task_loss = model(**inputs)
-        penalty = orthogonality(self.peft_model) if self.peft_model.peft_config["default"].peft_type == "ADALORA" else 0
+        penalty = orthogonality(self.peft_model) if self.adalora else 0
         self.accelerator.backward(share * (task_loss + penalty))
         return share * task_loss.detach()

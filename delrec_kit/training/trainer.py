@@ -57,7 +57,8 @@ def stage_loop(
     name: str, config: KitConfig, stage: DistillConfig | FinetuneConfig, examples: int, folder: Path
 ) -> Loop:
     """A ``stage`` on so many ``examples``, with checkpoints in ``folder``; its untrained state may be the best."""
-    steps = config.train.epochs * -(-examples // config.train.batch)
+    epochs = (isinstance(stage, FinetuneConfig) and stage.epochs) or config.train.epochs
+    steps = epochs * -(-examples // config.train.batch)
     return Loop(
         name=name,
         folder=folder,

@@ -153,6 +153,24 @@ def test_p_learns_in_stage_2_where_it_is_told_to(plain_llm, asking, tasks, valid
     )
 
 
+def test_p_learns_from_labels_by_itself(llm, asking, tasks, validation, tmp_path):
+    before, tuned_prompt = bits(llm), replace(asking(llm), name="llm_prompt_tuned")
+    vectors = tuned_prompt.P.requires_grad_(True).vectors.detach().clone()
+    examples, measure = Joined([tasks(tuned_prompt).next_item(24)]), validation(tuned_prompt, of_p)
+    tuned = finetune(tuned_prompt, examples, STAGE_2, measure, tmp_path / "c")
+    furthest = tuned.curve["step"].max() * STAGE_2.finetune.learning_rate  # Adam's steps are the learning rate at most
+    assert (tuned_prompt.P.vectors - vectors).abs().max() > furthest, "P learns as fast as in stage 1"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in bits(llm).items() if name != "soft.vectors")
+    assert tuned.trainable == tuned_prompt.P.numbers and not tuned.ranks and tuned.adapter is None
+    tuned.save(tmp_path / "a")
+    assert not (tmp_path / "a").exists(), "no adapter, no file of one"
+
+
+def test_passes_over_labels_can_be_more_than_those_of_stage_1(plain_llm, asking, tasks, tmp_path):
+    config = resolve("smoke", ["train.epochs=1", "train.batch=12", "finetune.epochs=3"])
+    assert run_finetune(asking(plain_llm), tasks, None, tmp_path / "c", config).curve["step"].max() == 6
+
+
 def test_a_stage_2_of_one_step_ends_well(plain_llm, asking, tasks, tmp_path):
     delrec, config = asking(plain_llm), resolve("smoke", ["train.epochs=1", "train.batch=24"])
     tuned = run_finetune(delrec, tasks, None, tmp_path / "c", config)
