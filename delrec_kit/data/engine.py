@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import psutil
 
+from delrec_kit.settings.errors import KitError
+
 MEMORY = 400  # MB of the engine alone; beyond it, it works in a folder of TMPDIR
 SHARE, FREE = 4, 2  # a file's part that the engine may take beyond that, and the part of what memory is free
 SMALL = 2**22  # bytes of input up to which one thread is quicker than several
@@ -33,6 +35,14 @@ def memory_limit(bytes_in: int) -> str:
     """What the engine may take for files of this size. It sorts on disk, but what it joins by, a row an id, it holds:
     300 million rows of 12 million people stopped at 400 MB."""
     return f"{max(MEMORY, min(bytes_in / SHARE, psutil.virtual_memory().available / FREE) / 1e6):.0f}MB"
+
+
+def stopped(error: duckdb.Error) -> KitError:
+    """What is said where the engine had too little memory or disk."""
+    mend = f"it works on disk in {tempfile.gettempdir()}, set TMPDIR to a folder with more room"
+    if isinstance(error, duckdb.OutOfMemoryException) and "max_temp_directory_size" not in str(error):
+        mend = "end what else takes memory, or leave rows out of the file"
+    return KitError(f"the engine that reads data stopped: {str(error).splitlines()[0][:200]}; {mend}")
 
 
 class Engine:
@@ -73,8 +83,14 @@ class Engine:
         return f"t{next(self._numbers)}"
 
     def table(self, query: str) -> str:
-        """The name of a new table with what the query gives, its rows in that order."""
-        self.connection.execute(f"CREATE {self._kind} TABLE {(name := self.name())} AS {query}")
+        """The name of a new table with what the query gives, its rows in that order. Raises KitError where memory or
+        disk do not suffice, for which no file is to blame."""
+        try:
+            self.connection.execute(f"CREATE {self._kind} TABLE {(name := self.name())} AS {query}")
+        except duckdb.Error as error:
+            if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
+                raise stopped(error) from error
+            raise
         return name
 
     def view(self, query: str) -> str:

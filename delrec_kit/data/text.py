@@ -165,8 +165,6 @@ class TextFile:
             given = ", ".join(f"{name} = {value}" for name, value in options.items())
             try:
                 table = engine.table(f"SELECT {picked}, {several} AS lines FROM read_csv({quoted(source)}, {given})")
-            except duckdb.OutOfMemoryException:  # the file is not to blame
-                raise
             except duckdb.Error as error:
                 if source == self.path and ("invalid state" in str(error) or "GZIP" in str(error)):
                     source = self._copy(engine)

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import duckdb
 import pytest
 
 from benchmarks.data import write_rows
@@ -20,8 +21,12 @@ def test_memory_grows_with_the_file_up_to_half_of_what_is_free(monkeypatch):
 @pytest.mark.parametrize(
     ("memory", "disk", "mend"), [(8, "10GB", "end what else takes memory"), (40, "1MB", "set TMPDIR to a folder")]
 )
-def test_what_is_short_is_named(monkeypatch, tmp_path, memory, disk, mend):
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_what_is_short_is_named(monkeypatch, tmp_path, memory, disk, mend, kind):
     write_rows(tmp_path, 1_000_000)
+    if (rows := tmp_path / "interactions.csv").suffix != f".{kind}":
+        duckdb.execute(f"COPY (FROM '{rows}') TO '{rows.with_suffix('.parquet')}' (COMPRESSION uncompressed)")
+        rows.unlink()
     monkeypatch.setattr(engine, "memory_limit", lambda _: f"{memory}MB")
     monkeypatch.setattr(engine, "SETTINGS", {**engine.SETTINGS, "max_temp_directory_size": disk})
     with pytest.raises(KitError, match=f"the engine that reads data stopped: .*{mend}"):

@@ -1,12 +1,12 @@
 """Which interactions the settings ask for: the made world, a published dataset, or a folder of the user's own."""
 
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import duckdb
 
+from delrec_kit.data.engine import stopped
 from delrec_kit.data.interactions import Interactions
 from delrec_kit.data.sources.amazon import read_amazon
 from delrec_kit.data.sources.custom import read_custom
@@ -17,7 +17,6 @@ from delrec_kit.data.sources.steam import read_steam
 from delrec_kit.data.validation import Raw, validate
 from delrec_kit.run.inputs import check_data_dir, find_folder
 from delrec_kit.settings.config import DataConfig
-from delrec_kit.settings.errors import KitError
 
 READERS: dict[str, Callable[[Path | None, DataConfig], Raw]] = {
     "ml-100k": read_movielens,
@@ -39,8 +38,4 @@ def read_source(config: DataConfig, seed: int = 0) -> Interactions:
     try:
         return validate(READERS[config.dataset](folder, config), config, seed)
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-        reason, memory = str(error).splitlines()[0][:200], isinstance(error, duckdb.OutOfMemoryException)
-        mend = f"it works on disk in {tempfile.gettempdir()}, set TMPDIR to a folder with more room"
-        if memory and "max_temp_directory_size" not in str(error):
-            mend = "end what else takes memory, or leave rows out of the file"
-        raise KitError(f"the engine that reads data stopped: {reason}; {mend}") from error
+        raise stopped(error) from error
