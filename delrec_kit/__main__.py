@@ -198,7 +198,8 @@ def stage(
     name: Annotated[str, typer.Argument(metavar="distill|finetune|evaluate")],
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="a run whose stages before this one are done")],
 ) -> None:
-    """One stage of a prepared run, also in several processes: accelerate launch -m delrec_kit stage distill RUN_DIR."""
+    """One stage of a prepared run, also in several processes: accelerate launch -m delrec_kit stage distill RUN_DIR.
+    With --use_fsdp before -m they share out the frozen weights, too."""
     if name not in SHARED_STAGES:
         raise KitError(f"unknown stage '{name}'{nearest(name, SHARED_STAGES)}")
     directory = RunDirectory.open(run_dir)

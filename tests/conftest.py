@@ -29,8 +29,8 @@ def launch():
     """Starts ``what`` in one process or in two, on the CPU, and gives what the main one printed; fails where it fails.
     (``accelerate launch --cpu --num_processes 2`` starts one.)"""
 
-    def start(processes: int, *what: str, cwd: Path | None = None) -> str:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    def start(processes: int, *what: str, cwd: Path | None = None, **more: str) -> str:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **more}
         environment["PYTHONPATH"] = str(Path(delrec_kit.__file__).parents[1])
         command = [*(LAUNCH if processes == 2 else [sys.executable]), *what]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, cwd=cwd)

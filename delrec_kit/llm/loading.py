@@ -21,8 +21,10 @@ from delrec_kit.llm.families.model import LanguageModel
 from delrec_kit.llm.families.positions import positions
 from delrec_kit.llm.families.registry import LOADERS, family_of
 from delrec_kit.llm.place import place_of
+from delrec_kit.llm.sharding import check_shardable, shard
 from delrec_kit.llm.text import TextFormat, decoder_only_format, encoder_decoder_format, masked_format
 from delrec_kit.run.inputs import sha256
+from delrec_kit.run.processes import sharded
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
 
@@ -33,11 +35,16 @@ WORTH_A_LINE = 2**28  # bytes of weights from which on loading is announced
 def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     """The language model of ``config``, frozen, in eval mode, on ``device`` (default: the GPU if there is one).
 
+    Several processes that were started with ``--use_fsdp`` load it into the CPU's memory, then share it out.
     Raises KitError when the name is unknown or unreachable, its weights are missing or do not fit the memory, or it
     belongs to no family that the kit reads.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype, whole = compute_dtype(config, device), whole_dtype(config, device)
+    target, spread = device, sharded()
+    if spread:
+        check_shardable(config.quantization)
+        device = "cpu"
     with _opening(config) as place:
         settings, family, tokenizer = _inspected(place, config)
         saved = saved_quantization(settings, config.name, config.quantization)
@@ -64,6 +71,8 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
         # silently yield no gradient.
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+    if spread:
+        shard(model, target)
     format = _format(family, tokenizer, model.config)
     llm = family(
         model,

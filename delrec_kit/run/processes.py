@@ -12,9 +12,23 @@ from typing import Any
 
 import numpy as np
 
+SHARDED = "DELREC_KIT_SHARDED"
+
 
 def several() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def processes() -> int:
+    return _state().num_processes if several() else 1
+
+
+def sharded() -> bool:
+    """Whether the processes hold the frozen weights together: ``accelerate launch --use_fsdp`` says so. Accelerate
+    itself must not hear it, for it would spread what learns, too."""
+    if os.environ.pop("ACCELERATE_USE_FSDP", "").lower() == "true":
+        os.environ[SHARDED] = "true"
+    return several() and SHARDED in os.environ
 
 
 def is_main() -> bool:
@@ -22,10 +36,11 @@ def is_main() -> bool:
 
 
 def share(rows: int) -> np.ndarray:
-    """Which of ``rows`` rows this process scores."""
+    """Which of ``rows`` rows this process scores: as many as the others do, so that all read equally often."""
     if not several():
         return np.arange(rows)
-    return np.arange(_state().process_index, rows, _state().num_processes)
+    n = _state().num_processes
+    return np.arange(_state().process_index, -(-rows // n) * n, n) % max(1, rows)
 
 
 def together(rows: int, mine: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
@@ -21,6 +22,11 @@ WEIGHT_DECAY = {DistillConfig: 1e-5, FinetuneConfig: 1e-6}
 
 class StageTrainer(KitTrainer):
     """``examples.lengths`` says how many tokens each example has."""
+
+    def __init__(self, model: nn.Module, *args, **kwargs):
+        super().__init__(model, *args, **kwargs)
+        frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
+        model._ddp_params_and_buffers_to_ignore = [*frozen, *(name for name, _ in model.named_buffers())]
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> "ByLength":
         examples = train_dataset or self.train_dataset

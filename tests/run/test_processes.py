@@ -1,4 +1,5 @@
-"""Two processes on the CPU do what one does at the same global batch, and only one of them writes."""
+"""Two processes on the CPU do what one does at the same global batch, each with the whole frozen model or with its
+share of it, and only one of them writes."""
 
 import os
 import shutil
@@ -16,29 +17,33 @@ from delrec_kit.settings.resolve import resolve
 from delrec_kit.study import stages
 
 SMALL = ["data.world_users=60", "distill.examples=20", "train.batch=4", "finetune.examples=16"]
-SMALL += ["llm.quantization=fp32", "data.cold_items=0"]
+SMALL += ["llm.quantization=nf4", "data.cold_items=0"]
 SMALL += ["finetune.methods=[llm_finetuned_joint_prompt, delrec]"]
 TRAININGS = ("distill", "finetune")
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, launch):
-    """The same prepared run twice, each taken through the other stages: by one process, and by two."""
-    one, two = (tmp_path_factory.mktemp("runs") / name for name in ("one", "two"))
+    """The same prepared run, taken through the other stages by one process, by two, and by two with ``--use_fsdp``."""
+    one, two, sharded = (tmp_path_factory.mktemp("runs") / name for name in ("one", "two", "sharded"))
     run = RunDirectory.create(one, resolve("smoke", SMALL))
     stages.prepare_stage(run)
     stages.teacher_stage(run)
     shutil.copytree(one, two)
+    shutil.copytree(one, sharded)
     with pytest.MonkeyPatch.context() as here:
         here.setenv("ACCELERATE_USE_CPU", "true")
         said = [CliRunner().invoke(app, ["stage", stage, str(one)]).output for stage in TRAININGS]
     said += [launch(2, "-m", "delrec_kit", "stage", stage, str(two), cwd=two) for stage in TRAININGS]
-    return one, two, said
+    for stage in TRAININGS:  # as ``accelerate launch --use_fsdp`` says it to its processes
+        launch(2, "-m", "delrec_kit", "stage", stage, str(sharded), cwd=sharded, ACCELERATE_USE_FSDP="true")
+    return one, two, sharded, said
 
 
 @pytest.mark.slow
-def test_the_same_losses_and_metrics(runs):
-    one, two, _ = runs
+@pytest.mark.parametrize("other", [1, 2], ids=["two", "sharded"])
+def test_the_same_losses_and_metrics(runs, other):
+    one, two = runs[0], runs[other]
     for curve in ("prompt/curve.csv", "adapter/curve.csv"):
         first, second = (pd.read_csv(folder / curve).drop(columns=["seconds", "peak_mib"]) for folder in (one, two))
         pd.testing.assert_frame_equal(first, second, rtol=1e-3, atol=1e-3)
@@ -47,9 +52,9 @@ def test_the_same_losses_and_metrics(runs):
 
 @pytest.mark.slow
 def test_only_one_of_them_writes(runs):
-    one, two, said = runs
+    one, two, sharded, said = runs
     inside = lambda folder: sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())  # noqa: E731
-    assert inside(one) == inside(two)
+    assert inside(one) == inside(two) == inside(sharded)
     assert not list(two.glob(".*.draft")) and not list((two / ".checkpoints").glob("*"))
     assert said[2].count("stage 1: step 4/5") == said[0].count("stage 1: step 4/5") == 1
     assert read_json(one / "adapter" / "delrec" / "metrics.json") == read_json(
