@@ -19,5 +19,5 @@ def test_two_processes_hold_a_model_together(launch, toy_llm_folder, tmp_path):
 
 
 def test_eight_bit_weights_are_refused():
-    with pytest.raises(KitError, match="llm.quantization=int8 cannot be spread over processes; take nf4"):
+    with pytest.raises(KitError, match="int8 cannot be spread over processes; take nf4"):
         check_shardable("int8")
