@@ -14,6 +14,7 @@ DEPENDS = {  # settings that a stage reads, beyond those of the stages before it
     "evaluation": ("evaluation",),
     "interpretation": (),
 }
+LATER = [("finetune", "epochs", 0)]  # settings that older runs lack, and the value that does what the kit did then
 SAYS = "{key} was {there}, and config.json says {asked}"
 
 
@@ -28,11 +29,15 @@ def until(stage: str) -> list[str]:
 
 
 def counted_settings(config: KitConfig) -> dict:
-    """The settings, without where raw data lie, for what counts of a folder is what lies in it, and without how many
-    prompts the memory holds at a time."""
+    """The settings, without where raw data lie, for what counts of a folder is what lies in it, without how many
+    prompts the memory holds at a time, and without what came later and is as it was before: runs of an older kit stay
+    done."""
     settings = config.model_dump(mode="json")
     settings["data"].pop("data_dir")
     settings["train"].pop("at_once")
+    for stage, field, before in LATER:
+        if settings[stage][field] == before:
+            settings[stage].pop(field)
     return settings
 
 

@@ -5,7 +5,8 @@ import sys
 import pytest
 from filelock import FileLock
 
-from delrec_kit.run.directory import DEPENDS, STAGES, RunDirectory
+from delrec_kit.run.directory import DEPENDS, STAGES, RunDirectory, read_json
+from delrec_kit.run.stages import counted_settings
 from delrec_kit.settings.errors import KitError
 from delrec_kit.settings.resolve import resolve
 
@@ -155,6 +156,18 @@ def test_a_changed_setting_makes_its_stage_and_those_after_it_stale(tmp_path, ov
     stages = list(DEPENDS)
     assert [changed.is_done(s) for s in stages] == [stages.index(s) < stages.index(first_stale) for s in stages]
     assert all(run.is_done(stage) for stage in stages)
+
+
+def test_a_run_of_an_older_kit_stays_done_where_a_setting_came_later(tmp_path):
+    run = RunDirectory.create(tmp_path / "run", resolve("smoke"))
+    config = read_json(run.path / "config.json")
+    config["finetune"].pop("epochs")
+    (run.path / "config.json").write_text(json.dumps(config))
+    assert RunDirectory.open(run.path).fingerprint("adapter") == run.fingerprint("adapter")
+    assert "epochs" not in counted_settings(run.config)["finetune"], "as older kits wrote it down"
+    other = RunDirectory.create(tmp_path / "other", resolve("smoke", ["finetune.epochs=3"]))
+    assert other.fingerprint("prompt") == run.fingerprint("prompt")
+    assert other.fingerprint("adapter") != run.fingerprint("adapter")
 
 
 def test_every_stage_of_the_settings_counts_in_some_fingerprint():
