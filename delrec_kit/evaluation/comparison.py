@@ -24,6 +24,7 @@ AGAINST = {
     "delrec_faded": ["llm_finetuned", "delrec_kept", "teacher"],
     "llm_distilled_both": ["llm_distilled_prompt", "llm_finetuned"],
     "llm_finetuned": ["llm_zero_shot"],
+    "llm_prompt_tuned": ["llm_zero_shot", "llm_finetuned", "llm_distilled_prompt"],
     "llm_finetuned_distilled_weights": ["llm_finetuned"],
     "llm_distilled_prompt": [
         *("llm_distilled_weights", "llm_untrained_prompt", "llm_zero_shot"),
