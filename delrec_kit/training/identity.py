@@ -1,6 +1,9 @@
 """What a training is about, beyond its settings: in a notebook, the loss, the tasks and the templates can change."""
 
+import ast
 import hashlib
+import inspect
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import CodeType, FunctionType
@@ -18,8 +21,8 @@ def identity(loss: Callable, parts: Iterable[tuple[str, Examples]] = ()) -> str:
     """Twelve signs that differ where what the loss does or any example of the named parts differs, so that a changed
     training does not go on from another's checkpoint.
 
-    Of a function count its code, defaults, and all that it takes from around it, functions too; of a module its code
-    and tensors.
+    Of a function count its text, without its name, its docstring and the types of its arguments, or its bytecode where
+    it has no text; defaults, and all that it takes from around it, functions too. Of a module count code and tensors.
     """
     digest = hashlib.sha256()
     for piece in _pieces(loss, set()):
@@ -61,13 +64,32 @@ def _pieces(value: Any, seen: set[int]) -> Iterator[bytes]:
 
 
 def _function(function: FunctionType, seen: set[int]) -> Iterator[bytes]:
-    yield from _code(function.__code__, function.__doc__)
+    text = _text(function)
+    yield from [text.encode()] if text else _code(function.__code__, function.__doc__)
     yield from _pieces((function.__defaults__, function.__kwdefaults__), seen)
     for cell in function.__closure__ or ():
         yield from _pieces(cell.cell_contents, seen)
     for name in dict.fromkeys(_names(function.__code__)):
         if name in function.__globals__:
             yield from _pieces(function.__globals__[name], seen)
+
+
+def _text(function: FunctionType) -> str | None:
+    """What stands in its ``def``: the same in a notebook, in a module and in every version of Python, whose bytecode is
+    not. None for one that was not written in a file or a cell."""
+    try:
+        (found,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return None
+    if not isinstance(found, ast.FunctionDef):  # a lambda's line holds more than itself
+        return None
+    found.name, found.returns = "_", None
+    for argument in ast.walk(found.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    if ast.get_docstring(found) is not None:
+        found.body = found.body[1:] or [ast.Pass()]
+    return ast.unparse(found)
 
 
 def _code(code: CodeType, doc: str | None = None) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ from delrec_kit.data import PreparedData
 from delrec_kit.evaluation import METRICS
 from delrec_kit.run.directory import RunDirectory, read_json
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.rows import adapted_rows
 from delrec_kit.study import pictures
 from delrec_kit.study.recommend import recommend
 
@@ -267,6 +268,12 @@ def test_fine_tuning_taught_something(produced):
         rows = curve[curve["method"] == method]
         before = rows.loc[rows["step"] == 0, "valid_loss"].item()
         assert rows["valid_loss"].min() < before - 0.2, method
+
+
+def test_the_loss_of_the_notebooks_is_known_as_the_librarys(produced):
+    """Else no run of a sweep could take what another has made, nor a notebook what several processes have."""
+    trained = [produced.folder("prompt"), *(produced.folder("adapter") / name for name in adapted_rows(produced.config))]
+    assert not any(read_json(folder / "metrics.json")["own_loss"] for folder in trained)
 
 
 def test_what_each_method_learned_is_told(produced):

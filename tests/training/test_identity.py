@@ -1,11 +1,16 @@
 """A training with another loss, task or template is another training."""
 
+import hashlib
+import json
+import linecache
 from functools import partial
 
 import numpy as np
+import pytest
 import torch
 
 from delrec_kit.llm import Prompt
+from delrec_kit.settings.profiles import shipped
 from delrec_kit.training import Examples, identity, kl_loss
 
 
@@ -76,3 +81,17 @@ def test_targets_count():
     known, other = examples([1, 2], [3]), examples([1, 2], [3])
     other.targets[0, 0] = 0.5
     assert identity(one, [("rps", known)]) != identity(one, [("rps", other)])
+
+
+@pytest.mark.parametrize("notebook", ["03_prompt_distillation", "04_fine_tuning"])
+def test_the_loss_that_stands_in_the_notebooks_is_the_librarys(notebook):
+    """Compiled as a kernel does it: a cell by itself, whose bytecode is another than that of a module."""
+    cells = json.loads(shipped("notebooks").joinpath(f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    (source,) = ("".join(cell["source"]) for cell in cells if "def loss(" in "".join(cell["source"]))
+    changed = source.replace("F.log_softmax(scores", "F.log_softmax(scores / 2")
+    for text, same in ((source, True), (changed, False)):
+        name = f"<cell {hashlib.sha256(text.encode()).hexdigest()}>"
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        namespace = {"F": torch.nn.functional}
+        exec(compile(text, name, "exec"), namespace)
+        assert (identity(namespace["loss"]) == identity(kl_loss)) is same and source != changed
