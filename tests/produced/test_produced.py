@@ -272,8 +272,8 @@ def test_fine_tuning_taught_something(produced):
 
 def test_the_loss_of_the_notebooks_is_known_as_the_librarys(produced):
     """Else no run of a sweep could take what another has made, nor a notebook what several processes have."""
-    trained = [produced.folder("prompt"), *(produced.folder("adapter") / name for name in adapted_rows(produced.config))]
-    assert not any(read_json(folder / "metrics.json")["own_loss"] for folder in trained)
+    adapters = [produced.folder("adapter") / name for name in adapted_rows(produced.config)]
+    assert not any(read_json(folder / "metrics.json")["own_loss"] for folder in [produced.folder("prompt"), *adapters])
 
 
 def test_what_each_method_learned_is_told(produced):
