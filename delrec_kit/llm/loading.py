@@ -24,7 +24,7 @@ from delrec_kit.llm.place import place_of
 from delrec_kit.llm.sharding import check_shardable, shard
 from delrec_kit.llm.text import TextFormat, decoder_only_format, encoder_decoder_format, masked_format
 from delrec_kit.run.inputs import sha256
-from delrec_kit.run.processes import sharded
+from delrec_kit.run.processes import processes, sharded
 from delrec_kit.settings.config import LlmConfig
 from delrec_kit.settings.errors import KitError
 
@@ -49,7 +49,7 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
         settings, family, tokenizer = _inspected(place, config)
         saved = saved_quantization(settings, config.name, config.quantization)
         needed = memory.estimate(settings, LOADERS[family], config.quantization, whole)
-        free = memory.free(device)
+        free = memory.free(device) // (processes() if spread else 1)
         if needed > free:
             raise KitError(f"{config.name} {memory.sentence(needed, free, config.quantization)}; {memory.ADVICE}")
         if needed > WORTH_A_LINE:
