@@ -1,4 +1,4 @@
-"""One look for every figure: colours that colour-blind readers can tell apart, and a marker or hatch beside each."""
+"""One look for every figure: colours that colour-blind readers can tell apart, and a marker beside each."""
 
 import sys
 from collections.abc import Callable
@@ -33,7 +33,6 @@ PALETTE = [
 ]  # Okabe & Ito
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*", "<"]
 DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (2, 4))]
-HATCHES = ["", "//", "..", "xx", "\\\\", "oo", "++", "--", "||"]
 STYLE = {
     "figure.figsize": (7.0, 4.0),
     "figure.dpi": 100,
@@ -58,6 +57,7 @@ FIRST += ["llm_finetuned", "delrec", "oracle"]  # a colour each; the others' col
 LETTERS = {"teacher_vectors": "V", "map": "M"}  # never weighed with the teacher: a letter can't be hollow
 LETTERS |= {"llm_distilled_prompt_no_history": "H", "llm_distilled_prompt_of_another": "A"}
 LAST = ["popularity_from_titles", "teacher_from_titles", "content_popularity", "map_popularity", *LETTERS]
+LAST += ["llm_prompt_tuned"]
 PLACES = dict.fromkeys([*FIRST, *(name for name in LABELS if name == base_of(name) and name not in LAST), *LAST])
 PLACES = {name: place for place, name in enumerate(PLACES)}
 HALVES = [Outline.wedge(start, start + 180) for start in (0, 180, 90, 270)]
@@ -84,8 +84,8 @@ SHAPES = [
     *STROKES[5:],
     *OPEN,
     *(f"${of}$" for of in LETTERS.values()),
+    Outline.wedge(90, 360),
 ]
-BAR_HATCHES = [*HATCHES, *(a + b for n, a in enumerate(HATCHES[1:], 1) for b in HATCHES[n:])]
 
 
 def use_style() -> None:
@@ -132,12 +132,6 @@ def look(method: str) -> dict[str, Any]:
     if gated:
         return shape | {"markerfacecolor": _pale(colour), "markersize": 11}
     return shape | {"markerfacecolor": "white" if plus else colour}
-
-
-def bar_look(method: str) -> dict[str, Any]:
-    """The bar that a method has in every figure: a hatch and a colour of its own."""
-    place = _place(method.partition(FUSED)[0])
-    return {"facecolor": _pale(PALETTE[place % len(PALETTE)]), "hatch": BAR_HATCHES[place % len(BAR_HATCHES)]}
 
 
 def _place(base: str) -> int:

@@ -11,7 +11,7 @@ from IPython.core.pylabtools import select_figure_formats
 from PIL import Image
 
 from delrec_kit.settings.methods import ADAPTED, DISTILLED, FUSED, GATED, LABELS, base_of
-from delrec_kit.settings.style import bar_look, headline, look, save_figure, styled, use_style
+from delrec_kit.settings.style import headline, look, save_figure, styled, use_style
 
 # rows that differ in their P alone look alike
 LABELS, ADAPTED = ([name for name in names if name == base_of(name)] for names in (LABELS, ADAPTED))
@@ -94,13 +94,12 @@ def test_every_row_has_a_dot_of_its_own_without_its_colour():
     with plt.rc_context():
         use_style()
         inks = {method: ink(method) for method in ROWS}
-    assert len(inks) == 61 and min(of.sum() for of in inks.values()) > 5
+    assert len(inks) == 64 and min(of.sum() for of in inks.values()) > 5
     for (one, a), (other, b) in combinations(inks.items(), 2):
         assert np.abs(a - b).sum() > 0.12 * max(a.sum(), b.sum()), f"{one} looks like {other}"
 
 
-def test_a_method_keeps_its_colour_when_it_is_weighed_and_bars_have_a_hatch_each():
+def test_a_method_keeps_its_colour_when_it_is_weighed():
     assert len({look(method)["color"] for method in LABELS}) == 9
     for name in (DISTILLED, *ADAPTED):
         assert len({look(name + end)["color"] for end in ("", FUSED, GATED)}) == 1
-    assert len({bar_look(method)["hatch"] for method in LABELS}) == len(LABELS)
