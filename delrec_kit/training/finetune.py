@@ -57,7 +57,8 @@ def finetune(
     without one) P learns by itself, as fast as in stage 1: prompt tuning (arXiv 2104.08691). Where nothing learns, the
     curve is one validation of the language model as it is.
     """
-    P, kind = recommender.P, config.finetune.adapter if METHODS[recommender.name].adapts else "none"
+    row = METHODS.get(recommender.name)  # None where a recommender of one's own bears no row's name
+    P, kind = recommender.P, config.finetune.adapter if row is None or row.adapts else "none"
     prompt = {f"soft.{name}" for name, p in P.named_parameters() if p.requires_grad} if P is not None else set()
     if kind == "none" and not prompt:
         curve = pd.DataFrame([{"step": 0, "train_loss": float("nan"), **valid_columns(validate())}])
