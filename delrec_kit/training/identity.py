@@ -76,9 +76,9 @@ def _function(function: FunctionType, seen: set[int]) -> Iterator[bytes]:
 
 def _text(function: FunctionType) -> str | None:
     """What stands in its ``def``: the same in a notebook, in a module and in every version of Python, whose bytecode is
-    not. None for one that was not written in a file or a cell."""
+    not. None for one that was not written in a file or a cell. What a function wraps is another function."""
     try:
-        (found,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+        (found,) = ast.parse(textwrap.dedent(inspect.getsource(function.__code__))).body
     except (OSError, TypeError, SyntaxError, ValueError):
         return None
     if not isinstance(found, ast.FunctionDef):  # a lambda's line holds more than itself

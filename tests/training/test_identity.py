@@ -3,7 +3,7 @@
 import hashlib
 import json
 import linecache
-from functools import partial
+from functools import partial, wraps
 
 import numpy as np
 import pytest
@@ -81,6 +81,23 @@ def test_targets_count():
     known, other = examples([1, 2], [3]), examples([1, 2], [3])
     other.targets[0, 0] = 0.5
     assert identity(one, [("rps", known)]) != identity(one, [("rps", other)])
+
+
+def test_what_wraps_a_loss_counts():
+    def times(factor):
+        """Two wrappers that differ in their own text alone."""
+
+        @wraps(one)
+        def half(scores, targets):
+            return one(scores, targets) / 2
+
+        @wraps(one)
+        def third(scores, targets):
+            return one(scores, targets) / 3
+
+        return {2: half, 3: third}[factor]
+
+    assert len({identity(loss) for loss in (one, times(2), times(3))}) == 3
 
 
 @pytest.mark.parametrize("notebook", ["03_prompt_distillation", "04_fine_tuning"])
