@@ -41,15 +41,14 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype, whole = compute_dtype(config, device), whole_dtype(config, device)
-    target, spread = device, sharded()
-    if spread:
+    if spread := sharded():
         check_shardable(config.quantization)
-        device = "cpu"
+    at = "cpu" if spread else device
     with _opening(config) as place:
         settings, family, tokenizer = _inspected(place, config)
         saved = saved_quantization(settings, config.name, config.quantization)
         needed = memory.estimate(settings, LOADERS[family], config.quantization, whole)
-        free = memory.free(device) // (processes() if spread else 1)
+        free = memory.free(at) // (processes() if spread else 1)
         if needed > free:
             raise KitError(f"{config.name} {memory.sentence(needed, free, config.quantization)}; {memory.ADVICE}")
         if needed > WORTH_A_LINE:
@@ -58,7 +57,7 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
             **place,
             dtype=whole,
             quantization_config=None if saved else _quantised(config.quantization, dtype),
-            device_map={"": device},
+            device_map={"": at},
             use_safetensors=True,
             output_loading_info=True,
             **_no_dropout(settings),
@@ -72,7 +71,7 @@ def load_llm(config: LlmConfig, device: str | None = None) -> LanguageModel:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     if spread:
-        shard(model, target)
+        shard(model, device)
     format = _format(family, tokenizer, model.config)
     llm = family(
         model,

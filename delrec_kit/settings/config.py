@@ -170,7 +170,7 @@ class FinetuneConfig(StageConfig):
 
     methods: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(partial(_methods, known=ADAPTED))] = Field(
         ("llm_finetuned", "delrec"),
-        description="rows of settings/methods.py that learn from labels, each trained by itself",
+        description="rows of settings/methods.py that learn in stage 2, each by itself",
     )
     examples: Count = Field(2000, description="true labels, at most")
     epochs: CountOrNone = Field(0, description="passes over them; 0: train.epochs")

@@ -16,8 +16,8 @@ LABELS_ONLY, TEACHER_ONLY, BOTH = ("labels",), ("stage 1",), ("stage 1", "labels
 
 @dataclass(frozen=True)
 class Method:
-    """label: in figures; prompt: what stands in the place of P; learns_from: what an adapter learns from, nothing where
-    the language model stays frozen; adapts: whether it has an adapter; learns_prompt: P learns, with the adapter or by
+    """label: in figures; prompt: what stands in the place of P; learns_from: what is learned from in stage 2, nothing
+    where a row has no stage 2; adapts: whether it has an adapter; learns_prompt: P learns, with the adapter or by
     itself; fades: the examples of stage 1 weigh less with every step, in the end nothing; history: whether the prompt
     shows what the user had; of_another: a conditioned P hears what the teacher expects of somebody else; base: the row
     whose P is the paper's."""

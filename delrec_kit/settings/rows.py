@@ -14,7 +14,7 @@ def frozen_rows(config: "KitConfig") -> list[str]:
 
 
 def adapted_rows(config: "KitConfig") -> list[str]:
-    """Those with an adapter."""
+    """Those that learn in stage 2."""
     return [named(name, config.distill.conditioned, config.distill.tasks) for name in config.finetune.methods]
 
 

@@ -80,7 +80,7 @@ def finetune(
         validate,
         partial(collate, recommender.writer),
         resumables=budgets,
-        peft_model=peft_model,
+        adalora=peft_model if kind == "adalora" else None,
         fades=examples.fades,
     )
     curve = trainer.fit()
@@ -89,13 +89,12 @@ def finetune(
 
 
 class FinetuneTrainer(StageTrainer):
-    """The task loss, plus AdaLoRA's orthogonality penalty; the log keeps the task loss by itself. fades: examples that
-    are no true labels weigh 1 - (share of the steps done)."""
+    """The task loss, plus the orthogonality penalty of ``adalora``, None where there is no such adapter; the log keeps
+    the task loss by itself. fades: examples that are no true labels weigh 1 - (share of the steps done)."""
 
-    def __init__(self, *args, peft_model: PeftModel | None, fades: bool, **kwargs):
+    def __init__(self, *args, adalora: PeftModel | None, fades: bool, **kwargs):
         super().__init__(*args, **kwargs)
-        self.peft_model = peft_model
-        self.adalora = peft_model is not None and peft_model.peft_config["default"].peft_type == "ADALORA"
+        self.adalora = adalora
         self.fades = fades
 
     def backward(self, model, inputs, share) -> torch.Tensor:
@@ -104,6 +103,6 @@ class FinetuneTrainer(StageTrainer):
             done = self.state.global_step / self.state.max_steps
             inputs["weights"] = torch.where(true_label, 1.0, 1.0 - done)
         task_loss = model(**inputs)
-        penalty = orthogonality(self.peft_model) if self.adalora else 0
+        penalty = orthogonality(self.adalora) if self.adalora else 0
         self.accelerator.backward(share * (task_loss + penalty))
         return share * task_loss.detach()

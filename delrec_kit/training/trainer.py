@@ -25,6 +25,7 @@ class StageTrainer(KitTrainer):
 
     def __init__(self, model: nn.Module, *args, **kwargs):
         super().__init__(model, *args, **kwargs)
+        # the same in every process, perhaps held together: nothing to send when the processes begin
         frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
         model._ddp_params_and_buffers_to_ignore = [*frozen, *(name for name, _ in model.named_buffers())]
 

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from delrec_kit.data import Domain
@@ -21,7 +22,7 @@ def answers(config: LlmConfig) -> tuple[torch.Tensor, torch.Tensor, float]:
     writer = PromptWriter(llm.tokenizer, Domain("film"), TITLES, placed("after"), llm.format)
     llm.encode_titles(writer.table)
     asks = LlmRecommender(llm, writer, SoftPrompt.untrained(llm, 3, seed=0), history=5)
-    items = torch.tensor([[4, 5, 6], [9, 8, 7]]).numpy()
+    items = np.array([[4, 5, 6], [9, 8, 7]])
     prompts = [asks.ask([1, 2, 3], items[0]), asks.ask([10, 11], items[1])]
     for _ in range(2):  # what is put together for one step must go, and come again
         scores = asks.logits(*asks.tensors(prompts, items))
