@@ -14,7 +14,9 @@ DEPENDS = {  # settings that a stage reads, beyond those of the stages before it
     "evaluation": ("evaluation",),
     "interpretation": (),
 }
-LATER = [("finetune", "epochs", 0)]  # settings that older runs lack, and the value that does what the kit did then
+# settings that older runs lack, and with which value these stay done: that of what the kit did then (but for the folds
+# of fewer than 500 people, which were two)
+LATER = [("finetune", "epochs", 0), ("teacher", "folds", 0)]
 SAYS = "{key} was {there}, and config.json says {asked}"
 
 

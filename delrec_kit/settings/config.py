@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from delrec_kit.settings.errors import nearest
 from delrec_kit.settings.methods import ADAPTED, FROZEN
@@ -64,6 +64,18 @@ class TeacherConfig(StageConfig):
     batch: Count = 32
     epochs: Count = Field(25, description="at most; the learning rate falls to zero over them")
     prefixes: Count = Field(4, description="prefixes of each training sequence that the teacher labels for stage 1")
+    folds: CountOrNone = Field(
+        0,
+        description="each person's labels are of a teacher that learned from all other folds of the people; 0: five "
+        "where fewer than 500 people are learned from, else two",
+    )
+
+    @field_validator("folds")
+    @classmethod
+    def _others(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves nobody to learn from; two or more, or 0")
+        return folds
 
     @model_validator(mode="before")
     @classmethod

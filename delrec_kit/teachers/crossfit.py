@@ -19,7 +19,7 @@ from delrec_kit.teachers.scorer import CatalogueScorer, Scorer, catalogue_scores
 from delrec_kit.teachers.teacher import Teacher
 from delrec_kit.teachers.training import fit
 
-FOLDS = 2
+FEW = 500  # people: with fewer, the half that two folds leave is too little to learn from (docs/when.md)
 OTHERS = 40  # random items beside the teacher's first in the lists of a prefix
 
 
@@ -55,20 +55,26 @@ def fold_teachers(
     split: Split, config: TeacherConfig, epochs: int, seed: int, checkpoints: Path | None = None
 ) -> CrossFitted:
     """One teacher a fold of the users, each trained on the other folds' users for ``epochs``."""
-    fold = assign_folds(len(split.train), FOLDS, seed)
+    trained = split.train.lengths > 0
+    folds = config.folds or (5 if trained.sum() < FEW else 2)
+    fold = assign_folds(trained, folds, seed)
     teachers = []
-    for f in range(FOLDS):
+    for f in range(folds):
         others = split.train.take(np.flatnonzero(fold != f))
-        folder = None if checkpoints is None else checkpoints / f"without fold {f + 1} of {FOLDS}"
+        folder = None if checkpoints is None else checkpoints / f"without fold {f + 1} of {folds}"
         teachers.append(
             fit(others, split.n_items, config, stream_seed(seed, f"teacher without fold {f}"), epochs, folder)[0]
         )
     return CrossFitted(fold, teachers)
 
 
-def assign_folds(users: int, folds: int, seed: int) -> np.ndarray:
-    """(users,) fold of each user: a random partition into parts of nearly equal size."""
-    return stream(seed, "folds").permutation(np.arange(users) % folds)
+def assign_folds(trained: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """(users,) fold of each user: a random partition of those that are trained on (users,), into parts of nearly equal
+    size, and of the others likewise."""
+    rng, fold = stream(seed, "folds"), np.zeros(len(trained), dtype=int)
+    for part in (trained, ~trained):
+        fold[part] = rng.permutation(np.arange(part.sum()) % folds)
+    return fold
 
 
 def draw_prefixes(train: Ragged, per_user: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

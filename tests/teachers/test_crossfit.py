@@ -17,9 +17,20 @@ def with_user(split, user: int, sequence):
 
 
 def test_folds_are_a_balanced_partition():
-    fold = assign_folds(25, 3, seed=0)
-    assert sorted(np.bincount(fold).tolist()) == [8, 8, 9]
-    assert np.array_equal(fold, assign_folds(25, 3, 0)) and not np.array_equal(fold, assign_folds(25, 3, 1))
+    trained = np.arange(40) % 8 < 5
+    fold = assign_folds(trained, 3, seed=0)
+    assert sorted(np.bincount(fold[trained]).tolist()) == [8, 8, 9]
+    assert np.bincount(fold[~trained]).tolist() == [5, 5, 5]
+    assert np.array_equal(fold, assign_folds(trained, 3, 0)) and not np.array_equal(fold, assign_folds(trained, 3, 1))
+
+
+def test_few_people_get_more_folds(random_split, make_config, monkeypatch):
+    """So that the teachers that label a small shop have seen four fifths of it and not a half."""
+    asked = {(few, folds): None for few in (24, 25) for folds in (0, 3)}
+    for few, folds in asked:
+        monkeypatch.setattr(module, "FEW", few)
+        asked[few, folds] = len(fold_teachers(random_split, make_config(folds=folds), 1, 0).teachers)
+    assert asked == {(24, 0): 2, (25, 0): 5, (24, 3): 3, (25, 3): 3}
 
 
 def test_the_teacher_that_labels_a_user_never_saw_that_user(random_split, make_config):
@@ -28,7 +39,7 @@ def test_the_teacher_that_labels_a_user_never_saw_that_user(random_split, make_c
     before = fold_teachers(random_split, config, 2, 0)
     after = fold_teachers(with_user(random_split, user, [29, 28, 27, 26, 25]), config, 2, 0)
     pairs = [[teacher.scores(random_split.test) for teacher in pair] for pair in zip(before.teachers, after.teachers)]
-    assert [np.allclose(*pair, atol=1e-4) for pair in pairs] == [f == before.fold[user] for f in range(2)]
+    assert [np.allclose(*pair, atol=1e-4) for pair in pairs] == [f == before.fold[user] for f in range(5)]
 
 
 class Constant(CatalogueScorer):
