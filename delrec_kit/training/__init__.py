@@ -6,7 +6,7 @@ from delrec_kit.training.examples import Examples, Joined
 from delrec_kit.training.finetune import finetune
 from delrec_kit.training.identity import identity
 from delrec_kit.training.loss import Ranker, kl_loss
-from delrec_kit.training.plots import plot_curves
+from delrec_kit.training.plots import plot_curves, worth_of_P
 from delrec_kit.training.tasks import TaskWriter, check_lengths
 from delrec_kit.training.validation import Validation
 from delrec_kit.training.warm_start import fit_map, warm_start
@@ -27,4 +27,5 @@ __all__ = [
     "load_adapter",
     "plot_curves",
     "warm_start",
+    "worth_of_P",
 ]

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from delrec_kit.settings.methods import WITHOUT_P, base_of
 from delrec_kit.settings.style import DASHES, headline, label, look
 
 PANELS = {
@@ -15,6 +16,32 @@ PANELS = {
     "valid_agreement": "agreement with teacher",
 }
 TOLD = 3  # methods that a title has room for
+IN_THE_WAY = 0.1  # nats of validation loss that chance hardly makes between two trainings
+
+
+def worth_of_P(curves: pd.DataFrame) -> list[str]:
+    """A sentence for each ``method`` that has a distilled P and stands beside the same one without: what P does on
+    validation users before stage 2 and at the step that is kept, and a warning where it is in the way."""
+    rows = {method: rows.reset_index(drop=True) for method, rows in curves.groupby("method", sort=False)}
+    told = []
+    for method, own in rows.items():
+        bare = WITHOUT_P.get(base_of(method))
+        if bare not in rows:
+            continue
+        pair = {"with P": own, "without P": rows[bare]}
+        kept = {of: each.loc[each["valid_loss"].idxmin()] for of, each in pair.items()}
+        hits = [
+            f"{of} HR@1 {each['valid_HR@1'][0]:.3f} before stage 2 and {kept[of]['valid_HR@1']:.3f} after"
+            for of, each in pair.items()
+        ]
+        told.append(f"{label(method)}, on validation users: {'; '.join(hits)}")
+        loss, bare_loss = (best["valid_loss"] for best in kept.values())
+        if loss > bare_loss + IN_THE_WAY:
+            told.append(
+                f"P is in the way: {label(method)} ends at a loss of {loss:.2f}, {label(bare)} at {bare_loss:.2f}. A P "
+                f"that learned from too few people does this: take {bare}, more people, or more distill.examples"
+            )
+    return told
 
 
 def plot_curves(curves: pd.DataFrame, stage: str) -> tuple[Figure, pd.DataFrame]:
