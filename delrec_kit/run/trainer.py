@@ -54,9 +54,9 @@ class Loop:
     rows of the learning curve, each with a validation and a checkpoint; batch: examples a step, of all processes
     together; warmup: steps until the learning rate, which then falls to zero; clip: of the gradient norm; best: the
     validation metric that says which weights are kept, the lowest if its name ends in "loss", else the highest;
-    patience: validations without a better one before stopping; untrained: whether the weights before the first step
-    may be the best; pause: seconds between two printed lines, at least; at_once: examples that go through the model at
-    a time, 0: as many as memory holds.
+    patience: validations without a better one before stopping, None: never; untrained: whether the weights before the
+    first step may be the best; pause: seconds between two printed lines, at least; at_once: examples that go through
+    the model at a time, 0: as many as memory holds.
     """
 
     name: str
@@ -69,8 +69,8 @@ class Loop:
     warmup: int
     clip: float
     seed: int
-    patience: int
     best: str = "loss"
+    patience: int | None = None
     optimizer: str = "adamw_torch"
     untrained: bool = False
     pause: float = 0.0
@@ -81,8 +81,8 @@ class KitTrainer(Trainer):
     """``KitTrainer(…).fit()`` trains ``model`` in place. A subclass may change ``backward`` and the sampler.
 
     examples: a dataset whose batches, put together by ``collate``, are the model's keyword arguments; the model returns
-    the mean loss, over as many things as ``count`` says. validate: without it nothing stops the training early, and the
-    last weights are kept.
+    the mean loss, over as many things as ``count`` says. validate: without it the last weights are kept, and nothing stops
+    the training early.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class KitTrainer(Trainer):
         self.started = time.monotonic()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-        early = [] if validate is None else [EarlyStoppingCallback(loop.patience)]
+        early = [EarlyStoppingCallback(loop.patience)] if validate and loop.patience else []
         called = [each for each in resumables if isinstance(each, TrainerCallback)]
         super().__init__(
             model,

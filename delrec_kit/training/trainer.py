@@ -15,7 +15,6 @@ from delrec_kit.settings.config import DistillConfig, FinetuneConfig, KitConfig
 from delrec_kit.settings.streams import stream_seed
 
 VALIDATIONS = 8  # spread over a training, each with a checkpoint
-PATIENCE = 3  # validations without a better one before a training stops
 WARMUP, CLIP = 0.1, 2.0  # share of the steps; norm of the gradient (the authors' code clips there, after the step)
 WEIGHT_DECAY = {DistillConfig: 1e-5, FinetuneConfig: 1e-6}
 
@@ -63,7 +62,11 @@ def clear(checkpoints: Path) -> None:
 def stage_loop(
     name: str, config: KitConfig, stage: DistillConfig | FinetuneConfig, examples: int, folder: Path
 ) -> Loop:
-    """A ``stage`` on so many ``examples``, with checkpoints in ``folder``; its untrained state may be the best."""
+    """A ``stage`` on so many ``examples``, with checkpoints in ``folder``; its untrained state may be the best.
+
+    Nothing stops it before its learning rate has fallen to zero: what a stage gains over a good start, such as DELRec
+    over its P, it gains in the last steps (docs/what_we_tried.md).
+    """
     epochs = (isinstance(stage, FinetuneConfig) and stage.epochs) or config.train.epochs
     steps = epochs * -(-examples // config.train.batch)
     return Loop(
@@ -78,7 +81,6 @@ def stage_loop(
         warmup=int(WARMUP * steps),
         clip=CLIP,
         seed=stream_seed(config.seed, name),
-        patience=PATIENCE,
         optimizer="adamw_torch" if config.train.optimizer == "adamw" else config.train.optimizer,
         untrained=True,
     )

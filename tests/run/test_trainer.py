@@ -11,7 +11,10 @@ from delrec_kit.run.checkpoints import last_checkpoint
 from delrec_kit.run.surroundings import surroundings
 from delrec_kit.run.trainer import KitTrainer, Loop
 from delrec_kit.settings.errors import KitError
+from delrec_kit.settings.resolve import resolve
+from delrec_kit.training.trainer import stage_loop
 
+CONFIG = resolve("smoke")
 EXAMPLES = [{"wanted": torch.tensor(3.0 + noise)} for noise in (-0.2, 0.1, 0.0, 0.3, -0.1, -0.1)]
 
 
@@ -88,6 +91,14 @@ def test_the_best_validation_is_kept_the_untrained_included(loop, told, kept, la
     curve = KitTrainer(model, EXAMPLES, loop(patience=2), validate).fit()
     assert curve["step"].iloc[-1] == last
     assert model.learns.item() == pytest.approx(at[kept // 3]) and len(set(at)) == len(at)
+
+
+def test_without_patience_the_last_steps_may_win(loop):
+    """A good start, worse while the learning rate is high, and the best at its end: a stage 2 that begins with P."""
+    told = iter([1, 2, 3, 4, 0.5])
+    model, curve = trained(loop(patience=None), lambda: next(told))
+    assert curve["step"].iloc[-1] == 12 and model.learns.item() != 0
+    assert stage_loop("stage 2", CONFIG, CONFIG.finetune, 40, loop().folder).patience is None
 
 
 def test_a_metric_that_is_no_loss_is_best_where_it_is_highest(loop):
