@@ -81,8 +81,8 @@ class KitTrainer(Trainer):
     """``KitTrainer(…).fit()`` trains ``model`` in place. A subclass may change ``backward`` and the sampler.
 
     examples: a dataset whose batches, put together by ``collate``, are the model's keyword arguments; the model returns
-    the mean loss, over as many things as ``count`` says. validate: without it the last weights are kept, and nothing stops
-    the training early.
+    the mean loss, over as many things as ``count`` says. validate: without it nothing stops the training early and the
+    last weights are kept.
     """
 
     def __init__(
