@@ -1,4 +1,4 @@
-"""How good a recommender is on validation cases, by which both stages choose what is kept. No gradient flows from here."""
+"""How good a recommender is on validation cases: what both stages keep is the best of these. No gradient is made here."""
 
 import numpy as np
 from scipy.special import log_softmax
