@@ -1,4 +1,4 @@
-"""How good a recommender is on validation cases: what both stages keep is the best of these. No gradient is made here."""
+"""How good a recommender is on validation cases: both stages keep the best of these. No gradient flows from here."""
 
 import numpy as np
 from scipy.special import log_softmax
